@@ -1,0 +1,166 @@
+"""What a target is: an exporter and a timer; needs neither torch nor a runtime to import."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat import plugins
+from hwnat.errors import DataError, UsageError
+from hwnat.records.artifact import Artifact, Layout, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Floats = npt.NDArray[np.float32]
+
+
+class Session(Protocol):
+    """A loaded file that is run with one input at a time.
+
+    Attributes:
+        input_shape: the input it takes, always (batch, channels, height, width).
+    """
+
+    input_shape: Shape
+
+    def prepare(self, x: Floats) -> None:
+        """Bind an NCHW input; conversion to the file's layout happens here, untimed."""
+
+    def invoke(self) -> None:
+        """Run once with the bound input; the output is complete on return. This is timed."""
+
+    def output(self) -> Floats:
+        """Return a copy of the last run's first output, (batch, ...)."""
+        ...
+
+    def run(self, x: Floats) -> Floats:
+        """Return the output for an NCHW float32 input."""
+        self.prepare(x)
+        self.invoke()
+        return self.output()
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A file format with the runtime that executes it.
+
+    Attributes:
+        name: name of its entry point.
+        suffix: of the file it writes, with the dot.
+        layout: axis order of the file's input.
+    """
+
+    name: str
+    suffix: str
+    layout: Layout
+
+    def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
+        """Write `module` in evaluation mode for one fixed NCHW `input_shape`.
+
+        The module is left as it was; equal modules give equal bytes. On failure nothing is written.
+
+        Raises:
+            UsageError: the module holds something that this target cannot express.
+        """
+        ...
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """Open an exported file for running.
+
+        Raises:
+            DataError: the file is missing or not a model of this format.
+        """
+        ...
+
+    def runtime(self) -> tuple[str, str]:
+        """Return name and version of the runtime that `load` uses.
+
+        Raises:
+            UsageError: no runtime is installed; the message says what to install.
+        """
+        ...
+
+
+def get_target(name: str) -> Target:
+    """Return the target registered as `name` in the entry-point group `hwnat.targets`.
+
+    Raises:
+        UsageError: no such target, or the plug-in is not one.
+    """
+    target = plugins.load("hwnat.targets", name)()
+    if not isinstance(target, Target):
+        msg = f"Plug-in '{name}' of hwnat.targets returned {type(target).__name__}, not a Target."
+        raise UsageError(msg)
+    return target
+
+
+def time_pair(
+    candidate: Session, reference: Session, *, runs: int, warmup: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Time single runs of two prepared sessions in alternation.
+
+    Args:
+        candidate: the session of interest; `prepare` was called.
+        reference: the session whose drift is divided out; `prepare` was called.
+        runs: timed runs of each, at least 1.
+        warmup: untimed runs of each before them.
+
+    Returns:
+        (candidate, reference) nanoseconds, `runs` each, in the order they were taken.
+    """
+    if runs < 1 or warmup < 0:
+        msg = f"Timing needs at least one run and no negative warm-up; got {runs} and {warmup}."
+        raise UsageError(msg)
+    for _ in range(warmup):
+        candidate.invoke()
+        reference.invoke()
+    samples: tuple[list[int], list[int]] = ([], [])
+    pair = (candidate.invoke, samples[0]), (reference.invoke, samples[1])
+    with _no_gc():
+        for _ in range(runs):
+            for invoke, series in pair:
+                start = perf_counter_ns()
+                invoke()
+                series.append(perf_counter_ns() - start)
+    return tuple(samples[0]), tuple(samples[1])
+
+
+def check_input(x: Floats, shape: Shape) -> Floats:
+    """Return `x`, a float32 NCHW array of exactly `shape`.
+
+    Raises:
+        DataError: another type or shape.
+    """
+    if x.dtype != np.float32 or x.shape != shape:
+        msg = f"Input is {x.dtype} {x.shape}; this file takes float32 {shape} (NCHW)."
+        raise DataError(msg)
+    return x
+
+
+def require_file(path: Path, kind: str) -> Path:
+    """Return `path` if it is a file.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if not path.is_file():
+        msg = f"No {kind} file at {path}; write one with: hwnat export."
+        raise DataError(msg)
+    return path
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
