@@ -1,0 +1,57 @@
+# Two commands do all: `make demo` and `make test`. Both create .venv and install into it once.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest -q
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test install lint types layers fast slow format clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## the whole chain on this machine: measure, search, export, verify
+	@$(BIN)/hwnat demo
+
+test: lint types layers fast slow ## lint, types, layers and all tests
+
+install: $(READY) ## create .venv and install everything
+
+lint: $(READY) ## style and formatting
+	@echo "ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: $(READY) ## static types
+	@echo "mypy"
+	@$(BIN)/mypy --no-error-summary
+
+layers: $(READY) ## which package may import which
+	@echo "import-linter"
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache >.venv/layers.log 2>&1 || { cat .venv/layers.log; exit 1; }
+
+fast: $(READY) ## tests of two seconds at most, each
+	@echo "tests"
+	@$(PYTEST) -m "not device and not slow" --cov --cov-report= --cov-fail-under=0
+
+slow: $(READY) ## tests of the whole chain, then the coverage of all tests
+	@echo "slow tests"
+	@$(PYTEST) -m "slow and not device" --cov --cov-append --cov-report=term:skip-covered
+
+format: $(READY) ## rewrite the sources in the common format
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+clean: ## remove .venv and all caches, keep runs/
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build hwnat.egg-info
+
+# A killed run leaves no .ready behind, so the next call goes on; an environment without pip is rebuilt.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	    "hwnat needs Python 3.11 to 3.13, $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v)'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+	    { echo "creating .venv"; $(PYTHON) -m venv --clear .venv; }
+	@echo "installing into .venv (once; some minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@

@@ -1,0 +1,39 @@
+"""Lookup of plug-ins through entry points; the built-in ones use the same groups.
+
+Groups: `hwnat.spaces`, `hwnat.targets`, `hwnat.transports`, `hwnat.importers`.
+This module does not cache, configure or log: it finds a name and loads it.
+"""
+
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Any
+
+from hwnat.errors import UsageError
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Return the sorted names registered in `group`."""
+    return tuple(sorted({entry.name for entry in entry_points(group=group)}))
+
+
+def load(group: str, name: str) -> Any:  # noqa: ANN401 - what a plug-in is, its Protocol says
+    """Load the object registered as `name` in `group`.
+
+    Raises:
+        UsageError: nothing of that name is registered (the message lists what is), or its
+            package is broken.
+    """
+    kind = group.rpartition(".")[2].removesuffix("s")
+    found = entry_points(group=group, name=name)
+    if not found:
+        known = names(group)
+        near = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        msg = f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}."
+        raise UsageError(msg)
+    entry = next(iter(found))
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        msg = f"The {kind} '{name}' ({entry.value}) does not load: {error}. Reinstall its package."
+        raise UsageError(msg) from error

@@ -1,0 +1,89 @@
+"""Exact costs of operations: parameters and multiply-accumulates, without a framework.
+
+Source: NAT and Once-for-All count convolutions and linear layers only; `macs_torchprofile` adds
+the element-wise products that torchprofile counts (one per h-swish output, one per scaled element).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hwnat.records.op import OpSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Costs of one forward pass at the batch size of the operations.
+
+    Attributes:
+        params: trainable values, batch-norm scales and shifts included.
+        folded_params: values left in a deployed file once batch norms are folded away.
+        macs: multiply-accumulates of convolutions and linear layers.
+        macs_torchprofile: `macs` plus the products torchprofile counts.
+    """
+
+    params: int
+    folded_params: int
+    macs: int
+    macs_torchprofile: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            params=self.params + other.params,
+            folded_params=self.folded_params + other.folded_params,
+            macs=self.macs + other.macs,
+            macs_torchprofile=self.macs_torchprofile + other.macs_torchprofile,
+        )
+
+
+def op_cost(op: OpSpec) -> Cost:
+    """Return the cost of one operation."""
+    batch, height, width, channels = op.in_shape
+    area_in = batch * height * width
+    area_out = batch * op.out_size[0] * op.out_size[1]
+    product = 1 if op.act == "hswish" else 0
+    weights = op.kernel**2 * channels * op.out_channels
+    if op.kind == "mbconv":
+        return _mbconv_cost(op, area_in, area_out, product)
+    if op.kind in ("conv", "convpool"):
+        area = area_in if op.kind == "convpool" else area_out
+        macs, norms = weights * area, op.out_channels
+        muls = product * op.out_channels * area
+        return Cost(
+            params=weights + 2 * norms,
+            folded_params=weights + norms,
+            macs=macs,
+            macs_torchprofile=macs + muls,
+        )
+    bias = op.out_channels if op.kind == "linear" else 0
+    macs = weights * batch
+    return Cost(
+        params=weights + bias,
+        folded_params=weights + bias,
+        macs=macs,
+        macs_torchprofile=macs + product * op.out_channels * batch,
+    )
+
+
+def _mbconv_cost(op: OpSpec, area_in: int, area_out: int, product: int) -> Cost:
+    batch, _, _, channels = op.in_shape
+    mid, squeezed = op.mid_channels, op.se_channels
+    expands = mid != channels
+    weights = op.kernel**2 * mid + mid * op.out_channels + (channels * mid if expands else 0)
+    norms = mid + op.out_channels + (mid if expands else 0)
+    gate = 2 * mid * squeezed + squeezed + mid if squeezed else 0
+    macs = op.kernel**2 * mid * area_out + mid * op.out_channels * area_out
+    macs += channels * mid * area_in if expands else 0
+    macs += 2 * mid * squeezed * batch
+    muls = product * mid * (area_out + (area_in if expands else 0))
+    muls += mid * area_out if squeezed else 0
+    return Cost(
+        params=weights + 2 * norms + gate,
+        folded_params=weights + norms + gate,
+        macs=macs,
+        macs_torchprofile=macs + muls,
+    )
+
+
+def total_cost(ops: Iterable[OpSpec]) -> Cost:
+    """Return the sum over `ops`; an empty network costs nothing."""
+    return sum(map(op_cost, ops), Cost(params=0, folded_params=0, macs=0, macs_torchprofile=0))
