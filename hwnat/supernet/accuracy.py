@@ -1,0 +1,110 @@
+"""Accuracy of a subnet: batch-norm recalibration, then top-1 on held-out images."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from hwnat.records.arch import Arch
+from hwnat.supernet.data import Dataset, Images, augment
+from hwnat.supernet.network import Supernet
+
+#: Images that recalibrate a batch norm, as in Once-for-All.
+CALIBRATION_IMAGES: Final = 2000
+_BATCH: Final = 250
+
+
+def calibration_images(data: Dataset, *, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
+    """Draw augmented training images; (n, c, h, w) floats in 0..255 at their own size."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(data.train), generator=generator)[:count]
+    pixels = data.train.pixels[order].float()
+    return augment(pixels, pixels.shape[-1], flip=False, generator=generator)
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, batches: list[Tensor]) -> None:
+    """Replace the running statistics of every batch norm in place.
+
+    Each batch is normalised by its own mean and biased variance; the new statistics are the
+    averages of those over batches, weighted by batch size.
+
+    Args:
+        network: a plain network, not a supernet.
+        batches: (b, 3, r, r) inputs at the network's own resolution.
+
+    Source: Once-for-All; the variance between batches is ignored, as there.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    sums = {norm: [torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)]  # type: ignore[arg-type]
+            for norm in norms}
+
+    def record(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        sums[norm][0] += len(inputs[0]) * mean
+        sums[norm][1] += len(inputs[0]) * variance
+        norm.running_mean, norm.running_var = mean, variance
+
+    hooks = [norm.register_forward_pre_hook(record) for norm in norms]
+    for batch in batches:
+        network(batch)
+    for hook in hooks:
+        hook.remove()
+    total = sum(map(len, batches))
+    for norm in norms:
+        norm.running_mean, norm.running_var = (value / total for value in sums[norm])
+
+
+@torch.no_grad()
+def top1(network: nn.Module, data: Dataset, images: Images, resolution: int) -> float:
+    """Return the share of `images` classified correctly, 0..1."""
+    correct = 0
+    for start in range(0, len(images), _BATCH):
+        stop = start + _BATCH
+        part = Images(pixels=images.pixels[start:stop], labels=images.labels[start:stop])
+        logits = network(data.inputs(part, resolution))
+        correct += int((logits.argmax(1) == part.labels).sum())
+    return correct / len(images)
+
+
+class Evaluator:
+    """Turns architectures into recalibrated networks and their accuracy.
+
+    Inputs are resized once per resolution and kept, which is most of the cost of a small set.
+
+    Args:
+        supernet: the shared weights; read at each call, never changed.
+        data: the task.
+        calibration: number of training images for the batch norms.
+        seed: of the choice and augmentation of those images.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Dataset,
+        *,
+        calibration: int = CALIBRATION_IMAGES,
+        seed: int = 0,
+    ) -> None:
+        self.supernet, self.data = supernet, data
+        self._pixels = calibration_images(data, count=calibration, seed=seed)
+        self._batches: dict[int, list[Tensor]] = {}
+
+    def subnet(self, arch: Arch) -> nn.Sequential:
+        """Return the plain network of `arch`, weights copied, batch norms recalibrated."""
+        from hwnat.supernet.data import resize
+
+        resolution = arch.resolution
+        if resolution not in self._batches:
+            inputs = self.data.normalise(resize(self._pixels, resolution))
+            self._batches[resolution] = list(inputs.split(_BATCH))
+        network = self.supernet.extract(arch)
+        recalibrate(network, self._batches[resolution])
+        return network
+
+    def error(self, arch: Arch, images: Images | None = None) -> float:
+        """Return the top-1 error in percent on `images`, by default the validation part."""
+        network = self.subnet(arch)
+        part = self.data.validation if images is None else images
+        return 100 * (1 - top1(network, self.data, part, arch.resolution))

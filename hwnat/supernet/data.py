@@ -1,0 +1,277 @@
+"""Labelled images from an image folder, an IDX directory, an npz file or a bundled set."""
+
+import gzip
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hwnat.errors import DataError, UsageError
+
+_MAX_VALIDATION: Final = 5000
+_IDX_BYTES: Final = 0x08
+_IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+_HINT: Final = "a folder of class folders, an IDX folder (MNIST layout), an .npz file or 'digits'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Images and labels.
+
+    Attributes:
+        pixels: (n, c, h, w) uint8, c is 1 or 3.
+        labels: (n,) int64.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> "Images":
+        """Return the images at `indices`, in that order."""
+        index = torch.from_numpy(indices)
+        return Images(pixels=self.pixels[index], labels=self.labels[index])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Three disjoint parts of one set; `validation` steers a search, `test` is looked at once.
+
+    Attributes:
+        mean: grey level subtracted from pixels scaled to 0..1.
+        std: divisor after that.
+    """
+
+    name: str
+    classes: int
+    train: Images
+    validation: Images
+    test: Images
+    mean: float
+    std: float
+
+    def inputs(self, images: Images, resolution: int) -> Tensor:
+        """Return (n, 3, resolution, resolution) float32 network inputs."""
+        return self.normalise(resize(images.pixels.float(), resolution))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Scale 0..255 to zero mean and unit deviation; repeat a grey channel three times."""
+        scaled = (pixels / 255 - self.mean) / self.std
+        return scaled.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def resize(pixels: Tensor, resolution: int) -> Tensor:
+    """Resize (n, c, h, w) floats bilinearly, with antialiasing when shrinking."""
+    if pixels.shape[-2:] == (resolution, resolution):
+        return pixels
+    return functional.interpolate(
+        pixels, (resolution, resolution), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def augment(
+    pixels: Tensor, resolution: int, *, flip: bool, generator: torch.Generator
+) -> Tensor:
+    """Shift, scale, optionally mirror each image at random, and resize, in one sampling.
+
+    Args:
+        pixels: (n, c, h, w) floats.
+        flip: mirror half of the images; wrong for characters.
+
+    Returns:
+        (n, c, resolution, resolution) floats; what lies outside an image is 0.
+    """
+    count = len(pixels)
+    draws = torch.rand((count, 4), generator=generator)
+    scale = 0.9 + 0.2 * draws[:, 0]
+    shift = 0.2 * (draws[:, 1:3] - 0.5)
+    mirror = torch.where((draws[:, 3] < 0.5) & torch.tensor(flip), -1.0, 1.0)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
+    grid = functional.affine_grid(theta, [count, 1, resolution, resolution], align_corners=False)
+    return functional.grid_sample(pixels, grid, mode="bilinear", align_corners=False)
+
+
+def load_dataset(source: str, *, seed: int = 0) -> Dataset:
+    """Read a data set and cut off a validation part (and a test part if there is none).
+
+    Args:
+        source: `digits` (bundled with scikit-learn), a path to an .npz file with `x_train`,
+            `y_train`, `x_test`, `y_test` or `x`, `y`; a folder with IDX files; a folder with
+            one folder of images per class, or `train/` and `test/` holding such folders.
+        seed: of the stratified split.
+
+    Raises:
+        UsageError: nothing of that kind is there.
+        DataError: it is there, but empty, damaged or inconsistent.
+    """
+    path = Path(source)
+    if source == "digits":
+        parts = [_digits()]
+    elif path.suffix == ".npz" and path.is_file():
+        parts = _read_npz(path)
+    elif path.is_dir() and list(path.glob("*-idx3-ubyte*")):
+        parts = [_read_idx(path, prefix) for prefix in ("train", "t10k")]
+    elif path.is_dir():
+        halves = [path / "train", path / "test"]
+        parts = _read_folders(halves if all(h.is_dir() for h in halves) else [path])
+    else:
+        msg = f"No data set at {source!r}: give {_HINT}."
+        raise UsageError(msg)
+    return _split(source, parts, seed=seed)
+
+
+def _split(source: str, parts: list[Images], *, seed: int) -> Dataset:
+    for part in parts:
+        if len(part) == 0:
+            msg = f"Data set {source} holds no images; give {_HINT}."
+            raise DataError(msg)
+        if len(part.pixels) != len(part.labels) or part.labels.min() < 0:
+            msg = f"Data set {source}: {len(part.pixels)} images, {len(part.labels)} labels."
+            raise DataError(msg)
+    classes = int(max(part.labels.max() for part in parts)) + 1
+    rng = np.random.default_rng(seed)
+    train = parts[0]
+    if len(parts) == 1:
+        train, test = _cut_off(source, train, len(train) * 2 // 9, rng)
+    else:
+        test = parts[1]
+    count = min(_MAX_VALIDATION, len(train) * 2 // 7)
+    train, validation = _cut_off(source, train, count, rng)
+    scaled = train.pixels.float() / 255
+    std, mean = torch.std_mean(scaled)
+    return Dataset(
+        name=source,
+        classes=classes,
+        train=train,
+        validation=validation,
+        test=test,
+        mean=float(mean),
+        std=float(std) or 1.0,
+    )
+
+
+def _cut_off(
+    source: str, images: Images, count: int, rng: np.random.Generator
+) -> tuple[Images, Images]:
+    """Split off `count` images so that every class keeps its share."""
+    order = rng.permutation(len(images))
+    labels = images.labels.numpy()[order]
+    rank = np.zeros(len(order))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order = order[np.argsort(rank, kind="stable")]
+    if not 0 < count < len(order):
+        msg = f"Data set {source}: {len(order)} images are too few to hold some out."
+        raise DataError(msg)
+    return images.take(np.sort(order[count:])), images.take(np.sort(order[:count]))
+
+
+def _digits() -> Images:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return _images(pixels, bunch.target, "digits")
+
+
+def _images(pixels: npt.NDArray[np.generic], labels: npt.ArrayLike, where: str) -> Images:
+    """Check and convert (n, h, w) or (n, h, w, c) bytes."""
+    array, numbers = np.asarray(pixels), np.asarray(labels)
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[-1] not in (1, 3) or array.dtype != np.uint8:
+        msg = (
+            f"{where}: images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3); "
+            f"found {array.dtype} {array.shape}."
+        )
+        raise DataError(msg)
+    if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape != (len(array),):
+        msg = f"{where}: {len(array)} images need as many integer labels; found {numbers.shape}."
+        raise DataError(msg)
+    return Images(
+        pixels=torch.from_numpy(array.transpose(0, 3, 1, 2).copy()),
+        labels=torch.from_numpy(numbers.astype(np.int64)),
+    )
+
+
+def _read_npz(path: Path) -> list[Images]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        msg = f"{path} is not a readable .npz file: {error}."
+        raise DataError(msg) from error
+    for names in ((("x_train", "y_train"), ("x_test", "y_test")), (("x", "y"),)):
+        if all(x in arrays and y in arrays for x, y in names):
+            return [_images(arrays[x], arrays[y], f"{path}:{x}") for x, y in names]
+    msg = f"{path} holds {sorted(arrays)}; expected x_train, y_train, x_test, y_test or x, y."
+    raise DataError(msg)
+
+
+def _read_idx(folder: Path, prefix: str) -> Images:
+    arrays = []
+    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        found = sorted(folder.glob(f"{prefix}-{kind}*"))
+        if not found:
+            msg = f"{folder} lacks {prefix}-{kind}; an IDX folder holds four files (MNIST layout)."
+            raise DataError(msg)
+        arrays.append(_read_idx_file(found[0]))
+    return _images(arrays[0], arrays[1], str(folder))
+
+
+def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        zero, kind, dims = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dims}I", content, 4)
+        body = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
+        if zero != 0 or kind != _IDX_BYTES:
+            msg = f"type code {kind:#x} is not unsigned bytes"
+            raise ValueError(msg)  # noqa: TRY301 - joins the other ways of being damaged
+        return body.reshape(shape)
+    except (OSError, EOFError, ValueError, struct.error) as error:
+        msg = f"{path} is not a whole IDX file: {error}."
+        raise DataError(msg) from error
+
+
+def _read_folders(roots: list[Path]) -> list[Images]:
+    """Read one folder per class; images are brought to the size of the first one."""
+    names = sorted(entry.name for entry in roots[0].iterdir() if entry.is_dir())
+    parts: list[Images] = []
+    size: tuple[int, int] | None = None
+    for root in roots:
+        pixels, labels = [], []
+        for label, name in enumerate(names):
+            files = (root / name).glob("*") if (root / name).is_dir() else ()
+            for file in sorted(f for f in files if f.suffix.lower() in _IMAGE_SUFFIXES):
+                image = _read_image(file, size)
+                size = size or (image.shape[1], image.shape[0])
+                pixels.append(image)
+                labels.append(label)
+        if not pixels:
+            msg = f"{root} holds no images; give {_HINT}."
+            raise DataError(msg)
+        parts.append(_images(np.stack(pixels), np.array(labels), str(root)))
+    return parts
+
+
+def _read_image(path: Path, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+    except OSError as error:
+        msg = f"{path} is not a readable image: {error}."
+        raise DataError(msg) from error
+    return np.asarray(rgb if size in (None, rgb.size) else rgb.resize(size))

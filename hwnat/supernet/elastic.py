@@ -1,0 +1,101 @@
+"""How a subnet's weights are cut out of the largest network's.
+
+Source: Once-for-All (arXiv:1908.09791): kernel transformation matrices, channel prefixes,
+width sorting. Slices stay differentiable views, so training and extraction share this code.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hwnat.targets.module import MBConv
+
+#: Kernel sizes that are derived, each from the centre of the one before it.
+DERIVED_KERNELS = (5, 3)
+
+
+def shrink_kernel(weight: Tensor, kernel: int, transforms: Mapping[int, Tensor]) -> Tensor:
+    """Derive a smaller depthwise kernel: crop the centre, then mix its taps by a matrix.
+
+    Args:
+        weight: (channels, 1, 7, 7), the full kernel.
+        kernel: 7, 5 or 3; 3 is cropped from the derived 5, not from the 7.
+        transforms: derived size k -> (k*k, k*k) matrix shared by all channels.
+
+    Returns:
+        (channels, 1, kernel, kernel), differentiable in both inputs.
+    """
+    for size in DERIVED_KERNELS:
+        if weight.shape[-1] <= kernel:
+            break
+        centre = weight[:, :, 1:-1, 1:-1].flatten(2)
+        weight = functional.linear(centre, transforms[size]).unflatten(2, (size, size))
+    return weight
+
+
+def cut(
+    full: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], transforms: Mapping[int, Tensor]
+) -> dict[str, Tensor]:
+    """Return, for every name in `shapes`, the leading slice of `full` of that shape.
+
+    Active channels are a prefix; the depthwise kernel alone goes through `shrink_kernel`.
+    """
+    state = {}
+    for name, shape in shapes.items():
+        source = full[name]
+        if name == "depthwise.conv.weight" and transforms:
+            source = shrink_kernel(source[: shape[0]], shape[-1], transforms)
+        state[name] = source[tuple(slice(size) for size in shape)]
+    return state
+
+
+def channel_order(importance: Tensor, unlocked: Sequence[int]) -> Tensor:
+    """Rank channels, most important first, without leaving an already unlocked prefix.
+
+    Args:
+        importance: (channels,) at least 0.
+        unlocked: prefix lengths that smaller networks already use and must keep as sets.
+
+    Returns:
+        (channels,) indices, a permutation.
+    """
+    bounds = [0, *sorted({size for size in unlocked if size < len(importance)}), len(importance)]
+    pieces = [
+        low + torch.argsort(importance[low:high], descending=True, stable=True)
+        for low, high in zip(bounds, bounds[1:], strict=False)
+    ]
+    return torch.cat(pieces)
+
+
+@torch.no_grad()
+def sort_block(block: MBConv, unlocked: Sequence[int] = ()) -> None:
+    """Permute the middle channels of `block` in place; its function does not change.
+
+    Importance is the L1 norm of the projection weights that read a channel; inside the
+    squeeze, of the expansion weights that read it.
+    """
+    assert isinstance(block.expand, nn.Sequential)
+    order = channel_order(block.project.conv.weight.abs().sum((0, 2, 3)), unlocked)
+    _permute(block.project.conv, order, inputs=True)
+    for part in (block.expand.conv, block.expand.bn, block.depthwise.conv, block.depthwise.bn):
+        _permute(part, order)
+    if isinstance(block.se, nn.Identity):
+        return
+    _permute(block.se.expand, order)
+    _permute(block.se.reduce, order, inputs=True)
+    squeezed = torch.argsort(
+        block.se.expand.weight.abs().sum((0, 2, 3)), descending=True, stable=True
+    )
+    _permute(block.se.reduce, squeezed)
+    _permute(block.se.expand, squeezed, inputs=True)
+
+
+def _permute(module: nn.Module, order: Tensor, *, inputs: bool = False) -> None:
+    """Reorder all per-channel tensors of `module` along its outputs, or a weight's inputs."""
+    for name, tensor in module.state_dict().items():
+        if inputs and name == "weight":
+            tensor.copy_(tensor[:, order])
+        elif not inputs and tensor.ndim:
+            tensor.copy_(tensor[order])

@@ -1,0 +1,198 @@
+"""A supernet: the largest network of every width, from which each subnet is cut."""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from hwnat.errors import DataError
+from hwnat.records.arch import Arch
+from hwnat.records.op import Activation, OpSpec
+from hwnat.records.space import Space, get_space
+from hwnat.supernet.elastic import DERIVED_KERNELS, cut, sort_block
+from hwnat.targets.module import network, op_module
+
+#: History. Never edit an entry; add one and a migration.
+#:   1  one tensor per parameter and buffer; metadata: schema, space, classes, activation
+WEIGHTS_SCHEMA = 1
+_FIXED_BLOCKS = 2  # stem and first block precede the searchable slots
+
+
+class Supernet(nn.Module):
+    """Shared weights of all networks of a space; widths lie side by side, as in NAT.
+
+    Args:
+        space: the search space.
+        classes: outputs of the classifier.
+        activation: use this one everywhere instead of the space's own.
+    """
+
+    def __init__(self, space: Space, *, classes: int, activation: Activation | None = None) -> None:
+        super().__init__()
+        self.space, self.classes, self.activation = space, classes, activation
+        self.full = nn.ModuleDict()
+        self.transforms = nn.ParameterDict()
+        for gene, _ in space.skeletons:
+            genome = list(space.largest())
+            genome[1] = gene
+            ops = self.ops(Arch(space=space, genome=tuple(genome)))
+            self.full[str(gene)] = network(ops)
+            for index in range(_FIXED_BLOCKS, len(ops) - 3):
+                for size in DERIVED_KERNELS:
+                    self.transforms[f"{gene}_{index}_{size}"] = nn.Parameter(torch.eye(size**2))
+
+    def ops(self, arch: Arch) -> tuple[OpSpec, ...]:
+        """Trace `arch` with this supernet's classes and activation."""
+        return arch.ops(classes=self.classes, activation=self.activation)
+
+    def cut(self, arch: Arch) -> list[dict[str, Tensor]]:
+        """Return, per operation of `arch`, its module's state dict as views of the shared weights."""
+        gene = arch.genome[1]
+        states = []
+        for index, op in zip(self._sources(arch), self.ops(arch), strict=True):
+            module = self.full[str(gene)][index]
+            full = dict(module.named_parameters()) | dict(module.named_buffers())
+            names = {size: f"{gene}_{index}_{size}" for size in DERIVED_KERNELS}
+            matrices = {k: self.transforms[n] for k, n in names.items() if n in self.transforms}
+            states.append(cut(full, _shapes(op), matrices))
+        return states
+
+    def _sources(self, arch: Arch) -> list[int]:
+        """Return, for each operation of `arch`, its position in the largest network."""
+        blocks = arch.genome[2:]
+        head = _FIXED_BLOCKS + len(blocks)
+        active = [_FIXED_BLOCKS + slot for slot, gene in enumerate(blocks) if gene]
+        return [*range(_FIXED_BLOCKS), *active, head, head + 1, head + 2]
+
+    def forward(self, x: Tensor, arch: Arch) -> Tensor:
+        """Run `arch` on (b, 3, r, r) images; returns (b, classes) logits.
+
+        In training mode the batch norms of the active channels keep their running statistics.
+        """
+        for op, state in zip(self.ops(arch), self.cut(arch), strict=True):
+            x = functional_call(_meta_module(op).train(self.training), state, (x,))
+        return x
+
+    @torch.no_grad()
+    def extract(self, arch: Arch) -> nn.Sequential:
+        """Return the plain network of `arch` with copied weights, in evaluation mode.
+
+        Its batch-norm statistics are those of the supernet: recalibrate before use.
+        """
+        with torch.device("meta"):
+            subnet = network(self.ops(arch))
+        for module, state in zip(subnet, self.cut(arch), strict=True):
+            copied = {name: tensor.detach().clone() for name, tensor in state.items()}
+            module.load_state_dict(copied, assign=True)
+        return subnet.eval()
+
+    def sort_widths(self, unlocked_expands: tuple[int, ...] = ()) -> None:
+        """Move the most important middle channels of every block to the front.
+
+        Args:
+            unlocked_expands: expansion ratios below the largest that are already trained; their
+                channel prefixes keep their members. The largest network computes the same.
+        """
+        for gene, full in self.full.items():
+            for index in range(_FIXED_BLOCKS, len(full) - 3):
+                genome = list(self.space.largest())
+                genome[1] = int(gene)
+                prefixes = []
+                for expand in unlocked_expands:
+                    genome[index] = 3 * (3, 4, 6).index(expand) + 3
+                    op = self.ops(Arch(space=self.space, genome=tuple(genome)))[index]
+                    prefixes.append(op.mid_channels)
+                sort_block(full[index], prefixes)
+
+    def reset_classifier(self, classes: int, *, generator: torch.Generator) -> "Supernet":
+        """Return a copy for another task: all weights kept, a new classifier drawn."""
+        fresh = Supernet(self.space, classes=classes, activation=self.activation)
+        kept = {k: v for k, v in self.state_dict().items() if ".linear." not in k}
+        fresh.load_state_dict(kept, strict=False)
+        for full in fresh.full.values():
+            layer = full[-1].linear
+            bound = layer.in_features**-0.5
+            with torch.no_grad():
+                layer.weight.uniform_(-bound, bound, generator=generator)
+                layer.bias.zero_()
+        return fresh
+
+    def save(self, path: Path, *, details: Mapping[str, object] | None = None) -> None:
+        """Write weights and metadata as safetensors, complete or not at all."""
+        header = {
+            "schema": str(WEIGHTS_SCHEMA),
+            "space": self.space.name,
+            "classes": str(self.classes),
+            "activation": self.activation or "",
+            "details": json.dumps(details or {}, sort_keys=True),
+        }
+        tensors = {k: v.contiguous() for k, v in self.state_dict().items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".part")
+        save_file(tensors, partial, metadata=header)
+        partial.replace(path)
+
+    @classmethod
+    def fresh(cls, space: Space, *, classes: int, seed: int) -> "Supernet":
+        """Return untrained weights that are a function of `seed` alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(space, classes=classes)
+
+    @classmethod
+    def load(cls, path: Path) -> "Supernet":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: not such a file, damaged, or its tensors do not fit the space it names.
+        """
+        header = weights_info(path)
+        supernet = cls(
+            get_space(header["space"]),
+            classes=int(header["classes"]),
+            activation=header["activation"] or None,  # type: ignore[arg-type]
+        )
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            supernet.load_state_dict(state)
+        except RuntimeError as error:
+            msg = f"{path}: weights do not fit space {header['space']}; train them again."
+            raise DataError(msg) from error
+        return supernet
+
+
+def weights_info(path: Path) -> dict[str, str]:
+    """Return the metadata of a weights file.
+
+    Raises:
+        DataError: missing, damaged, or of another schema.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        msg = f"{path} is not a readable weights file ({error}); make one: hwnat supernet train."
+        raise DataError(msg) from error
+    if header.get("schema") != str(WEIGHTS_SCHEMA):
+        msg = f"{path}: weights schema {header.get('schema')}, this version reads {WEIGHTS_SCHEMA}."
+        raise DataError(msg)
+    return header
+
+
+@lru_cache(maxsize=4096)
+def _meta_module(op: OpSpec) -> nn.Module:
+    """Return a module without memory, to be called with somebody's weights."""
+    with torch.device("meta"):
+        return op_module(op)
+
+
+@lru_cache(maxsize=4096)
+def _shapes(op: OpSpec) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in _meta_module(op).state_dict().items()}

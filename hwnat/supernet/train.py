@@ -1,0 +1,217 @@
+"""Training of shared weights: the sandwich rule, and the loop that adaptation shares.
+
+The sandwich rule with in-place distillation (BigNAS, arXiv:2003.11142) is used rather than
+progressive shrinking: one phase, one schedule and no teacher to keep, and every step moves the
+largest and the smallest network, whose accuracy bounds all others.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from hwnat.errors import UsageError
+from hwnat.records.arch import Arch
+from hwnat.supernet.data import Dataset, augment
+from hwnat.supernet.network import Supernet
+
+#: (done steps, all steps, mean loss since the last call)
+Progress = Callable[[int, int, float], None]
+#: Chooses the networks of one step; the first teaches the others.
+Chooser = Callable[[np.random.Generator], Sequence[Arch]]
+_REPORT_EVERY: Final = 20
+_CHECKPOINT_EVERY: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Optimisation settings; SGD with Nesterov momentum and one cosine over all epochs.
+
+    Attributes:
+        warmup: share of all steps in which the rate rises linearly.
+        flip: mirror images at random.
+    """
+
+    epochs: int
+    batch: int = 128
+    learning_rate: float = 0.1
+    warmup: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 3e-5
+    label_smoothing: float = 0.1
+    clip_norm: float = 5.0
+    flip: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or not self.learning_rate > 0:
+            msg = "Training needs at least one epoch, one image a batch and a positive rate."
+            raise UsageError(msg)
+
+    def rate(self, step: int, total: int) -> float:
+        """Return the learning rate of a step."""
+        ramp = self.warmup * total
+        if step < ramp:
+            return self.learning_rate * (step + 1) / (ramp + 1)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - ramp) / (total - ramp)))
+
+
+def sandwich(supernet: Supernet) -> Chooser:
+    """Return a chooser of the largest, the smallest and one uniform random network."""
+    space = supernet.space
+
+    def choose(rng: np.random.Generator) -> list[Arch]:
+        drawn = tuple(int(gene) for gene in space.sample(1, rng=rng)[0])
+        genomes = []
+        for genome in (space.largest(), space.smallest(), drawn):
+            genomes.append((genome[0], drawn[1], *genome[2:]))
+        return [Arch(space=space, genome=genome) for genome in genomes]
+
+    return choose
+
+
+class Trainer:
+    """SGD over shared weights; every random draw is a function of the seed and the step.
+
+    Only what a step touched is decayed or moved: the gradient of unused weights is absent.
+    """
+
+    def __init__(self, supernet: Supernet, data: Dataset, recipe: Recipe) -> None:
+        self.supernet, self.data, self.recipe = supernet, data, recipe
+        plain = [p for p in supernet.parameters() if p.ndim > 1]
+        other = [p for p in supernet.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": plain, "weight_decay": recipe.weight_decay},
+            {"params": other, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.SGD(
+            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in the training part, at least one."""
+        return max(1, len(self.data.train) // self.recipe.batch)
+
+    def run(
+        self,
+        choose: Chooser,
+        *,
+        first: int,
+        last: int,
+        total: int,
+        progress: Progress | None = None,
+        after_step: Callable[[int], None] | None = None,
+    ) -> None:
+        """Take the steps `first` to `last - 1` of a schedule of `total` steps."""
+        self.supernet.train()
+        losses: list[float] = []
+        for step in range(first, last):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.recipe.rate(step, total)
+            losses.append(self._step(step, choose))
+            if after_step:
+                after_step(step + 1)
+            if progress and ((step + 1) % _REPORT_EVERY == 0 or step + 1 == last):
+                progress(step + 1, total, sum(losses) / len(losses))
+                losses.clear()
+        self.supernet.eval()
+
+    def _step(self, step: int, choose: Chooser) -> float:
+        recipe, train = self.recipe, self.data.train
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(train))
+        images = train.take(order[position * recipe.batch : (position + 1) * recipe.batch])
+        archs = choose(np.random.default_rng([recipe.seed, 2, step]))
+        seed = int(np.random.default_rng([recipe.seed, 3, step]).integers(2**62))
+        self.optimizer.zero_grad(set_to_none=True)
+        targets: Tensor = functional.one_hot(images.labels, self.data.classes).float()
+        smooth = recipe.label_smoothing
+        targets = targets * (1 - smooth) + smooth / self.data.classes
+        loss_of_first = math.nan
+        for index, arch in enumerate(archs):
+            generator = torch.Generator().manual_seed(seed)
+            pixels = augment(
+                images.pixels.float(), arch.resolution, flip=recipe.flip, generator=generator
+            )
+            logits = self.supernet(self.data.normalise(pixels), arch)
+            loss = functional.cross_entropy(logits, targets)
+            loss.backward()
+            if index == 0:
+                loss_of_first = float(loss.detach())
+                if len(archs) > 1:
+                    targets = logits.detach().softmax(1)
+        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        return loss_of_first
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights and momenta, enough to go on exactly."""
+        tensors = {f"weights.{k}": v for k, v in self.supernet.state_dict().items()}
+        for name, parameter in self.supernet.named_parameters():
+            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        weights = {k[8:]: v for k, v in tensors.items() if k.startswith("weights.")}
+        self.supernet.load_state_dict(weights)
+        for name, parameter in self.supernet.named_parameters():
+            if f"momentum.{name}" in tensors:
+                buffer = tensors[f"momentum.{name}"].clone()
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+def save_state(trainer: Trainer, path: Path, *, step: int) -> None:
+    """Write a checkpoint, complete or not at all."""
+    partial = path.with_name(path.name + ".part")
+    tensors = {name: tensor.contiguous() for name, tensor in trainer.state().items()}
+    save_file(tensors | {"step": torch.tensor(step)}, partial)
+    partial.replace(path)
+
+
+def load_state(trainer: Trainer, path: Path) -> int:
+    """Read a checkpoint; returns the number of steps done."""
+    tensors = load_file(path)
+    step = int(tensors.pop("step"))
+    trainer.load_state(tensors)
+    return step
+
+
+def train(
+    supernet: Supernet,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    out: Path,
+    progress: Progress | None = None,
+) -> Path:
+    """Train by the sandwich rule and write the weights; an interrupted run goes on.
+
+    A checkpoint lies beside `out` until the last step is done.
+    """
+    trainer = Trainer(supernet, data, recipe)
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    total = recipe.epochs * trainer.steps_per_epoch
+    first = load_state(trainer, checkpoint) if checkpoint.exists() else 0
+
+    def keep(done: int) -> None:
+        if done % _CHECKPOINT_EVERY == 0:
+            save_state(trainer, checkpoint, step=done)
+
+    trainer.run(
+        sandwich(supernet), first=first, last=total, total=total, progress=progress, after_step=keep
+    )
+    supernet.save(out, details={"data": data.name, "recipe": asdict(recipe)})
+    checkpoint.unlink(missing_ok=True)
+    return out
