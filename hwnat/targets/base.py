@@ -1,8 +1,10 @@
 """What a target is: an exporter and a timer; needs neither torch nor a runtime to import."""
 
+import copy
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -36,7 +38,7 @@ class Session(Protocol):
         """Run once with the bound input; the output is complete on return. This is timed."""
 
     def output(self) -> Floats:
-        """Return a copy of the last run's first output, (batch, ...)."""
+        """Return a copy of the last run's output: (batch, classes) or NCHW."""
         ...
 
     def run(self, x: Floats) -> Floats:
@@ -141,6 +143,24 @@ def check_input(x: Floats, shape: Shape) -> Floats:
         msg = f"Input is {x.dtype} {x.shape}; this file takes float32 {shape} (NCHW)."
         raise DataError(msg)
     return x
+
+
+def eval_copy(module: "nn.Module") -> "nn.Module":
+    """Return a float32 copy of `module` in evaluation mode; the original stays untouched."""
+    return copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
+
+
+def installed(package: str, *, extra: str) -> tuple[str, str]:
+    """Return name and version of a runtime's package.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return package, version(package)
+    except PackageNotFoundError as error:
+        msg = f"The runtime {package} is not installed; install it with: pip install hwnat[{extra}]"
+        raise UsageError(msg) from error
 
 
 def require_file(path: Path, kind: str) -> Path:

@@ -1,0 +1,95 @@
+"""OpenVINO IR files (.xml with .bin), run by its CPU plug-in in float32. fp32 only."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnat.errors import DataError
+from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.targets.base import Floats, Session, Target, check_input, installed, require_file
+from hwnat.targets.onnx import write_onnx
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class OpenvinoTarget:
+    """Exporter through ONNX, timer through OpenVINO's CPU plug-in."""
+
+    name = "openvino"
+    suffix = ".xml"
+    layout: Layout = "NCHW"
+
+    def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
+        """Write `module` as path (.xml) and its weights beside it (.bin); see `Target.export`."""
+        import openvino as ov
+
+        with staged(path) as draft:
+            interim = draft.with_suffix(".onnx")
+            write_onnx(module, input_shape, interim)
+            # The reader alone, not convert_model: that one sends telemetry.
+            model = ov.Core().read_model(interim)
+            model.set_friendly_name(path.stem)
+            ov.save_model(model, draft, compress_to_fp16=False)
+            kinds = [node.get_type_name() for node in model.get_ops()]
+            del model  # it maps the interim file
+            interim.unlink()
+        return describe(
+            path,
+            target=self.name,
+            layout=self.layout,
+            nchw=input_shape,
+            companions=[path.with_suffix(".bin")],
+            details={
+                "operators": sum(k not in ("Constant", "Parameter", "Result") for k in kinds),
+                "transposes": kinds.count("Transpose"),
+            },
+        )
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """Open a file; see `Target.load`."""
+        require_file(path.with_suffix(".bin"), "OpenVINO weights")
+        return _OpenvinoSession(require_file(path, "OpenVINO"), threads)
+
+    def runtime(self) -> tuple[str, str]:
+        """Return ("openvino", version)."""
+        return installed("openvino", extra="openvino")
+
+
+_CHECK: type[Target] = OpenvinoTarget
+
+
+class _OpenvinoSession(Session):
+    """One reused infer request with a bound input tensor."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import openvino as ov
+
+        config = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            # Without it a CPU with bf16 instructions computes in bf16.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            model = ov.Core().compile_model(path, "CPU", config)
+            shape = tuple(model.input().shape)
+        except RuntimeError as error:
+            msg = f"{path} is not a model that OpenVINO can load; export it again."
+            raise DataError(msg) from error
+        if len(shape) != 4:
+            msg = f"{path} must have one 4-D input of fixed shape; it has {shape}. Export it again."
+            raise DataError(msg)
+        self.input_shape = shape
+        self._request = model.create_infer_request()
+
+    def prepare(self, x: Floats) -> None:
+        self._request.get_input_tensor().data[:] = check_input(x, self.input_shape)
+
+    def invoke(self) -> None:
+        self._request.infer(share_outputs=True)
+
+    def output(self) -> Floats:
+        return np.array(self._request.get_output_tensor().data, dtype=np.float32)
