@@ -1,0 +1,100 @@
+"""Costs agree digit for digit with what was published."""
+
+import ast
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from hwnat.records.arch import Arch
+from hwnat.records.cost import op_cost, total_cost
+from hwnat.records.op import OpSpec
+from hwnat.records.space import MBV3_NANO, MBV3_W10, MBV3_W12
+
+MEASURED = Path(__file__).parents[2].parent / "shared" / "data" / "dynast-accuracy"
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "params", "macs"),
+    [
+        ("08011001440551052208877", 1000, 6_067_408, 222_557_600),
+        ("16012006400351023002400", 196, 2_628_948, 196_999_680),
+    ],
+)
+def test_published_networks_cost_what_was_published(text, classes, params, macs):
+    cost = Arch.from_text(MBV3_W10, text).cost(classes=classes)
+    assert (cost.params, cost.macs) == (params, macs)
+
+
+def test_products_are_counted_as_the_published_file_name_counts_them():
+    cost = Arch.from_text(MBV3_W10, "16012006400351023002400").cost(classes=196)
+    assert f"{cost.macs_torchprofile / 1e6:.0f}M" == "199M"
+
+
+@pytest.mark.parametrize(
+    ("space", "pick", "params_m", "macs_m"),
+    [
+        (MBV3_W10, "smallest", "3.411", {192: "89.8", 224: "121.3", 256: "157.6"}),
+        (MBV3_W10, "largest", "7.665", {192: "417.3", 224: "566.2", 256: "738.0"}),
+        (MBV3_W12, "smallest", "4.602", {192: "142.8", 224: "193.1", 256: "251.1"}),
+        (MBV3_W12, "largest", "10.702", {192: "621.3", 224: "843.1", 256: "1099.1"}),
+    ],
+)
+def test_the_extremes_of_the_published_spaces(space, pick, params_m, macs_m):
+    genes = getattr(space, pick)()[1:]
+    for resolution, macs in macs_m.items():
+        genome = (space.resolutions.index(resolution), *genes)
+        cost = Arch(space=space, genome=genome).cost(classes=1000)
+        assert (f"{cost.params / 1e6:.3f}", f"{cost.macs / 1e6:.1f}") == (params_m, macs)
+
+
+def test_the_small_space_fits_two_cpu_cores():
+    cost = Arch(space=MBV3_NANO, genome=MBV3_NANO.largest()).cost(classes=10)
+    assert (cost.params, cost.macs) == (959_290, 9_170_624)
+    assert cost.macs <= 12_000_000
+
+
+@pytest.mark.skipif(not MEASURED.is_dir(), reason=f"{MEASURED} is absent: no measured subnets")
+def test_every_measured_subnet_costs_what_was_recorded():
+    texts = [path.read_text(encoding="utf-8") for path in sorted(MEASURED.glob("*.csv"))]
+    rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
+    assert len(rows) > 1000
+    for row in rows:
+        cost = Arch.from_subnet(MBV3_W10, compact(row["Sub-network"])).cost(classes=1000)
+        assert (cost.params, cost.macs) == (int(row["Model Parameters"]), int(row["MACs"])), row
+
+
+def compact(text):
+    """Drop what a padded record holds behind each stage's depth."""
+    raw = ast.literal_eval(text)
+    active = [4 * stage + i for stage, depth in enumerate(raw["d"]) for i in range(depth)]
+    lists = {key: [raw[key][i] for i in active] for key in ("ks", "e")}
+    return {"r": raw["r"][0], "d": raw["d"], **lists}
+
+
+@given(...)
+def test_a_network_costs_the_sum_of_its_operations(arch: Arch):
+    ops = arch.ops(classes=10)
+    cost = arch.cost(classes=10)
+    assert cost.params == sum(op_cost(op).params for op in ops)
+    assert cost.macs == sum(op_cost(op).macs for op in ops)
+    assert cost.folded_params < cost.params
+    assert cost.macs_torchprofile > cost.macs
+
+
+@given(...)
+def test_a_batch_multiplies_the_work_and_not_the_parameters(arch: Arch):
+    one = arch.cost(classes=10)
+    three = total_cost(arch.ops(classes=10, batch=3))
+    assert three.params == one.params
+    assert (three.macs, three.macs_torchprofile) == (3 * one.macs, 3 * one.macs_torchprofile)
+
+
+def test_a_fully_connected_layer_costs_its_weights_and_biases():
+    cost = op_cost(OpSpec(kind="linear", in_shape=(1, 1, 1, 64), out_channels=10))
+    assert (cost.params, cost.folded_params, cost.macs) == (650, 650, 640)
+
+
+def test_nothing_costs_nothing():
+    assert total_cost([]).macs == 0
