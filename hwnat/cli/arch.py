@@ -1,0 +1,49 @@
+"""`hwnat arch`: what a network costs before anything is built."""
+
+import click
+
+from hwnat.cli.output import json_option, print_json, print_table
+
+
+@click.group()
+def arch() -> None:
+    """Parameters, MACs and operations of a network."""
+
+
+@arch.command()
+@click.option("--space", required=True, help="Name of the space, such as mbv3-nano.")
+@click.option("--genome", required=True, help="The network's digits.")
+@click.option("--classes", type=click.IntRange(min=1), required=True, help="Number of classes.")
+@json_option
+def show(space: str, genome: str, classes: int, as_json: bool) -> None:
+    """Print exact costs and every operation of one network."""
+    from hwnat.records.arch import Arch
+    from hwnat.records.cost import op_cost
+    from hwnat.records.space import get_space
+
+    network = Arch.from_text(get_space(space), genome)
+    cost = network.cost(classes=classes)
+    ops = [(op.key, op_cost(op)) for op in network.ops(classes=classes)]
+    if as_json:
+        print_json(
+            {
+                "space": space,
+                "genome": network.text,
+                "id": network.id,
+                "resolution": network.resolution,
+                "classes": classes,
+                "subnet": network.subnet,
+                "params": cost.params,
+                "folded_params": cost.folded_params,
+                "macs": cost.macs,
+                "macs_torchprofile": cost.macs_torchprofile,
+                "ops": [{"key": key, "params": c.params, "macs": c.macs} for key, c in ops],
+            }
+        )
+        return
+    title = (
+        f"{space} {network.text} ({network.id}) at {network.resolution}x{network.resolution}: "
+        f"{cost.params:,} parameters, {cost.macs:,} MACs"
+    )
+    rows = [(key, f"{c.params:,}", f"{c.macs:,}") for key, c in ops]
+    print_table(title, ("operation", "parameters", "MACs"), rows)

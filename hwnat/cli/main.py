@@ -1,0 +1,94 @@
+"""Entry point of `hwnat`: finds commands by name, turns errors into one line and an exit code."""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from hwnat.errors import HwnatError
+
+#: Name of a command or group, "module:object" in hwnat.cli, and its line in `hwnat --help`.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("demo:demo", "The whole chain on this machine."),
+    "device": ("device:device", "List devices and check that they can be measured."),
+    "arch": ("arch:arch", "Parameters, MACs and operations of a network."),
+    "profile": ("profile:profile", "Measure a device: its latency table of a space."),
+    "table": ("table:table", "Show a latency table, or build it from measurements."),
+    "predict": ("predict:predict", "Latency of a network from a table."),
+    "supernet": ("supernet:supernet", "Train a supernet or describe one."),
+    "search": ("search:search", "Find the best networks for objectives and limits."),
+    "export": ("export:export", "Write chosen networks as files and check them."),
+}
+_INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when it is called; `--help` loads none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the work."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"hwnat.cli.{module}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; the nearest name is offered for one that does not exist."""
+        from difflib import get_close_matches
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hwnat")
+def app() -> None:
+    """From a device to verified, deployable networks.
+
+    Measure a device, predict latencies, search for networks, export and check them. Data goes
+    to stdout and words to stderr. Exit codes: 0 ok, 1 gate failed, 2 usage, 3 bad data,
+    4 device, 5 inconclusive, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; never a traceback on bad input."""
+    try:
+        status = app.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except HwnatError as error:
+        click.echo(f"hwnat: {error}", err=True)
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("hwnat: interrupted; run the same command again to go on.", err=True)
+        status = _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough, as in `hwnat table show | head`.
+        sys.stderr.close()
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""`hwnat profile`: from a device to its latency table."""
+
+from pathlib import Path
+
+import click
+
+from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, progress_bar
+
+
+@click.command()
+@click.option("--device", "device_name", required=True, help="Name or path of a device file.")
+@click.option("--space", "space_name", required=True, help="Name of the space.")
+@click.option("--resolution", "resolutions", type=int, multiple=True, help="Repeat; default all.")
+@click.option("--classes", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--op", "extra", multiple=True, help="Key of a further operation; repeat.")
+@click.option("--budget", type=click.IntRange(min=1), help="Refuse more distinct operations.")
+@click.option("--calibration", type=click.IntRange(min=0), default=10, show_default=True)
+@click.option("--validation", type=click.IntRange(min=0), default=10, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), help="Override the device's protocol.")
+@click.option("--store", type=click.Path(path_type=Path), default=RUNS / "measurements.sqlite")
+@click.option("--cache", type=click.Path(path_type=Path), default=RUNS / "models")
+@click.option("--out", type=click.Path(path_type=Path), help="Table file to write.")
+@json_option
+def profile(  # noqa: PLR0913 - the options of the command
+    device_name: str,
+    space_name: str,
+    resolutions: tuple[int, ...],
+    classes: int,
+    batch: int,
+    extra: tuple[str, ...],
+    budget: int | None,
+    calibration: int,
+    validation: int,
+    rounds: int | None,
+    store: Path,
+    cache: Path,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Time every block of a space on a device and write its latency table.
+
+    Resumes: what the store holds is not measured again, in whichever way the last run ended.
+    """
+    from dataclasses import replace
+
+    from hwnat.profile.plan import make_plan
+    from hwnat.profile.runner import profile as run
+    from hwnat.records.device import load_device
+    from hwnat.records.space import get_space
+    from hwnat.table.lookup import default_path
+
+    device = load_device(device_name)
+    if rounds:
+        device = replace(device, protocol=replace(device.protocol, rounds=rounds))
+    plan = make_plan(
+        get_space(space_name),
+        resolutions,
+        classes=classes,
+        batch=batch,
+        calibration=calibration,
+        validation=validation,
+        extra=extra,
+        budget=budget,
+    )
+    with progress_bar() as progress:
+        table = run(device, plan, store=store, cache=cache, progress=progress)
+    path = out or default_path(table)
+    table.save(path)
+    errors = [abs(each.error) for each in table.validation]
+    if as_json:
+        print_json(
+            {
+                "table": path,
+                "table_id": table.table_id,
+                "entries": len(table.entries),
+                "reference_ns": table.reference_ns,
+                "calibration": table.calibration.form,
+                "mean_error": sum(errors) / len(errors) if errors else None,
+            }
+        )
+        return
+    click.echo(path)
+    click.echo(
+        f"{len(table.entries)} operations, reference {milliseconds(table.reference_ns)} ms, "
+        f"calibration {table.calibration.form} on {len(table.calibration.networks)} networks.",
+        err=True,
+    )
+    if errors:
+        mean, worst = sum(errors) / len(errors), max(errors)
+        what = f"{len(errors)} unseen networks: mean error {mean:.1%}, worst {worst:.1%}."
+        click.echo(what, err=True)

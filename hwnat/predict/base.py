@@ -1,0 +1,61 @@
+"""What a prediction is and what can make one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.records.op import OpSpec
+from hwnat.table.lookup import Provenance
+
+Latencies = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One operation's share, as the table holds it: before calibration."""
+
+    key: str
+    latency_ns: int
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Latency of one network.
+
+    Attributes:
+        latency_ns: the prediction.
+        interval_ns: where the measured latency lies for nine networks in ten; None if the
+            table's calibration has too few networks to say.
+        parts: operations in the order they run; they add up to the sum that was calibrated.
+        table_id: of the table it comes from.
+    """
+
+    latency_ns: float
+    interval_ns: tuple[float, float] | None
+    parts: tuple[Part, ...]
+    table_id: str
+
+
+class Predictor(Protocol):
+    """Latency of networks of one space on one device."""
+
+    def predict(self, ops: Sequence[OpSpec]) -> Prediction:
+        """Predict one network from its operations.
+
+        Raises:
+            UncoveredOpError: an operation cannot be predicted; nothing is skipped.
+            TableMismatchError: the network has another batch, precision or class count.
+        """
+        ...
+
+    def latency_ns(self, genomes: npt.ArrayLike) -> Latencies:
+        """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.
+
+        Raises:
+            UncoveredOpError: an operation cannot be predicted; nothing is skipped.
+        """
+        ...

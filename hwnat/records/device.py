@@ -1,0 +1,97 @@
+"""How a device is reached, pinned and timed: one TOML file each."""
+
+import tomllib
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Literal
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records import parse
+
+#: Where `load_device` looks for a name: the working directory, then what came with the package.
+FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimingProtocol:
+    """How often a model is run.
+
+    Attributes:
+        rounds: visits to every model, in an order shuffled anew for each round.
+        runs: timed runs of the model in one visit, each followed by one of the reference model.
+        warmup: untimed runs before them.
+    """
+
+    rounds: int = 8
+    runs: int = 5
+    warmup: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.runs < 1 or self.warmup < 0:
+            msg = f"protocol {self} needs at least one round and one run, no negative warm-up."
+            raise DataError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSpec:
+    """One device with the runtime it is used with.
+
+    Attributes:
+        name: the file's name, without its suffix.
+        transport: name in the entry-point group `hwnat.transports`.
+        target: name in the entry-point group `hwnat.targets`.
+        threads: of the runtime.
+        affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
+    """
+
+    name: str
+    transport: str
+    target: str
+    threads: int = 1
+    affinity: Literal["auto"] | tuple[int, ...] = "auto"
+    precision: Literal["fp32"] = "fp32"
+    protocol: TimingProtocol = field(default_factory=TimingProtocol)
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            msg = f"threads is {self.threads}; it must be at least 1."
+            raise DataError(msg)
+        cores = self.affinity if self.affinity != "auto" else (0,)
+        if not cores or min(cores) < 0 or len(set(cores)) != len(cores):
+            msg = f"affinity {self.affinity} is not a list of distinct core numbers."
+            raise DataError(msg)
+
+
+def device_names() -> tuple[str, ...]:
+    """Return the sorted names of the device files at hand."""
+    return tuple(sorted({path.stem for folder in FOLDERS for path in folder.glob("*.toml")}))
+
+
+def load_device(name: str | Path) -> DeviceSpec:
+    """Load a device by the name of its file or by a path that ends in `.toml`.
+
+    Raises:
+        UsageError: no such file, not TOML, an unknown key or an impossible value.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        found = [folder / f"{name}.toml" for folder in FOLDERS]
+        path = next((each for each in found if each.is_file()), found[0])
+    if not path.is_file():
+        known = device_names()
+        near = get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        msg = f"No device file {path}.{hint} Known devices: {', '.join(known) or 'none'}."
+        raise UsageError(msg)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
+        msg = f"{path}: not a TOML file: {problem}."
+        raise UsageError(msg) from problem
+    spec = parse.record(DeviceSpec, {"name": path.stem, **raw}, where=str(path), error=UsageError)
+    if spec.name != path.stem:
+        msg = f"{path}: name is '{spec.name}'; leave it out or call it '{path.stem}'."
+        raise UsageError(msg)
+    return spec

@@ -1,0 +1,183 @@
+"""What was timed, how, under which conditions, and what came out: raw and integral."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Final
+
+from hwnat.errors import DataError
+from hwnat.records.device import TimingProtocol
+
+#: Above these a measurement is doubtful; see `Measurement.doubts`.
+MAX_SPREAD: Final = 0.25
+MAX_TAIL: Final = 3.0
+MAX_HEATING_C: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The machine itself; what it does not tell is None."""
+
+    cpu: str | None
+    cores: int | None
+    machine: str | None
+    os: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """The machine's state at one instant; what it does not tell is None.
+
+    Attributes:
+        at: UTC, ISO 8601.
+        governor: of the first core.
+        clocks_hz: of every core that tells it.
+        temperature_c: of the hottest thermal zone.
+        load_1m: runnable processes, one-minute average.
+    """
+
+    at: str
+    governor: str | None = None
+    clocks_hz: tuple[int, ...] = ()
+    temperature_c: float | None = None
+    load_1m: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Everything that decides what a number means, except the model that was timed.
+
+    Attributes:
+        affinity: the cores the runner was pinned to; empty if it was not.
+        reference: key of the model whose runs alternate with the timed one's.
+    """
+
+    device: str
+    host: Host
+    target: str
+    runtime: str
+    runtime_version: str
+    threads: int
+    affinity: tuple[int, ...]
+    precision: str
+    batch: int
+    runs: int
+    warmup: int
+    reference: str
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits; equal setups have equal ones."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def job(self, subject: str, round_: int) -> str:
+        """Name one visit: 24 hexadecimal digits for model, setup and round."""
+        return hashlib.sha256(f"{self.id}:{subject}:{round_}".encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One visit to a model: its runs, and those of the reference model between them.
+
+    Attributes:
+        job: what `Setup.job` returns.
+        setup: the setup's id.
+        subject: operation key or network key.
+        samples_ns: single runs of the model, in order.
+        reference_ns: single runs of the reference model, in order.
+        started: UTC, ISO 8601; `ended` likewise.
+        before: conditions last read before the visit; `after` first read after it.
+    """
+
+    job: str
+    setup: str
+    subject: str
+    round: int
+    samples_ns: tuple[int, ...]
+    reference_ns: tuple[int, ...]
+    started: str
+    ended: str
+    before: Conditions | None = None
+    after: Conditions | None = None
+
+    def __post_init__(self) -> None:
+        for name, series in (("samples", self.samples_ns), ("reference", self.reference_ns)):
+            if not series or min(series) <= 0:
+                msg = f"{self.subject}: {name} are {series}; a failed run must raise."
+                raise DataError(msg)
+
+    @property
+    def median_ns(self) -> float:
+        """Median of the model's runs."""
+        return median(self.samples_ns)
+
+    @property
+    def ratio(self) -> float:
+        """The model's median over the reference model's."""
+        return self.median_ns / median(self.reference_ns)
+
+    def doubts(self) -> tuple[str, ...]:
+        """Reasons to distrust this visit, each with what to do; empty if there is none."""
+        reasons = []
+        for name, series in (("model", self.samples_ns), ("reference", self.reference_ns)):
+            middle = median(series)
+            spread = median(abs(each - middle) for each in series) / middle
+            if spread > MAX_SPREAD:
+                reasons.append(
+                    f"{name} runs spread {spread:.0%}, over {MAX_SPREAD:.0%}: "
+                    "stop other programs, pin clocks, run again"
+                )
+            if (tail := max(series) / middle) > MAX_TAIL:
+                reasons.append(
+                    f"slowest {name} run is {tail:.1f} times the median: look for throttling"
+                )
+        heat = _heating_c(self.before, self.after)
+        if heat is not None and heat > MAX_HEATING_C:
+            reasons.append(f"it grew {heat:.0f} °C hotter: let the device cool down, run again")
+        return tuple(reasons)
+
+
+def _heating_c(before: Conditions | None, after: Conditions | None) -> float | None:
+    if before is None or after is None:
+        return None
+    if before.temperature_c is None or after.temperature_c is None:
+        return None
+    return after.temperature_c - before.temperature_c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileRun:
+    """What one profile set out to measure; a table is built from it and the measurements.
+
+    Attributes:
+        ops: operation keys of the table.
+        calibration: genomes of the networks that the calibration is fitted on.
+        validation: genomes of the networks that the table is judged on.
+    """
+
+    setup: Setup
+    protocol: TimingProtocol
+    space: str
+    classes: int
+    resolutions: tuple[int, ...]
+    ops: tuple[str, ...]
+    calibration: tuple[str, ...]
+    validation: tuple[str, ...]
+    created: str
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Keys of everything that is timed: operations, then networks."""
+        genomes = self.calibration + self.validation
+        return self.ops + tuple(map(self.network, genomes))
+
+    def network(self, genome: str) -> str:
+        """Key of a whole network of this run."""
+        return network_key(self.space, genome, classes=self.classes, batch=self.setup.batch)
+
+
+def network_key(space: str, genome: str, *, classes: int, batch: int = 1) -> str:
+    """Canonical text of a whole network, the counterpart of `OpSpec.key`."""
+    return f"network|{space}|{genome}|classes={classes}|batch={batch}"

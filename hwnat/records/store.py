@@ -1,0 +1,150 @@
+"""Measurements on disk: SQLite, one commit each, so nothing is lost when the process dies."""
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records import parse
+from hwnat.records.measurement import Measurement, ProfileRun
+
+R = TypeVar("R", Measurement, ProfileRun)
+
+# History of the file format. Never edit an entry; add one and a migration.
+#   1  measurements and runs as JSON beside the columns they are searched by
+STORE_SCHEMA: Final = 1
+#: Marks the file as ours ("hwna"); sqlite3 keeps it in the header.
+_APPLICATION_ID: Final = 0x68776E61
+_TABLES: Final = """
+create table measurements (job text primary key, setup text, subject text, body text) strict;
+create index by_setup on measurements (setup);
+create table runs (number integer primary key, body text unique) strict;
+"""
+
+
+class Store:
+    """The measurements of any number of profiles; a context manager.
+
+    Raises:
+        DataError: the file is damaged, or not a store, or of a newer schema.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Commits are explicit; a lock held by another profile is waited for.
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        except (OSError, sqlite3.Error) as problem:
+            msg = f"Cannot open store {path}: {problem}."
+            raise UsageError(msg) from problem
+        with self._errors():
+            self._open()
+
+    def _open(self) -> None:
+        (mark,) = self._db.execute("pragma application_id").fetchone()
+        (schema,) = self._db.execute("pragma user_version").fetchone()
+        (tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
+        if (mark, schema, tables) == (0, 0, 0):
+            self._db.execute("pragma journal_mode=wal")
+            self._db.executescript(
+                f"begin immediate; {_TABLES} pragma application_id={_APPLICATION_ID};"
+                f"pragma user_version={STORE_SCHEMA}; commit;"
+            )
+        elif mark != _APPLICATION_ID:
+            msg = f"{self.path} is a database of another program; name another file."
+            raise DataError(msg)
+        elif schema != STORE_SCHEMA:
+            msg = f"{self.path} has store schema {schema}; this hwnat reads {STORE_SCHEMA}."
+            raise DataError(msg)
+        # WAL with NORMAL survives the death of the process; only a power cut loses commits.
+        self._db.execute("pragma synchronous=normal")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as problem:
+            self._db.close()
+            msg = f"Store {self.path}: {problem}; is it on a full or read-only disk, or in use?"
+            raise DataError(msg) from problem
+        except sqlite3.DatabaseError as problem:
+            self._db.close()
+            msg = f"{self.path} is damaged or not a measurement store ({problem})."
+            raise DataError(msg) from problem
+
+    def add(self, measurement: Measurement) -> None:
+        """Commit one measurement; it is on disk when this returns. A second one of a job is lost."""
+        row = (measurement.job, measurement.setup, measurement.subject)
+        with self._errors():
+            self._db.execute(
+                "insert or ignore into measurements values (?, ?, ?, ?)",
+                (*row, json.dumps(asdict(measurement))),
+            )
+
+    def add_run(self, run: ProfileRun) -> None:
+        """Commit what a profile set out to measure."""
+        with self._errors():
+            self._db.execute("insert into runs (body) values (?)", (json.dumps(asdict(run)),))
+
+    def jobs(self, setup: str) -> frozenset[str]:
+        """Return the jobs already done with the setup of this id."""
+        with self._errors():
+            rows = self._db.execute("select job from measurements where setup = ?", (setup,))
+            return frozenset(job for (job,) in rows)
+
+    def measurements(self, setup: str, subjects: Iterable[str]) -> tuple[Measurement, ...]:
+        """Return what was measured of `subjects` with the setup of this id, in order of time."""
+        wanted = frozenset(subjects)
+        with self._errors():
+            rows = self._db.execute(
+                "select subject, body from measurements where setup = ? order by rowid", (setup,)
+            ).fetchall()
+        return tuple(self._read(Measurement, body) for subject, body in rows if subject in wanted)
+
+    def runs(self) -> tuple[ProfileRun, ...]:
+        """Return every profile that was begun, oldest first."""
+        with self._errors():
+            rows = self._db.execute("select body from runs order by number").fetchall()
+        return tuple(self._read(ProfileRun, body) for (body,) in rows)
+
+    def _read(self, cls: type[R], body: str) -> R:
+        return parse.record(
+            cls, parse.strict_json(body, where=str(self.path)), where=str(self.path)
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step: readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a table is meant to be read by others.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

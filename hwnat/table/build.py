@@ -1,0 +1,119 @@
+"""Build a table from what a store holds: ratios become nanoseconds here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+import hwnat
+from hwnat.errors import InconclusiveError
+from hwnat.records.arch import Arch
+from hwnat.records.measurement import Measurement, ProfileRun
+from hwnat.records.space import get_space
+from hwnat.records.store import Store
+from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
+from hwnat.table.lookup import Entry, LatencyTable
+
+
+def build_table(store: Store, run: ProfileRun) -> LatencyTable:
+    """Build the table of a finished profile.
+
+    Raises:
+        InconclusiveError: something it set out to measure is not in the store.
+    """
+    measured = store.measurements(run.setup.id, run.subjects)
+    visits: dict[str, list[Measurement]] = {subject: [] for subject in run.subjects}
+    for each in measured:
+        visits[each.subject].append(each)
+    if missing := [subject for subject, found in visits.items() if not found]:
+        msg = (
+            f"{len(missing)} of {len(visits)} models are not measured yet, such as {missing[0]}. "
+            f"Go on with: hwnat profile --device {run.setup.device} --space {run.space}"
+        )
+        raise InconclusiveError(msg)
+    reference_ns = reference_latency_ns(measured)
+    entries = {key: entry(visits[key], reference_ns=reference_ns) for key in run.ops}
+    networks = _Networks(run=run, visits=visits, entries=entries, reference_ns=reference_ns)
+    calibration = networks.calibrate()
+    return LatencyTable(
+        setup=run.setup,
+        protocol=run.protocol,
+        space=run.space,
+        classes=run.classes,
+        resolutions=run.resolutions,
+        granularity="block",
+        reference_ns=reference_ns,
+        entries=entries,
+        calibration=calibration,
+        validation=networks.validate(calibration),
+        conditions=(measured[0].before, measured[-1].after),
+        hwnat=hwnat.__version__,
+        created=measured[-1].ended,
+    )
+
+
+def reference_latency_ns(measurements: Sequence[Measurement]) -> int:
+    """Return the long-run median of the reference model: over visits, of their medians."""
+    return round(median(median(each.reference_ns) for each in measurements))
+
+
+def entry(visits: Sequence[Measurement], *, reference_ns: int) -> Entry:
+    """Summarise the visits to one model; a second visit weighs as much as a first."""
+    ratios = [each.ratio for each in visits]
+    runs = np.concatenate(
+        [np.asarray(each.samples_ns) / median(each.reference_ns) for each in visits]
+    )
+    low, middle, high = map(float, np.quantile(ratios, [0.25, 0.5, 0.75]))
+    p10, p90 = map(float, np.quantile(runs, [0.1, 0.9]))
+    p50_ns = max(1, round(middle * reference_ns))
+    return Entry(
+        p10_ns=max(1, min(p50_ns, round(p10 * reference_ns))),
+        p50_ns=p50_ns,
+        p90_ns=max(p50_ns, round(p90 * reference_ns)),
+        n=len(runs),
+        spread=round((high - low) / middle, 4),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Networks:
+    """The whole networks of a profile beside the sums of their blocks."""
+
+    run: ProfileRun
+    visits: Mapping[str, Sequence[Measurement]]
+    entries: Mapping[str, Entry]
+    reference_ns: int
+
+    def _sum(self, genome: str) -> tuple[int, int]:
+        """Return the sum of entries and the number of blocks of a network."""
+        arch = Arch.from_text(get_space(self.run.space), genome)
+        ops = arch.ops(classes=self.run.classes, batch=self.run.setup.batch)
+        return sum(self.entries[op.key].p50_ns for op in ops), len(ops)
+
+    def _measured_ns(self, genome: str) -> int:
+        visits = self.visits[self.run.network(genome)]
+        return entry(visits, reference_ns=self.reference_ns).p50_ns
+
+    def calibrate(self) -> Calibration:
+        genomes = self.run.calibration
+        sums = [self._sum(each) for each in genomes]
+        measured = [self._measured_ns(each) for each in genomes]
+        return calibrate(genomes, [s for s, _ in sums], [n for _, n in sums], measured)
+
+    def validate(self, calibration: Calibration) -> tuple[NetworkCheck, ...]:
+        checks = []
+        for genome in self.run.validation:
+            (sum_ns, ops), measured_ns = self._sum(genome), self._measured_ns(genome)
+            predicted_ns = float(calibration.apply(sum_ns, ops))
+            checks.append(
+                NetworkCheck(
+                    genome=genome,
+                    sum_ns=sum_ns,
+                    ops=ops,
+                    measured_ns=measured_ns,
+                    predicted_ns=round(predicted_ns, 1),
+                    error=round(predicted_ns / measured_ns - 1, 6),
+                )
+            )
+        return tuple(checks)
