@@ -29,7 +29,7 @@ types: $(READY) ## static types
 
 layers: $(READY) ## which package may import which
 	@echo "import-linter"
-	@PYTHONPATH=. $(BIN)/lint-imports --no-cache >.venv/layers.log 2>&1 || { cat .venv/layers.log; exit 1; }
+	@$(BIN)/lint-imports --no-cache --no-logo >.venv/layers.log 2>&1 || { cat .venv/layers.log; exit 1; }
 
 fast: $(READY) ## tests of two seconds at most, each
 	@echo "tests"
@@ -53,5 +53,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
 	    { echo "creating .venv"; $(PYTHON) -m venv --clear .venv; }
 	@echo "installing into .venv (once; some minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@touch $@

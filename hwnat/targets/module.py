@@ -18,7 +18,13 @@ BN_MOMENTUM = 0.1
 
 def activation(name: Activation) -> nn.Module:
     """Return the module of an activation; `none` is the identity."""
-    return {"none": nn.Identity, "relu": nn.ReLU, "hswish": nn.Hardswish, "mish": nn.Mish}[name]()
+    kinds: dict[Activation, type[nn.Module]] = {
+        "none": nn.Identity,
+        "relu": nn.ReLU,
+        "hswish": nn.Hardswish,
+        "mish": nn.Mish,
+    }
+    return kinds[name]()
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
@@ -44,7 +50,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c, h, w) to the same shape."""
-        return x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+        gate: Tensor = self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+        return x * gate
 
 
 class MBConv(nn.Module):
