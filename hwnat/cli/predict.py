@@ -35,25 +35,21 @@ def predict(
                 "table_id": found.table_id,
                 "latency_ns": found.latency_ns,
                 "interval_ns": found.interval_ns,
+                "overhead_ns": found.overhead_ns,
                 "parts": found.parts if explain else [],
             }
         )
         return
     if explain:
-        total = sum(part.latency_ns for part in found.parts)
-        rows = [
+        total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
+        rows: list[tuple[str, ...]] = [
             (p.key, milliseconds(p.latency_ns), f"{p.latency_ns / total:.1%}", p.provenance)
             for p in found.parts
         ]
+        calibrated = f"after calibration ({table.calibration.form})"
+        rows.append(("starting a run", milliseconds(found.overhead_ns), "", ""))
         rows.append(("sum", milliseconds(total), "", ""))
-        rows.append(
-            (
-                f"after calibration ({table.calibration.form})",
-                milliseconds(found.latency_ns),
-                "",
-                "",
-            )
-        )
+        rows.append((calibrated, milliseconds(found.latency_ns), "", ""))
         print_table("", ("operation", "ms", "share", "provenance"), rows)
         return
     between = ""

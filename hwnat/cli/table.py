@@ -51,6 +51,7 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
         ("networks", f"batch {setup.batch}, {setup.precision}, {table.classes} classes"),
         ("protocol", table.protocol),
         ("reference", f"{setup.reference}: {milliseconds(table.reference_ns)} ms"),
+        ("overhead", f"{milliseconds(table.overhead_ns)} ms to start a run"),
         (
             "calibration",
             f"{fit.form}: {fit.scale:.4f} * sum + {fit.per_op_ns:.0f} ns * operations "

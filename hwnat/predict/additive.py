@@ -37,7 +37,7 @@ class _Slots:
 
 
 class AdditivePredictor:
-    """`calibration(sum of entries, number of operations)` of a table.
+    """`calibration(overhead + sum of entries, number of operations)` of a table.
 
     Args:
         table: what was measured.
@@ -81,7 +81,7 @@ class AdditivePredictor:
         """
         self._check(ops)
         entries = [(op.key, self.table.lookup(op.key)) for op in ops]
-        total = sum(each.p50_ns for _, each in entries)
+        total = self.table.overhead_ns + sum(each.p50_ns for _, each in entries)
         latency_ns = float(self.table.calibration.apply(total, len(ops)))
         half = self.table.calibration.half_width()
         return Prediction(
@@ -94,6 +94,7 @@ class AdditivePredictor:
                 Part(key=key, latency_ns=each.p50_ns, provenance=each.provenance)
                 for key, each in entries
             ),
+            overhead_ns=self.table.overhead_ns,
             table_id=self.table.table_id,
         )
 
@@ -164,7 +165,8 @@ def _compile(table: LatencyTable, space: Space) -> _Slots:
         for column, (width, _) in enumerate(space.skeletons):
             here = grid(space, resolution, width, classes=table.classes, batch=table.setup.batch)
             fixed_ops = len(here.fixed)
-            fixed[index, column] = max(sum(map(cost, here.fixed)), _MISSING)
+            total = table.overhead_ns + sum(map(cost, here.fixed))
+            fixed[index, column] = max(total, _MISSING)
             for slot, choices in enumerate(here.blocks):
                 blocks[slot, index, column, 1:] = [cost(op) for op in choices]
     return _Slots(fixed=fixed, fixed_ops=fixed_ops, blocks=blocks.reshape(shape[0], -1))

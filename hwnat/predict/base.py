@@ -30,13 +30,15 @@ class Prediction:
         latency_ns: the prediction.
         interval_ns: where the measured latency lies for nine networks in ten; None if the
             table's calibration has too few networks to say.
-        parts: operations in the order they run; they add up to the sum that was calibrated.
+        parts: operations in the order they run.
+        overhead_ns: what starting a run takes; with the parts it adds up to what was calibrated.
         table_id: of the table it comes from.
     """
 
     latency_ns: float
     interval_ns: tuple[float, float] | None
     parts: tuple[Part, ...]
+    overhead_ns: int
     table_id: str
 
 

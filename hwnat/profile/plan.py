@@ -25,6 +25,7 @@ class Plan:
         ops: distinct operations, none twice.
         calibration: random networks that the calibration is fitted on.
         validation: further random networks, none of them in `calibration`.
+        overhead: the operation with next to no work: what it takes, every run takes to start.
         reference: the network whose runs alternate with every other model's.
     """
 
@@ -33,6 +34,7 @@ class Plan:
     classes: int
     batch: int
     ops: tuple[OpSpec, ...]
+    overhead: OpSpec
     calibration: tuple[Arch, ...]
     validation: tuple[Arch, ...]
     reference: Arch
@@ -83,6 +85,7 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         classes=classes,
         batch=batch,
         ops=tuple(ops.values()),
+        overhead=OpSpec(kind="mix", in_shape=(batch, 1, 1, 1), out_channels=1),
         calibration=networks[:calibration],
         validation=networks[calibration:],
         reference=middle_network(space, resolutions),

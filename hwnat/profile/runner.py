@@ -105,6 +105,7 @@ def begin(
         classes=classes,
         resolutions=plan.resolutions,
         ops=tuple(op.key for op in plan.ops),
+        overhead=plan.overhead.key,
         calibration=tuple(arch.text for arch in plan.calibration),
         validation=tuple(arch.text for arch in plan.validation),
         created=now(),
@@ -165,7 +166,8 @@ class _Models:
     def _sources(self) -> Mapping[str, OpSpec | Arch]:
         plan = self.plan
         networks = (plan.reference, *plan.calibration, *plan.validation)
-        return {op.key: op for op in plan.ops} | {self._key(arch): arch for arch in networks}
+        ops = (*plan.ops, plan.overhead)
+        return {op.key: op for op in ops} | {self._key(arch): arch for arch in networks}
 
     def _key(self, arch: Arch) -> str:
         return network_key(

@@ -153,6 +153,7 @@ class ProfileRun:
 
     Attributes:
         ops: operation keys of the table.
+        overhead: key of the operation with next to no work; its time is that of starting a run.
         calibration: genomes of the networks that the calibration is fitted on.
         validation: genomes of the networks that the table is judged on.
     """
@@ -163,6 +164,7 @@ class ProfileRun:
     classes: int
     resolutions: tuple[int, ...]
     ops: tuple[str, ...]
+    overhead: str
     calibration: tuple[str, ...]
     validation: tuple[str, ...]
     created: str
@@ -171,7 +173,7 @@ class ProfileRun:
     def subjects(self) -> tuple[str, ...]:
         """Keys of everything that is timed: operations, then networks."""
         genomes = self.calibration + self.validation
-        return self.ops + tuple(map(self.network, genomes))
+        return (*self.ops, self.overhead, *map(self.network, genomes))
 
     def network(self, genome: str) -> str:
         """Key of a whole network of this run."""

@@ -48,7 +48,8 @@ def record(cls: type[T], raw: object, *, where: str, error: type[HwnatError] = D
     try:
         return cls(**values)
     except HwnatError as refused:
-        raise error(f"{where}: {refused}") from refused
+        msg = f"{where}: {refused}"
+        raise error(msg) from refused
 
 
 def _value(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> Any:  # noqa: ANN401
@@ -56,7 +57,7 @@ def _value(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> An
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _union(args, raw, where=where, error=error)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return record(hint, raw, where=where, error=error)
     if origin is Literal and raw in args:
         return raw

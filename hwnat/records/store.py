@@ -92,7 +92,7 @@ class Store:
             raise DataError(msg) from problem
 
     def add(self, measurement: Measurement) -> None:
-        """Commit one measurement; it is on disk when this returns. A second one of a job is lost."""
+        """Commit one measurement before returning; a second one of the same job is dropped."""
         row = (measurement.job, measurement.setup, measurement.subject)
         with self._errors():
             self._db.execute(

@@ -33,8 +33,17 @@ def build_table(store: Store, run: ProfileRun) -> LatencyTable:
         )
         raise InconclusiveError(msg)
     reference_ns = reference_latency_ns(measured)
-    entries = {key: entry(visits[key], reference_ns=reference_ns) for key in run.ops}
-    networks = _Networks(run=run, visits=visits, entries=entries, reference_ns=reference_ns)
+    overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
+    entries = {
+        key: entry(visits[key], reference_ns=reference_ns, less_ns=overhead_ns) for key in run.ops
+    }
+    networks = _Networks(
+        run=run,
+        visits=visits,
+        entries=entries,
+        reference_ns=reference_ns,
+        overhead_ns=overhead_ns,
+    )
     calibration = networks.calibrate()
     return LatencyTable(
         setup=run.setup,
@@ -44,6 +53,7 @@ def build_table(store: Store, run: ProfileRun) -> LatencyTable:
         resolutions=run.resolutions,
         granularity="block",
         reference_ns=reference_ns,
+        overhead_ns=overhead_ns,
         entries=entries,
         calibration=calibration,
         validation=networks.validate(calibration),
@@ -58,19 +68,19 @@ def reference_latency_ns(measurements: Sequence[Measurement]) -> int:
     return round(median(median(each.reference_ns) for each in measurements))
 
 
-def entry(visits: Sequence[Measurement], *, reference_ns: int) -> Entry:
-    """Summarise the visits to one model; a second visit weighs as much as a first."""
+def entry(visits: Sequence[Measurement], *, reference_ns: int, less_ns: int = 0) -> Entry:
+    """Summarise the visits to one model, less `less_ns` but at least 1 ns."""
     ratios = [each.ratio for each in visits]
     runs = np.concatenate(
         [np.asarray(each.samples_ns) / median(each.reference_ns) for each in visits]
     )
     low, middle, high = map(float, np.quantile(ratios, [0.25, 0.5, 0.75]))
     p10, p90 = map(float, np.quantile(runs, [0.1, 0.9]))
-    p50_ns = max(1, round(middle * reference_ns))
+    p50_ns = max(1, round(middle * reference_ns) - less_ns)
     return Entry(
-        p10_ns=max(1, min(p50_ns, round(p10 * reference_ns))),
+        p10_ns=max(1, min(p50_ns, round(p10 * reference_ns) - less_ns)),
         p50_ns=p50_ns,
-        p90_ns=max(p50_ns, round(p90 * reference_ns)),
+        p90_ns=max(p50_ns, round(p90 * reference_ns) - less_ns),
         n=len(runs),
         spread=round((high - low) / middle, 4),
     )
@@ -84,12 +94,13 @@ class _Networks:
     visits: Mapping[str, Sequence[Measurement]]
     entries: Mapping[str, Entry]
     reference_ns: int
+    overhead_ns: int
 
     def _sum(self, genome: str) -> tuple[int, int]:
-        """Return the sum of entries and the number of blocks of a network."""
+        """Return overhead plus entries, and the number of blocks of a network."""
         arch = Arch.from_text(get_space(self.run.space), genome)
         ops = arch.ops(classes=self.run.classes, batch=self.run.setup.batch)
-        return sum(self.entries[op.key].p50_ns for op in ops), len(ops)
+        return self.overhead_ns + sum(self.entries[op.key].p50_ns for op in ops), len(ops)
 
     def _measured_ns(self, genome: str) -> int:
         visits = self.visits[self.run.network(genome)]

@@ -25,7 +25,7 @@ class NetworkCheck:
     """A whole network, measured and predicted.
 
     Attributes:
-        sum_ns: sum of its blocks' entries.
+        sum_ns: the table's overhead plus its blocks' entries.
         ops: number of its blocks.
         error: predicted over measured, minus 1. In a calibration it is the leave-one-out error:
             predicted by a fit to all the other networks.
@@ -68,7 +68,7 @@ class Calibration:
             raise DataError(msg)
 
     def apply(self, sum_ns: npt.ArrayLike, ops: npt.ArrayLike) -> Floats:
-        """Return latencies in ns of networks with these sums of entries and numbers of blocks."""
+        """Return latencies in ns of networks with these sums and numbers of blocks."""
         sums, counts = np.asarray(sum_ns, np.float64), np.asarray(ops, np.float64)
         return np.asarray(self.scale * sums + self.per_op_ns * counts + self.constant_ns)
 

@@ -30,7 +30,7 @@ class Entry:
 
     Attributes:
         p50_ns: median over the visits of (operation / reference model), times the reference's
-            long-run median.
+            long-run median, less the table's overhead.
         p10_ns: tenth percentile of single runs on the same scale; `p90_ns` likewise.
         n: runs that went into it.
         spread: interquartile range of the visits' ratios over their median.
@@ -60,6 +60,7 @@ class LatencyTable:
         setup: device, runtime and protocol: what the numbers mean.
         resolutions: those of `space` that are covered.
         reference_ns: long-run median of the reference model.
+        overhead_ns: what starting a run takes; a network pays it once, so no entry holds it.
         entries: operation key to latency.
         calibration: how sums of entries become latencies of networks.
         validation: networks that neither entries nor calibration have seen.
@@ -75,6 +76,7 @@ class LatencyTable:
     resolutions: tuple[int, ...]
     granularity: Literal["block", "operator"]
     reference_ns: int
+    overhead_ns: int
     entries: Mapping[str, Entry]
     calibration: Calibration
     validation: tuple[NetworkCheck, ...]
@@ -83,8 +85,8 @@ class LatencyTable:
     created: str
 
     def __post_init__(self) -> None:
-        if not self.entries or self.reference_ns < 1:
-            msg = "a table needs entries and a reference latency"
+        if not self.entries or self.reference_ns < 1 or self.overhead_ns < 0:
+            msg = "a table needs entries, a reference latency and an overhead"
             raise DataError(msg)
 
     @property

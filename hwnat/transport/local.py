@@ -61,7 +61,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as folder:
-            shutil.copy(source, Path(folder) / "file").replace(target)
+            Path(shutil.copy(source, Path(folder) / "file")).replace(target)
     except OSError as problem:
         msg = f"Cannot copy {source} to {target}: {problem.strerror}."
         raise DeviceError(msg) from problem
