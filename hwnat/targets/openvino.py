@@ -23,18 +23,8 @@ class OpenvinoTarget:
 
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
         """Write `module` as path (.xml) and its weights beside it (.bin); see `Target.export`."""
-        import openvino as ov
-
         with staged(path) as draft:
-            interim = draft.with_suffix(".onnx")
-            write_onnx(module, input_shape, interim)
-            # The reader alone, not convert_model: that one sends telemetry.
-            model = ov.Core().read_model(interim)
-            model.set_friendly_name(path.stem)
-            ov.save_model(model, draft, compress_to_fp16=False)
-            kinds = [node.get_type_name() for node in model.get_ops()]
-            del model  # it maps the interim file
-            interim.unlink()
+            kinds = _convert(module, input_shape, draft)
         return describe(
             path,
             target=self.name,
@@ -58,6 +48,29 @@ class OpenvinoTarget:
 
 
 _CHECK: type[Target] = OpenvinoTarget
+
+
+def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
+    """Write the IR through an interim ONNX file and return the kinds of its operations."""
+    import openvino as ov
+    from openvino.passes import ConstantFolding, Manager
+
+    interim = path.with_suffix(".onnx")
+    write_onnx(module, input_shape, interim)
+    # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
+    # the reader leaves is folded here, and its process-wide numbering is made this file's own.
+    model = ov.Core().read_model(interim)
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
+    nodes = model.get_ordered_ops()
+    for index, node in enumerate(nodes):
+        node.set_friendly_name(f"{node.get_type_name()}_{index}")
+    ov.save_model(model, path, compress_to_fp16=False)
+    kinds = [node.get_type_name() for node in nodes]
+    del model, nodes, node  # they map the interim file
+    interim.unlink()
+    return kinds
 
 
 class _OpenvinoSession(Session):

@@ -1,0 +1,120 @@
+"""TFLite files, run by LiteRT's interpreter or by tflite-runtime, with XNNPACK on the CPU.
+
+Loading and timing need numpy and one of those two runtimes; only exporting needs torch.
+"""
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.targets.base import (
+    Floats,
+    Session,
+    Target,
+    check_input,
+    eval_copy,
+    installed,
+    require_file,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: (package, module of its interpreter), the preferred one first.
+_RUNTIMES: Final = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+)
+
+
+class TfliteTarget:
+    """Exporter of this package's own, timer through LiteRT or tflite-runtime.
+
+    Args:
+        split_depthwise: see `hwnat.targets.tflite_writer.write_tflite`.
+    """
+
+    name = "tflite"
+    suffix = ".tflite"
+    layout: Layout = "NHWC"
+
+    def __init__(self, *, split_depthwise: bool = True) -> None:
+        self._split_depthwise = split_depthwise
+
+    def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
+        """Write `module`; see `Target.export`."""
+        from hwnat.targets.tflite_writer import write_tflite
+
+        with staged(path) as draft:
+            counts = write_tflite(
+                eval_copy(module), input_shape, draft, split_depthwise=self._split_depthwise
+            )
+        return describe(
+            path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
+        )
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """Open a file; see `Target.load`."""
+        return _TfliteSession(require_file(path, "TFLite"), threads)
+
+    def runtime(self) -> tuple[str, str]:
+        """Return the package and version of the interpreter in use."""
+        return installed(_interpreter()[0], extra="tflite")
+
+
+_CHECK: type[Target] = TfliteTarget
+
+
+@cache
+def _interpreter() -> tuple[str, Any]:
+    """Return package and class of the first runtime that can construct an interpreter."""
+    for package, module in _RUNTIMES:
+        try:
+            interpreter = import_module(module).Interpreter
+        except ImportError:
+            continue
+        try:
+            interpreter(model_content=b"not a model")
+        except ValueError:  # it read and refused that, so it works
+            return package, interpreter
+        except SystemError:  # it was built for another numpy
+            continue
+    msg = "No TFLite runtime works here; install one with: pip install hwnat[tflite]"
+    raise UsageError(msg)
+
+
+class _TfliteSession(Session):
+    """An interpreter with allocated tensors."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        try:
+            self._interpreter = _interpreter()[1](model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            msg = f"{path} is not a model that TFLite can load; export it again."
+            raise DataError(msg) from error
+        inputs = self._interpreter.get_input_details()
+        shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
+        if len(shape) != 4 or inputs[0]["dtype"] != np.float32:
+            msg = f"{path} must have one 4-D float32 input; it has {shape}. Export it again."
+            raise DataError(msg)
+        batch, height, width, channels = shape
+        self.input_shape = (batch, channels, height, width)
+        self._input = inputs[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def prepare(self, x: Floats) -> None:
+        nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
+        self._interpreter.set_tensor(self._input, np.ascontiguousarray(nhwc))
+
+    def invoke(self) -> None:
+        self._interpreter.invoke()
+
+    def output(self) -> Floats:
+        y: Floats = self._interpreter.get_tensor(self._output)
+        return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if y.ndim == 4 else y

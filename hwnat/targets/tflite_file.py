@@ -1,0 +1,111 @@
+"""A TFLite flatbuffer under construction: tensors, constants and operators, nothing else."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import flatbuffers
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
+
+_TYPES: Final = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
+
+
+class FileBuilder:
+    """Collects one graph; `kinds` lists its operators in the order they run."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self._codes: list[str] = []
+        self._tensors: list[Any] = []
+        self._buffers: list[Any] = [schema.BufferT()]  # buffer 0 stands for "no constant"
+        self._operators: list[Any] = []
+        self._producers: dict[int, Any] = {}
+
+    def tensor(self, shape: Sequence[int], name: str, *, dtype: str = "float32") -> int:
+        """Declare a tensor that an operator or the caller fills; return its index."""
+        tensor = schema.TensorT()
+        tensor.shape, tensor.name, tensor.type = list(shape), name, _TYPES[dtype]
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def constant(self, values: npt.NDArray[Any]) -> int:
+        """Store float32 or int32 values; return the tensor's index."""
+        index = self.tensor(values.shape, f"constant_{len(self._tensors)}", dtype=str(values.dtype))
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self._tensors[index].buffer = len(self._buffers)
+        self._buffers.append(buffer)
+        return index
+
+    def scalar(self, value: float) -> int:
+        """Store one float; return the tensor's index."""
+        return self.constant(np.array([value], np.float32))
+
+    def add(
+        self,
+        kind: str,
+        inputs: Sequence[int],
+        shape: Sequence[int],
+        options: str,
+        **fields: int,
+    ) -> int:
+        """Append an operator; return the index of its output, a tensor of `shape`.
+
+        Args:
+            kind: builtin operator, such as CONV_2D.
+            inputs: tensor indices.
+            shape: of the output, as the file has it.
+            options: name of the operator's options table, such as Conv2DOptions.
+            **fields: fields of that table.
+        """
+        if kind not in self._codes:
+            self._codes.append(kind)
+        output = self.tensor(shape, f"{kind.lower()}_{len(self.kinds)}")
+        op = schema.OperatorT()
+        op.opcodeIndex = self._codes.index(kind)
+        op.inputs, op.outputs = list(inputs), [output]
+        op.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+        op.builtinOptions = getattr(schema, options + "T", lambda: None)()  # NONE has no table
+        for name, value in fields.items():
+            setattr(op.builtinOptions, name, value)
+        self.kinds.append(kind)
+        self._operators.append(op)
+        self._producers[output] = op
+        return output
+
+    def fuse(self, tensor: int, activation: str) -> bool:
+        """Let the operator that makes `tensor` apply RELU or RELU6 itself, if it can."""
+        options: Any = getattr(self._producers.get(tensor), "builtinOptions", None)
+        if getattr(options, "fusedActivationFunction", None) != 0:
+            return False
+        options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
+        return True
+
+    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """Return the file; equal graphs give equal bytes."""
+        graph = schema.SubGraphT()
+        graph.tensors, graph.operators = self._tensors, self._operators
+        graph.inputs, graph.outputs, graph.name = list(inputs), list(outputs), "main"
+        model = schema.ModelT()
+        model.version, model.description = 3, "hwnat"
+        model.operatorCodes = [_code(kind) for kind in self._codes]
+        model.subgraphs, model.buffers = [graph], self._buffers
+        builder = _AlignedBuilder(1 << 20)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def _code(kind: str) -> Any:  # noqa: ANN401 - generated code has no types
+    code = schema.OperatorCodeT()
+    code.builtinCode = getattr(schema.BuiltinOperator, kind)
+    code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # what runtimes before 2020 read
+    return code
+
+
+class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """Aligns constants to 16 bytes, as the schema demands and the generated code forgets."""
+
+    def StartVector(self, elem_size: int, count: int, alignment: int) -> int:
+        """Start a vector; byte vectors are the constants."""
+        return int(super().StartVector(elem_size, count, 16 if elem_size == 1 else alignment))
