@@ -1,27 +1,10 @@
 """Plug-ins are found by name; a wrong name is answered with the right ones."""
 
-import sys
-
 import pytest
 
 from hwnat import plugins
 from hwnat.errors import UsageError
 from hwnat.records.space import MBV3_NANO
-
-
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Install a distribution that registers the given targets."""
-
-    def install(**targets):
-        info = tmp_path / "thirdparty-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
-        lines = [f"{name} = {value}" for name, value in targets.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[hwnat.targets]", *lines]))
-        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-
-    return install
 
 
 def test_the_built_in_plugins_use_the_public_groups():
@@ -58,13 +41,13 @@ def test_a_group_without_plugins_knows_none():
 
 
 def test_a_third_party_plugin_is_found_beside_the_built_in_ones(installed):
-    installed(toy="fractions:Fraction")
+    installed("hwnat.targets", toy="fractions:Fraction")
     assert "toy" in plugins.names("hwnat.targets")
     assert plugins.load("hwnat.targets", "toy").__name__ == "Fraction"
 
 
 @pytest.mark.parametrize("value", ["no_such_module:X", "fractions:NoSuchName"])
 def test_a_broken_plugin_is_named_with_where_it_comes_from(installed, value):
-    installed(toy=value)
+    installed("hwnat.targets", toy=value)
     with pytest.raises(UsageError, match=rf"target 'toy' \({value}\) does not load"):
         plugins.load("hwnat.targets", "toy")

@@ -64,6 +64,7 @@ def test_a_mutated_key_is_refused_or_another_operation(op: OpSpec, data):
         ("skip=0", "skip=2", "a shortcut over a change of shape"),
         ("float32", "float33", "dtype 'float33'"),
         ("k=5", "s=5", "expected k=…"),
+        ("in=", "", "is not canonical"),
     ],
 )
 def test_a_bad_key_is_told_what_is_wrong_with_it(old, new, message):

@@ -91,3 +91,10 @@ def test_spaces_are_found_by_name(space):
 def test_an_unknown_space_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match=r"Known: mbv3, mbv3-nano, mbv3-w1\.0, mbv3-w1\.2"):
         get_space("resnet")
+
+
+def test_a_space_may_come_from_a_function_of_somebody_else(installed):
+    installed("hwnat.spaces", dictionary="builtins:dict", published="hwnat.records.space:MBV3")
+    assert get_space("published") is MBV3
+    with pytest.raises(UsageError, match="'dictionary' of hwnat.spaces returned dict"):
+        get_space("dictionary")
