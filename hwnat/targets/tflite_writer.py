@@ -55,7 +55,8 @@ def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
 
     try:
         with torch.no_grad():
-            traced = fuse(module)
+            # The tracer looks into its root, even where that is a rule's own kind.
+            traced = fuse(nn.Sequential(module) if type(module) in _RULES else module)
             assert isinstance(traced, fx.GraphModule)
             ShapeProp(traced).propagate(torch.zeros(input_shape))
     except (fx.proxy.TraceError, RuntimeError) as error:
