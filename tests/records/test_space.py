@@ -96,5 +96,5 @@ def test_an_unknown_space_is_answered_with_the_known_ones():
 def test_a_space_may_come_from_a_function_of_somebody_else(installed):
     installed("hwnat.spaces", dictionary="builtins:dict", published="hwnat.records.space:MBV3")
     assert get_space("published") is MBV3
-    with pytest.raises(UsageError, match="'dictionary' of hwnat.spaces returned dict"):
+    with pytest.raises(UsageError, match=r"'dictionary' of hwnat\.spaces returned dict"):
         get_space("dictionary")
