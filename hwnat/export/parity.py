@@ -1,0 +1,109 @@
+"""Whether an exported file computes what PyTorch computes; NaN anywhere means it does not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hwnat.errors import DataError
+from hwnat.targets.base import Floats, Session, eval_copy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Largest allowed difference from PyTorch, as a share of the range of PyTorch's output.
+LIMIT: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far a file's outputs lie from PyTorch's.
+
+    Attributes:
+        rows: images compared.
+        max_abs_diff: largest absolute difference of any two values; NaN if any is not a number.
+        output_range: largest minus smallest value of PyTorch's output.
+        top1_agreement: share of rows with the same largest class; None if the outputs are maps.
+    """
+
+    rows: int
+    max_abs_diff: float
+    output_range: float
+    top1_agreement: float | None
+
+    @property
+    def relative(self) -> float:
+        """`max_abs_diff` as a share of `output_range`; infinite if the output is constant."""
+        if self.output_range == 0:
+            return 0.0 if self.max_abs_diff == 0 else np.inf
+        return self.max_abs_diff / self.output_range
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file may ship; written so that NaN fails."""
+        return self.relative <= LIMIT and self.top1_agreement in (None, 1.0)
+
+    def require(self, what: object) -> None:
+        """Accept the file named by `what`.
+
+        Raises:
+            DataError: it differs too much; the message holds the figures.
+        """
+        if not self.ok:
+            agree = "" if self.top1_agreement is None else f", top-1 {self.top1_agreement:.2%}"
+            msg = (
+                f"{what} differs from PyTorch by {self.max_abs_diff:.2e}, {self.relative:.1e} of "
+                f"the output's range (limit {LIMIT:.0e}){agree} on {self.rows} images; do not ship "
+                "it. Export it again, or to another target."
+            )
+            raise DataError(msg)
+
+
+def check_parity(module: "nn.Module", session: Session, x: Floats) -> Parity:
+    """Compare `module` in evaluation mode with its exported file.
+
+    Args:
+        module: what was exported; it is not changed.
+        session: the loaded file.
+        x: (rows, channels, height, width) float32; rows must fill the file's batch evenly.
+
+    Raises:
+        DataError: no rows, or they do not fit the file's input.
+    """
+    import torch
+
+    batch = session.input_shape[0]
+    if not len(x) or len(x) % batch:
+        msg = f"Parity needs a multiple of {batch} images, the file's batch; got {len(x)}."
+        raise DataError(msg)
+    reference = eval_copy(module)
+    with torch.no_grad():
+        wanted = [reference(torch.from_numpy(rows)).numpy() for rows in _chunks(x, 64)]
+    found = [session.run(rows) for rows in _chunks(x, batch)]
+    return compare(np.concatenate(wanted), np.concatenate(found))
+
+
+def compare(wanted: Floats, found: Floats) -> Parity:
+    """Compare two outputs, (rows, classes) or maps; `wanted` is PyTorch's.
+
+    Raises:
+        DataError: the shapes differ.
+    """
+    if wanted.shape != found.shape:
+        msg = f"The file returns {found.shape} where PyTorch returns {wanted.shape}."
+        raise DataError(msg)
+    classes = wanted.ndim == 2
+    agree = np.mean(wanted.argmax(axis=-1) == found.argmax(axis=-1)) if classes else None
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, which fails as it should
+        return Parity(
+            rows=len(wanted),
+            max_abs_diff=float(np.max(np.abs(wanted - found))),
+            output_range=float(np.ptp(wanted)),
+            top1_agreement=None if agree is None else float(agree),
+        )
+
+
+def _chunks(x: Floats, size: int) -> Iterator[Floats]:
+    for start in range(0, len(x), size):
+        yield x[start : start + size]
