@@ -1,0 +1,265 @@
+"""What a search minimises and what it must keep below, parsed once and computed exactly."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import UsageError
+from hwnat.records.arch import Arch
+from hwnat.records.cost import op_cost, total_cost
+from hwnat.records.space import MAX_BLOCK, MIN_BLOCK, Genomes, Space
+
+Floats = npt.NDArray[np.float64]
+#: From (n, genes) canonical genomes to (n,) nanoseconds.
+LatencyNs = Callable[[Genomes], Floats]
+Kind = Literal["error", "latency", "params", "macs", "file_bytes"]
+
+#: What may follow the number of a limit, and what it multiplies by.
+_COUNTS: Final = {"": 1, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9}
+_UNITS: Final[dict[Kind, dict[str, float]]] = {
+    "error": {"": 1, "%": 1},
+    "latency": {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9},
+    "params": _COUNTS,
+    "macs": _COUNTS,
+    "file_bytes": {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9},
+}
+#: In which unit a value is shown.
+_SHOWN: Final[dict[Kind, str]] = {
+    "error": "%",
+    "latency": "ms",
+    "params": "M",
+    "macs": "M",
+    "file_bytes": "MB",
+}
+_WORDS: Final[dict[str, Kind]] = {
+    "accuracy": "error",
+    "error": "error",
+    "params": "params",
+    "macs": "macs",
+    "size": "file_bytes",
+}
+_COUNTED: Final[tuple[Kind, ...]] = ("params", "macs", "file_bytes")
+_BYTES_PER_WEIGHT: Final = 4
+#: The reference point lies this much beyond the largest network, so that it counts too.
+_BEYOND: Final = 1.01
+_LIMIT_EXAMPLES: Final = "latency@TABLE<=2ms, params<=1M, macs<=50M, size<=4MB or error<=5%"
+_NUMBER: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ%]*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One column of costs, minimised.
+
+    Attributes:
+        kind: error (top-1, in percent), latency (ns on `table`), params and macs (counts), or
+            file_bytes: 4 bytes for each weight left once batch norms are folded, as in an fp32
+            file; the graph around the weights, a few kB, is not counted.
+        table: path of the latency table, for latency only.
+    """
+
+    kind: Kind
+    table: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Objective":
+        """Read accuracy, error, params, macs, size or latency@TABLE.
+
+        Raises:
+            UsageError: anything else.
+        """
+        word, at, table = text.strip().partition("@")
+        if word == "latency" and table:
+            return cls(kind="latency", table=table)
+        if word not in _WORDS or at:
+            msg = (
+                f"Unknown objective '{text}'. "
+                f"Write one of {', '.join(_WORDS)} or latency@TABLE, TABLE being a file."
+            )
+            raise UsageError(msg)
+        return cls(kind=_WORDS[word])
+
+    @property
+    def name(self) -> str:
+        """Name of the column, such as error or latency@table.json."""
+        return f"{self.kind}@{self.table}" if self.table else self.kind
+
+    def show(self, value: float) -> str:
+        """Return `value` for people, with its unit.
+
+        >>> Objective.parse("latency@t.json").show(1_940_000)
+        '1.94 ms'
+        """
+        unit = _SHOWN[self.kind]
+        return f"{value / _UNITS[self.kind][unit]:.4g} {unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A cost that must not exceed `at_most`, in the unit of the objective's column."""
+
+    objective: Objective
+    at_most: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.at_most < np.inf:
+            msg = f"Limit {self.objective.name}: {self.at_most} is not above zero."
+            raise UsageError(msg)
+
+    @classmethod
+    def parse(cls, text: str) -> "Limit":
+        """Read a limit such as latency@TABLE<=2ms, with its unit.
+
+        Raises:
+            UsageError: not of that form, or a unit of another quantity.
+        """
+        left, sign, right = text.rpartition("<=")
+        number = _NUMBER.fullmatch(right.strip())
+        if not sign or left.strip() == "accuracy" or number is None:
+            msg = f"Cannot read limit '{text}'. Write for example {_LIMIT_EXAMPLES}."
+            raise UsageError(msg)
+        objective = Objective.parse(left)
+        units = _UNITS[objective.kind]
+        if number[2] not in units:
+            known = ", ".join(unit or "no unit" for unit in units)
+            msg = (
+                f"Limit '{text}': {objective.kind} is given with {known}. "
+                f"Write for example {_LIMIT_EXAMPLES}."
+            )
+            raise UsageError(msg)
+        return cls(objective=objective, at_most=float(number[1]) * units[number[2]])
+
+    @property
+    def text(self) -> str:
+        """The limit for people; `parse` reads it back where four digits are enough."""
+        return self.text_for(self.at_most)
+
+    def text_for(self, at_most: float) -> str:
+        """Write the same limit with another bound."""
+        word = {"file_bytes": "size"}.get(self.objective.kind, self.objective.name)
+        return f"{word}<={self.objective.show(at_most).replace(' ', '')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostModel:
+    """Exact costs of genomes; called with genomes and errors it returns the objectives.
+
+    Attributes:
+        fixed: (resolutions, widths, 3) params, macs and folded params outside the blocks.
+        blocks: (resolutions, widths, slots, block genes, 3) the same of each block.
+        latency: table -> function of canonical genomes.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...]
+    fixed: npt.NDArray[np.int64]
+    blocks: npt.NDArray[np.int64]
+    latency: Mapping[str, LatencyNs]
+
+    def __post_init__(self) -> None:
+        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
+            names = ", ".join(each.name for each in self.objectives) or "none"
+            msg = f"A search needs objectives, each once; got {names}."
+            raise UsageError(msg)
+        for each in (*self.objectives, *(limit.objective for limit in self.limits)):
+            if each.kind == "latency" and each.table not in self.latency:
+                msg = f"No predictor was loaded for {each.name}."
+                raise UsageError(msg)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        space: Space,
+        classes: int,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit] = (),
+        latency: Mapping[str, LatencyNs] | None = None,
+    ) -> "CostModel":
+        """Trace each block of `space` once.
+
+        Raises:
+            UsageError: no objective, one of them twice, or a latency without its predictor.
+        """
+        fixed, blocks = _trace_blocks(space, classes)
+        return cls(
+            space=space,
+            objectives=tuple(objectives),
+            limits=tuple(limits),
+            fixed=fixed,
+            blocks=blocks,
+            latency=dict(latency or {}),
+        )
+
+    def counts(self, genomes: Genomes) -> npt.NDArray[np.int64]:
+        """Return (n, 3) params, macs and file bytes of (n, genes) canonical genomes."""
+        at = genomes[:, 0], genomes[:, 1]
+        slots = np.arange(self.blocks.shape[2])
+        rows = self.blocks[at[0][:, None], at[1][:, None], slots, genomes[:, 2:]]
+        return np.asarray((self.fixed[at] + rows.sum(axis=1)) * (1, 1, _BYTES_PER_WEIGHT))
+
+    def __call__(self, genomes: Genomes, errors: npt.ArrayLike) -> Floats:
+        """Return (n, objectives) costs, every column minimised.
+
+        Args:
+            genomes: (n, genes) canonical.
+            errors: (n,) top-1 errors in percent, measured or predicted.
+        """
+        return self._columns(self.objectives, genomes, errors)
+
+    def violations(self, genomes: Genomes, errors: npt.ArrayLike) -> Floats:
+        """Return (n, limits) relative excess: value / limit - 1; at most 0 where it is kept."""
+        values = self._columns([limit.objective for limit in self.limits], genomes, errors)
+        return np.asarray(values / [limit.at_most for limit in self.limits] - 1.0)
+
+    def reference(self, error_percent: float) -> Floats:
+        """Return (objectives,) the reference point: this error, the largest network's costs.
+
+        Source: NAT's reference lies 1 % beyond the worst values, so that the extremes count.
+        """
+        largest = np.array([self.space.largest()])
+        return np.asarray(self(largest, [error_percent])[0] * _BEYOND)
+
+    def _columns(
+        self, objectives: Sequence[Objective], genomes: Genomes, errors: npt.ArrayLike
+    ) -> Floats:
+        rows = np.asarray(genomes, dtype=np.int64)
+        columns = np.empty((len(rows), len(objectives)))
+        counts = self.counts(rows)
+        for index, each in enumerate(objectives):
+            if each.kind == "error":
+                columns[:, index] = np.asarray(errors, dtype=np.float64)
+            elif each.kind == "latency":
+                columns[:, index] = self.latency[each.table](rows)
+            else:
+                columns[:, index] = counts[:, _COUNTED.index(each.kind)]
+        return columns
+
+
+def _trace_blocks(
+    space: Space, classes: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Trace networks made of one kind of block; given width and resolution, slots just add up.
+
+    That holds because a block's input depends on its stage only, never on the blocks before it.
+    """
+    resolutions, slots = len(space.resolutions), space.genes - 2
+    widths = max(gene for gene, _ in space.skeletons) + 1
+    fixed = np.zeros((resolutions, widths, len(_COUNTED)), dtype=np.int64)
+    blocks = np.zeros((resolutions, widths, slots, MAX_BLOCK + 1, len(_COUNTED)), dtype=np.int64)
+    for resolution in range(resolutions):
+        for width, _ in space.skeletons:
+            for block in range(MIN_BLOCK, MAX_BLOCK + 1):
+                arch = Arch(space=space, genome=(resolution, width, *[block] * slots))
+                ops = arch.ops(classes=classes)
+                costs = [op_cost(op) for op in ops[2 : 2 + slots]]
+                blocks[resolution, width, :, block] = [
+                    (cost.params, cost.macs, cost.folded_params) for cost in costs
+                ]
+                rest = total_cost((*ops[:2], *ops[2 + slots :]))
+                fixed[resolution, width] = rest.params, rest.macs, rest.folded_params
+    return fixed, blocks

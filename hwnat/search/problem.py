@@ -1,0 +1,217 @@
+"""Evolution and environmental selection by NSGA-III; the only home of pymoo beside `nat`."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import InfeasibleError
+from hwnat.records.space import Genomes, Space
+from hwnat.search.objectives import Limit
+
+if TYPE_CHECKING:
+    from pymoo.core.problem import Problem
+
+Floats = npt.NDArray[np.float64]
+Score = Callable[[Genomes], Floats]
+
+_DIRECTIONS: Final = 100
+_CROSSOVER: Final = 0.9
+_MUTATION_PER_GENE: Final = 0.1
+_MUTATION_ETA: Final = 1.0
+#: A suggested limit leaves this much room above the best value found.
+_ROOM: Final = 1.02
+
+
+def evolve(  # noqa: PLR0913 - the problem, its start and its budget
+    *,
+    space: Space,
+    initial: Genomes,
+    evaluate: Score,
+    violations: Score | None = None,
+    limits: Sequence[Limit] = (),
+    population: int = 100,
+    generations: int = 100,
+    seed: int,
+) -> Genomes:
+    """Evolve networks that trade the objectives off, all of them within the limits.
+
+    Args:
+        space: of the genomes.
+        initial: (n, genes) canonical genomes to begin with, usually the archive; filled up to
+            `population` by random ones, and by the smallest network if there are limits.
+        evaluate: (n, genes) -> (n, objectives), every column minimised.
+        violations: (n, genes) -> (n, limits), value / limit - 1; asked only if there are limits.
+        limits: what the columns of `violations` are, for messages.
+        population: networks in each generation, at least the number of directions (100) for
+            the published spread.
+        generations: including the first, which only evaluates `initial`.
+        seed: the same seed gives the same networks.
+
+    Returns:
+        (k, genes) distinct canonical genomes of the last generation that keep all limits.
+
+    Raises:
+        InfeasibleError: no network within the limits was found; names each broken limit, the
+            best value and one that could be met.
+
+    Source: NAT (arXiv:2005.05859): NSGA-III with Riesz-energy directions, uniform crossover,
+    polynomial integer mutation. Deviation: objectives are scaled by their range in the first
+    generation, because pymoo compares them with absolute tolerances.
+    """
+    from pymoo.algorithms.moo.nsga3 import NSGA3
+    from pymoo.operators.crossover.ux import UX
+    from pymoo.operators.mutation.pm import PM
+    from pymoo.optimize import minimize
+
+    start = _start(space, initial, population, seed, smallest=bool(limits))
+    problem = _problem(space, start, evaluate, violations if limits else None, len(limits))
+    algorithm = NSGA3(
+        ref_dirs=_directions(problem.n_obj, min(_DIRECTIONS, population)),
+        pop_size=population,
+        sampling=start,
+        crossover=UX(prob=_CROSSOVER),
+        mutation=PM(prob=1.0, prob_var=_MUTATION_PER_GENE, eta=_MUTATION_ETA),
+        repair=_repair(space),
+    )
+    # pymoo silences all warnings of the process while it normalises.
+    with warnings.catch_warnings():
+        found = minimize(
+            problem, algorithm, ("n_gen", generations), seed=seed, copy_algorithm=False
+        )
+    genomes = np.unique(found.pop.get("X").astype(np.int64), axis=0)
+    if not limits or violations is None:
+        return genomes
+    excess = violations(genomes)
+    kept = (excess <= 0).all(axis=1)
+    if not kept.any():
+        raise InfeasibleError(_infeasible(limits, excess, generations * population))
+    return np.asarray(genomes[kept])
+
+
+def survive(costs: npt.ArrayLike, count: int, *, seed: int) -> npt.NDArray[np.intp]:
+    """Choose `count` rows by NSGA-III's environmental selection.
+
+    Args:
+        costs: (n, objectives), every column minimised.
+        count: rows to keep; all are kept if there are fewer.
+        seed: breaks ties between rows of one niche.
+
+    Returns:
+        Ascending indices of the chosen rows.
+
+    Source: NAT: non-dominated sorting, hyperplane normalisation, niching to 100 directions.
+    """
+    from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
+    from pymoo.core.population import Population
+    from pymoo.core.problem import Problem
+
+    points = np.asarray(costs, dtype=np.float64)
+    if len(points) <= count:
+        return np.arange(len(points))
+    low, scale = _range(points)
+    crowd: Population = Population.new("F", (points - low) / scale)
+    crowd.set("row", np.arange(len(points)))
+    survival = ReferenceDirectionSurvival(_directions(points.shape[1], _DIRECTIONS))
+    with warnings.catch_warnings():
+        survivors = survival.do(
+            Problem(n_obj=points.shape[1]),
+            crowd,
+            n_survive=count,
+            random_state=np.random.default_rng(seed),
+        )
+    return np.sort(survivors.get("row").astype(np.intp))
+
+
+@cache
+def _directions(objectives: int, count: int) -> Floats:
+    """Return (count, objectives) Riesz-energy directions, the same in every process.
+
+    For two objectives they are evenly spaced (pymoo's optimiser agrees within .0015 after five
+    seconds), so these are written down.
+    """
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    if objectives == 1:
+        return np.ones((1, 1))
+    if objectives == 2:
+        share = np.linspace(0, 1, count)
+        return np.column_stack([share, 1 - share])
+    return np.asarray(get_reference_directions("energy", objectives, count, seed=1))
+
+
+def _start(
+    space: Space, initial: Genomes, population: int, seed: int, *, smallest: bool
+) -> Genomes:
+    """Return at least `population` distinct genomes, unless the space has fewer."""
+    rng = np.random.default_rng([seed, 1])
+    extra = space.sample(population, rng=rng)
+    if smallest:
+        extra = np.vstack([space.smallest(), extra])
+    genomes = np.vstack([space.repair(initial), extra])
+    wanted = max(population, len(initial)) + smallest
+    _, first = np.unique(genomes, axis=0, return_index=True)
+    return np.asarray(genomes[np.sort(first)][:wanted])
+
+
+def _range(points: Floats) -> tuple[Floats, Floats]:
+    low = points.min(axis=0)
+    spread = points.max(axis=0) - low
+    return low, np.where(spread > 0, spread, 1.0)
+
+
+def _problem(
+    space: Space, start: Genomes, evaluate: Score, violations: Score | None, limits: int
+) -> "Problem":
+    """Wrap the scores as a pymoo problem, the objectives scaled by their range over `start`."""
+    from pymoo.core.problem import Problem
+
+    first = evaluate(start)
+    origin, scale = _range(first)
+
+    class Scaled(Problem):  # type: ignore[misc]
+        def _evaluate(
+            self, x: npt.NDArray[Any], out: dict[str, Floats], *_: object, **__: object
+        ) -> None:
+            genomes = x.astype(np.int64)
+            out["F"] = (evaluate(genomes) - origin) / scale
+            if violations is not None:
+                out["G"] = violations(genomes)
+
+    low, high = space.bounds
+    return Scaled(
+        n_var=space.genes, n_obj=first.shape[1], n_ieq_constr=limits, xl=low, xu=high, vtype=int
+    )
+
+
+def _repair(space: Space) -> Any:  # noqa: ANN401 - pymoo has no types
+    """Round and canonicalise offspring before duplicates are looked for."""
+    from pymoo.core.repair import Repair
+
+    class Canonical(Repair):  # type: ignore[misc]
+        def _do(
+            self,
+            problem: "Problem",
+            X: npt.NDArray[Any],
+            **__: object,
+        ) -> Genomes:
+            return space.repair(np.rint(X.astype(np.float64)))
+
+    return Canonical()
+
+
+def _infeasible(limits: Sequence[Limit], excess: Floats, evaluations: int) -> str:
+    """Describe the network that comes closest, and the limits it could meet."""
+    nearest = excess[np.argmin(excess.clip(min=0).sum(axis=1))]
+    parts = []
+    for limit, over in zip(limits, nearest, strict=True):
+        if over > 0:
+            best = limit.at_most * (1 + over)
+            parts.append(
+                f"{limit.text}: the best found is {limit.objective.show(best)}; "
+                f"try {limit.text_for(best * _ROOM)}."
+            )
+    return f"No network within the limits among {evaluations} tried. " + " ".join(parts)
