@@ -194,7 +194,7 @@ def _repair(space: Space) -> Any:  # noqa: ANN401 - pymoo has no types
     class Canonical(Repair):  # type: ignore[misc]
         def _do(
             self,
-            problem: "Problem",
+            problem: "Problem",  # noqa: ARG002 - pymoo passes it by name
             X: npt.NDArray[Any],
             **__: object,
         ) -> Genomes:

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hwnat.errors import DataError
+from hwnat.search.pareto import hypervolume, knee, non_dominated, trade_off
+
+COSTS = arrays(
+    np.float64,
+    st.tuples(st.integers(1, 30), st.integers(1, 3)),
+    elements=st.integers(0, 6).map(float),
+)
+
+
+@given(COSTS)
+@settings(max_examples=50)
+def test_the_front_is_what_no_row_beats(costs):
+    beaten = [any((other <= row).all() and (other < row).any() for other in costs) for row in costs]
+    assert non_dominated(costs).tolist() == [not each for each in beaten]
+
+
+@given(COSTS)
+@settings(max_examples=50)
+def test_hypervolume_counts_the_cells_that_are_covered(costs):
+    reference = np.full(costs.shape[1], 5.0)
+    cells = np.stack(np.meshgrid(*[np.arange(5)] * costs.shape[1]), axis=-1)
+    cells = cells.reshape(-1, costs.shape[1])
+    covered = (costs[None] <= cells[:, None]).all(axis=2).any(axis=1).sum()
+    assert hypervolume(costs, reference) == pytest.approx(covered)
+
+
+@given(COSTS)
+@settings(max_examples=50)
+def test_the_knee_lies_on_the_front_and_ignores_scale(costs):
+    index = knee(costs)
+    assert non_dominated(costs)[index]
+    assert knee(costs * 1024 + 512) == index
+
+
+def test_the_knee_is_the_point_one_would_circle():
+    assert knee([[0, 100], [1, 90], [2, 10], [50, 9], [100, 8]]) == 2
+
+
+def test_tiny_fronts_have_a_knee_too():
+    assert knee([[3, 4]]) == 0
+    assert knee([[0, 1], [1, 0]]) == 0
+    assert knee([[2, 2], [2, 2], [3, 3]]) == 0
+    assert trade_off([[1, 2]]).tolist() == [np.inf]
+
+
+def test_trade_off_is_the_worst_exchange_with_a_neighbour():
+    # From the middle: one neighbour gains 0.2 for 0.8, the other 0.2 for 0.8 as well.
+    scores = trade_off([[0, 10], [2, 2], [10, 0]])
+    assert scores == pytest.approx([0.25, 4.0, 0.25])
+
+
+@pytest.mark.parametrize("bad", [[[1, np.nan]], [[np.inf, 1]], [1, 2], np.empty((2, 0))])
+def test_costs_that_are_not_numbers_are_refused(bad):
+    for use in (non_dominated, knee, lambda costs: hypervolume(costs, [1, 1])):
+        with pytest.raises(DataError):
+            use(bad)
+
+
+def test_an_empty_front_has_no_volume_and_no_knee():
+    assert hypervolume(np.empty((0, 2)), [1, 1]) == 0
+    assert not len(non_dominated(np.empty((0, 2))))
+    with pytest.raises(DataError, match="empty"):
+        knee(np.empty((0, 2)))
+
+
+def test_a_reference_of_another_width_is_refused():
+    with pytest.raises(DataError, match="3 values"):
+        hypervolume([[1, 2]], [1, 2, 3])
