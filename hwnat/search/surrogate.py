@@ -37,7 +37,7 @@ def features(genomes: npt.ArrayLike) -> Floats:
 
     Deviation: NAT feeds the genes as they are. A block gene is 1 + kernel + 3 * expand, so its
     order mixes two decisions, and depth shows only as zeros; on measured ImageNet accuracies
-    spelling them out raises Kendall's tau from .873 to .941 with 100 training networks.
+    spelling them out raises Kendall's tau from .878 to .941 with 100 training networks.
     """
     genes = np.asarray(genomes, dtype=np.int64)
     count, stage_count = len(genes), (genes.shape[1] - 2) // MAX_DEPTH
