@@ -64,9 +64,8 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
     import torch
 
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", category=DeprecationWarning, message=".*legacy TorchScript-based ONNX export"
-        )
+        for said in ("You are using the legacy TorchScript", "The feature will be removed"):
+            warnings.filterwarnings("ignore", said, DeprecationWarning)
         try:
             torch.onnx.export(
                 eval_copy(module),

@@ -6,6 +6,7 @@ list is refused by name: the writer never approximates. fp32 only.
 """
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
@@ -49,25 +51,31 @@ def write_tflite(
 
 
 def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
-    """Trace, fold batch norms, drop identities and note the shape of every node."""
-    from torch.fx.experimental.optimization import fuse
+    """Trace, note the shape of every node, fold batch norms and drop identities."""
     from torch.fx.passes.shape_prop import ShapeProp
 
     try:
+        # The tracer looks into its root, even where that is a rule's own kind.
+        traced = fx.symbolic_trace(nn.Sequential(module) if type(module) in _RULES else module)
         with torch.no_grad():
-            # The tracer looks into its root, even where that is a rule's own kind.
-            traced = fuse(nn.Sequential(module) if type(module) in _RULES else module)
-            assert isinstance(traced, fx.GraphModule)
             ShapeProp(traced).propagate(torch.zeros(input_shape))
     except (fx.proxy.TraceError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         msg = f"No TFLite file of {type(module).__name__} for input {input_shape}: {reason}"
         raise UsageError(msg) from error
-    for node in traced.graph.nodes:
-        found = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(found, nn.Identity | nn.Dropout):
-            node.replace_all_uses_with(node.args[0])
-            traced.graph.erase_node(node)
+    calls = Counter(node.target for node in traced.graph.nodes)
+    for node in list(traced.graph.nodes):
+        found = _module(traced, node)
+        if type(found) is nn.BatchNorm2d:
+            source = node.args[0]
+            conv = _module(traced, source)
+            if type(conv) is not nn.Conv2d or len(source.users) > 1 or calls[source.target] > 1:
+                continue  # no rule takes it, so it will be refused
+            traced.set_submodule(source.target, fuse_conv_bn_eval(conv, found))
+        elif not isinstance(found, nn.Identity | nn.Dropout):
+            continue
+        node.replace_all_uses_with(node.args[0])
+        traced.graph.erase_node(node)
     return traced
 
 
@@ -98,7 +106,7 @@ class _Lowering:
         return self.file.finish(inputs, outputs)
 
     def _lower(self, node: fx.Node) -> int:
-        module = self._module(node)
+        module = _module(self.traced, node)
         rule = None if module is None else _RULES.get(type(module))
         if rule is not None:
             return rule(self, node, self._operand(node, node.args[0]), module)
@@ -108,9 +116,6 @@ class _Lowering:
             return self.emit(node, kind, both, options)
         known = ", ".join(kind.__name__ for kind in _RULES)
         raise self.refusal(node, f"is not among what the writer knows: {known}, +, *")
-
-    def _module(self, node: fx.Node) -> nn.Module | None:
-        return self.traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def _operand(self, node: fx.Node, argument: object) -> fx.Node:
         if isinstance(argument, fx.Node) and argument in self.index:
@@ -123,7 +128,7 @@ class _Lowering:
 
     def refusal(self, node: fx.Node, why: str) -> UsageError:
         """Return the error that names what cannot be written and where it stands."""
-        module = self._module(node)
+        module = _module(self.traced, node)
         kind = node.target if module is None else type(module)
         place = node.name if module is None else node.target
         name = f"{getattr(kind, '__name__', kind)} at '{place}'"
@@ -211,7 +216,7 @@ class _Lowering:
         batch, channels, *rest = _shape(source)
         if _shape(node) != (batch, channels) or any(size != 1 for size in rest):
             raise self.refusal(node, f"flattens {_shape(source)}; only 1x1 maps are known")
-        users = [self._module(user) for user in node.users]
+        users = [_module(self.traced, user) for user in node.users]
         if all(isinstance(user, nn.Linear) for user in users):
             return self.index[source]
         shape = self.file.constant(np.array([batch, channels], np.int32))
@@ -268,6 +273,10 @@ _RULES: Final[dict[type[nn.Module], Callable[[_Lowering, fx.Node, fx.Node, Any],
     nn.Hardsigmoid: _Lowering.hardsigmoid,
     nn.Mish: _Lowering.mish,
 }
+
+
+def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:

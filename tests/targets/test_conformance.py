@@ -1,0 +1,233 @@
+"""What every target promises. A new one adds a subclass of `TargetConformance`."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hwnat.errors import DataError, UsageError
+from hwnat.export.parity import check_parity
+from hwnat.records.arch import Arch
+from hwnat.records.op import OpSpec
+from hwnat.records.space import MBV3_NANO, MBV3_W10
+from hwnat.targets.base import Target, get_target, time_pair
+from hwnat.targets.module import input_shape, network, op_module
+
+
+def block(size, *, stride=1, batch=1, out=16, **more):
+    shape = (batch, *size, 16)
+    return OpSpec(kind="mbconv", in_shape=shape, out_channels=out, stride=stride, **more)
+
+
+OPS = (
+    OpSpec(kind="conv", in_shape=(1, 28, 28, 3), out_channels=16, kernel=3, stride=2, act="hswish"),
+    OpSpec(kind="conv", in_shape=(2, 9, 7, 8), out_channels=4, kernel=5, stride=2, act="relu"),
+    OpSpec(kind="conv", in_shape=(1, 6, 6, 8), out_channels=4, kernel=7, act="mish"),
+    OpSpec(kind="convpool", in_shape=(1, 7, 7, 16), out_channels=24, act="hswish"),
+    OpSpec(kind="convpool", in_shape=(2, 1, 1, 16), out_channels=24, act="relu"),
+    OpSpec(kind="mix", in_shape=(2, 1, 1, 24), out_channels=32, act="mish"),
+    OpSpec(kind="linear", in_shape=(2, 1, 1, 32), out_channels=10),
+    block((14, 14), mid_channels=48, kernel=3, act="relu", se_channels=8, residual=True),
+    block((14, 14), mid_channels=48, kernel=5, stride=2, act="hswish", se_channels=16),
+    block((14, 14), mid_channels=48, kernel=7, stride=2, act="mish", se_channels=8, out=24),
+    block((7, 7), mid_channels=64, kernel=7, stride=2, act="hswish", batch=2),
+    block((7, 9), mid_channels=64, kernel=7, act="relu", residual=True, batch=2),
+    block((2, 2), mid_channels=16, kernel=7, act="none", residual=True),
+    block((5, 4), mid_channels=16, kernel=3, stride=2, act="relu"),
+)
+
+
+class TargetConformance:
+    """The suite; a subclass provides the fixture `target`."""
+
+    def parity(self, target, module, x, folder):
+        artifact = target.export(module, x.shape, folder / f"net{target.suffix}")
+        return artifact, check_parity(module, target.load(artifact.path), x)
+
+    def test_it_is_a_target_found_by_its_name(self, target):
+        assert isinstance(target, Target)
+        assert type(get_target(target.name)) is type(target)
+        package, version = target.runtime()
+        assert package
+        assert version[0].isdigit()
+
+    @pytest.mark.parametrize("op", OPS, ids=lambda op: op.key)
+    def test_every_kind_of_operation_computes_what_torch_does(
+        self, target, op, randomised, images, tmp_path
+    ):
+        module, x = randomised(op_module(op)), images(*input_shape(op))
+        artifact, parity = self.parity(target, module, x, tmp_path)
+        parity.require(op.key)
+        assert artifact.details["transposes"] == 0
+        assert artifact.details["operators"] > 0
+
+    @pytest.mark.parametrize(("seed", "activation"), [(0, None), (1, None), (2, "mish")])
+    def test_random_networks_agree_with_torch_on_every_image(
+        self, target, seed, activation, randomised, images, tmp_path
+    ):
+        rng = np.random.default_rng(seed)
+        genome = MBV3_NANO.sample(1, rng=rng)[0]
+        arch = Arch(space=MBV3_NANO, genome=tuple(map(int, genome)))
+        module = randomised(network(arch.ops(classes=10, activation=activation)), seed)
+        size = arch.resolution
+        path = tmp_path / f"net{target.suffix}"
+        artifact = target.export(module, (1, 3, size, size), path)
+        parity = check_parity(module, target.load(path), images(8, 3, size, size))
+        parity.require(arch.text)
+        assert parity.top1_agreement == 1
+        assert parity.rows == 8
+        assert artifact.details["transposes"] == 0
+
+    @pytest.mark.slow
+    def test_a_large_network_at_224_agrees_with_torch(self, target, randomised, images, tmp_path):
+        arch = Arch.from_text(MBV3_W10, "08011001440551052208877")
+        module = randomised(network(arch.ops(classes=1000)))
+        x = images(1, 3, arch.resolution, arch.resolution)
+        artifact, parity = self.parity(target, module, x, tmp_path)
+        parity.require(arch.text)
+        assert artifact.details["transposes"] == 0
+
+    def test_the_input_shape_is_explicit_and_in_the_layout_of_the_file(
+        self, target, randomised, tmp_path
+    ):
+        module, path = randomised(op_module(OPS[0])), tmp_path / f"net{target.suffix}"
+        artifact = target.export(module, (4, 3, 28, 20), path)
+        nhwc = target.layout == "NHWC"
+        assert artifact.input_shape == ((4, 28, 20, 3) if nhwc else (4, 3, 28, 20))
+        assert artifact.layout == target.layout
+        session = target.load(path)
+        assert session.input_shape == (4, 3, 28, 20)
+        with pytest.raises(DataError, match=r"\(4, 3, 28, 20\)"):
+            session.run(np.zeros((1, 3, 28, 20), np.float32))
+        with pytest.raises(DataError, match="float64"):
+            session.run(np.zeros((4, 3, 28, 20)))
+
+    def test_exporting_leaves_the_module_as_it_was(self, target, randomised, tmp_path):
+        module = randomised(op_module(OPS[8])).train()
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        target.export(module, input_shape(OPS[8]), tmp_path / f"net{target.suffix}")
+        assert all(part.training for part in module.modules())
+        assert all(value.requires_grad for value in module.parameters())
+        assert all(torch.equal(before[name], now) for name, now in module.state_dict().items())
+
+    def test_equal_modules_give_equal_files_and_other_weights_do_not(
+        self, target, randomised, tmp_path
+    ):
+        def digest(folder, seed):
+            path = tmp_path / folder / f"net{target.suffix}"
+            return target.export(randomised(op_module(OPS[7]), seed), (1, 16, 14, 14), path).sha256
+
+        assert digest("a", 0) == digest("b", 0) == digest("a", 0)
+        assert digest("a", 1) != digest("a", 0)
+
+    def test_a_failed_export_leaves_what_was_there(self, target, randomised, tmp_path):
+        path = tmp_path / f"net{target.suffix}"
+        target.export(randomised(op_module(OPS[0])), (1, 3, 8, 8), path)
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        with pytest.raises(UsageError) as error:
+            target.export(op_module(OPS[0]), (1, 5, 8, 8), path)
+        assert "\n" not in str(error.value)
+        assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def test_a_nan_in_the_file_is_no_parity(self, target, randomised, images, tmp_path):
+        module = randomised(op_module(OPS[3]))
+        x = images(1, 16, 7, 7)
+        path = target.export(module, x.shape, tmp_path / f"net{target.suffix}").path
+        session = target.load(path)
+        assert check_parity(module, session, x).ok
+        x[0, 0, 0, 0] = np.nan
+        assert not check_parity(module, session, x).ok
+        broken = randomised(op_module(OPS[3]))
+        broken.bn.bias.data[0] = np.nan
+        target.export(broken, x.shape, path)
+        assert not check_parity(module, target.load(path), images(1, 16, 7, 7)).ok
+
+    def test_repeated_runs_of_a_bound_input_give_the_same_output(
+        self, target, randomised, images, tmp_path
+    ):
+        path = tmp_path / f"net{target.suffix}"
+        target.export(randomised(op_module(OPS[8])), input_shape(OPS[8]), path)
+        one, two = target.load(path), target.load(path, threads=2)
+        x = images(*input_shape(OPS[8]))
+        first = one.run(x)
+        kept = first.copy()
+        two.prepare(-x)
+        candidate, reference = time_pair(one, two, runs=3, warmup=1)
+        assert len(candidate) == len(reference) == 3
+        assert min(candidate + reference) > 0
+        np.testing.assert_array_equal(one.output(), first)
+        assert not np.array_equal(two.output(), first)
+        one.run(-x)
+        np.testing.assert_array_equal(first, kept)
+
+    def test_what_is_not_a_model_is_refused_in_one_line(self, target, randomised, tmp_path):
+        path = tmp_path / f"net{target.suffix}"
+        with pytest.raises(DataError, match=r"No \w+ (weights )?file at"):
+            target.load(path)
+        target.export(randomised(op_module(OPS[8])), input_shape(OPS[8]), path)
+        whole = path.read_bytes()
+        cuts = [whole[: len(whole) * part // 10] for part in (0, 1, 5, 9)]
+        for content in [*cuts, whole[:-4], b"not a model", b"\0" * 4096]:
+            path.write_bytes(content)
+            with pytest.raises(DataError, match="export it again") as error:
+                target.load(path)
+            assert "\n" not in str(error.value)
+            assert str(path) in str(error.value)
+
+
+class TestOnnx(TargetConformance):
+    @pytest.fixture
+    def target(self):
+        return get_target("onnx")
+
+
+class TestOpenvino(TargetConformance):
+    @pytest.fixture
+    def target(self):
+        return get_target("openvino")
+
+
+class TestTflite(TargetConformance):
+    @pytest.fixture
+    def target(self):
+        return get_target("tflite")
+
+
+EXPORT_ALL = """
+import sys, torch
+from pathlib import Path
+from hwnat.records.op import OpSpec
+from hwnat.targets.base import get_target
+from hwnat.targets.module import op_module
+torch.manual_seed(0)
+module = op_module(OpSpec.from_key(
+    "mbconv|in=1x14x14x16|mid=48|out=16|k=7|s=1|act=hswish|se=8|skip=1|float32"))
+for name in sys.argv[2:]:
+    target = get_target(name)
+    path = Path(sys.argv[1], name + target.suffix)
+    print(name, target.export(module, (1, 16, 14, 14), path).sha256)
+"""
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes(tmp_path):
+    def digests(seed, *names):
+        argv = [sys.executable, "-W", "ignore", "-c", EXPORT_ALL, str(tmp_path), *names]
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(argv, capture_output=True, text=True, env=env, check=True)
+        return sorted(done.stdout.split("\n"))
+
+    assert digests("1", "onnx", "tflite", "openvino") == digests("2", "openvino", "tflite", "onnx")
+
+
+def test_exporting_draws_no_random_numbers(tmp_path):
+    module = nn.Sequential(nn.Conv2d(1, 1, 1))
+    before = torch.get_rng_state()
+    for name in ("onnx", "tflite", "openvino"):
+        target = get_target(name)
+        target.export(module, (1, 1, 2, 2), tmp_path / f"net{target.suffix}")
+    assert torch.equal(torch.get_rng_state(), before)
