@@ -10,11 +10,10 @@ from hwnat.errors import UsageError
 from hwnat.records.arch import Arch
 from hwnat.records.grid import distinct_ops, resolution_gene
 from hwnat.records.op import OpSpec
-from hwnat.records.space import MAX_DEPTH, Space
+from hwnat.records.space import Space
 
 #: Draws per network asked for before the space counts as too small for so many.
 _TRIES: Final = 100
-_MIDDLE_BLOCK: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +87,7 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         overhead=OpSpec(kind="mix", in_shape=(batch, 1, 1, 1), out_channels=1),
         calibration=networks[:calibration],
         validation=networks[calibration:],
-        reference=middle_network(space, resolutions),
+        reference=reference_network(space, resolutions),
     )
 
 
@@ -115,9 +114,12 @@ def random_networks(
     return tuple(found.values())
 
 
-def middle_network(space: Space, resolutions: Sequence[int]) -> Arch:
-    """Return the network of middle resolution, depth three and 5x5 kernels, expansion 4."""
+def reference_network(space: Space, resolutions: Sequence[int]) -> Arch:
+    """Return the smallest network at the middle resolution.
+
+    A whole network, so that a block under test finds the caches as cold as inside a network,
+    and long enough that its own time hardly depends on what ran before; the smallest, because
+    half of a profile's time goes into the reference.
+    """
     gene = resolution_gene(space, resolutions[len(resolutions) // 2])
-    stage = [_MIDDLE_BLOCK] * (MAX_DEPTH - 1) + [0]
-    stages = (space.genes - 2) // MAX_DEPTH
-    return Arch(space=space, genome=(gene, space.skeletons[0][0], *stage * stages))
+    return Arch(space=space, genome=(gene, *space.smallest()[1:]))

@@ -96,6 +96,7 @@ def begin(
         batch=batch,
         runs=device.protocol.runs,
         warmup=device.protocol.warmup,
+        visit_ms=device.protocol.visit_ms,
         reference=network_key(space, plan.reference.text, classes=classes, batch=batch),
     )
     return ProfileRun(

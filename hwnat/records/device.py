@@ -22,15 +22,18 @@ class TimingProtocol:
         rounds: visits to every model, in an order shuffled anew for each round.
         runs: timed runs of the model in one visit, each followed by one of the reference model.
         warmup: untimed runs before them.
+        visit_ms: a visit to a quick model goes on with further runs until it has lasted so
+            long, the first quarter of it untimed: caches take time, not runs, to settle.
     """
 
     rounds: int = 8
     runs: int = 5
     warmup: int = 1
+    visit_ms: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.runs < 1 or self.warmup < 0:
-            msg = f"protocol {self} needs at least one round and one run, no negative warm-up."
+        if self.rounds < 1 or self.runs < 1 or self.warmup < 0 or not 0 <= self.visit_ms < 1e5:
+            msg = f"protocol {self} needs at least one round and one run, nothing negative."
             raise DataError(msg)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Final
@@ -64,6 +65,7 @@ class Setup:
     batch: int
     runs: int
     warmup: int
+    visit_ms: float
     reference: str
 
     @property
@@ -87,6 +89,7 @@ class Measurement:
         subject: operation key or network key.
         samples_ns: single runs of the model, in order.
         reference_ns: single runs of the reference model, in order.
+        disturbed: further runs thrown away, for another program had the core meanwhile.
         started: UTC, ISO 8601; `ended` likewise.
         before: conditions last read before the visit; `after` first read after it.
     """
@@ -97,6 +100,7 @@ class Measurement:
     round: int
     samples_ns: tuple[int, ...]
     reference_ns: tuple[int, ...]
+    disturbed: int
     started: str
     ended: str
     before: Conditions | None = None
@@ -115,12 +119,21 @@ class Measurement:
 
     @property
     def ratio(self) -> float:
-        """The model's median over the reference model's."""
-        return self.median_ns / median(self.reference_ns)
+        """The model's lower quartile over the reference model's.
+
+        Not medians: what disturbs a run only ever adds to it, and a long run is disturbed more.
+        """
+        return lower_quartile(self.samples_ns) / lower_quartile(self.reference_ns)
 
     def doubts(self) -> tuple[str, ...]:
         """Reasons to distrust this visit, each with what to do; empty if there is none."""
         reasons = []
+        kept = len(self.samples_ns) + len(self.reference_ns)
+        if self.disturbed > kept:
+            reasons.append(
+                f"{self.disturbed} of {self.disturbed + kept} runs were interrupted: "
+                "stop other programs, run again"
+            )
         for name, series in (("model", self.samples_ns), ("reference", self.reference_ns)):
             middle = median(series)
             spread = median(abs(each - middle) for each in series) / middle
@@ -137,6 +150,18 @@ class Measurement:
         if heat is not None and heat > MAX_HEATING_C:
             reasons.append(f"it grew {heat:.0f} °C hotter: let the device cool down, run again")
         return tuple(reasons)
+
+
+def lower_quartile(series: Sequence[int]) -> float:
+    """Return the value a quarter up the sorted series, between its neighbours if need be.
+
+    >>> lower_quartile([30, 10, 20, 50, 40])
+    20.0
+    """
+    ordered = sorted(series)
+    whole, part = divmod((len(ordered) - 1) * 0.25, 1)
+    low, high = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
+    return low + part * (high - low)
 
 
 def _heating_c(before: Conditions | None, after: Conditions | None) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import hwnat
 from hwnat.errors import InconclusiveError
 from hwnat.records.arch import Arch
-from hwnat.records.measurement import Measurement, ProfileRun
+from hwnat.records.measurement import Measurement, ProfileRun, lower_quartile
 from hwnat.records.space import get_space
 from hwnat.records.store import Store
 from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
@@ -64,15 +64,15 @@ def build_table(store: Store, run: ProfileRun) -> LatencyTable:
 
 
 def reference_latency_ns(measurements: Sequence[Measurement]) -> int:
-    """Return the long-run median of the reference model: over visits, of their medians."""
-    return round(median(median(each.reference_ns) for each in measurements))
+    """Return the long-run median of the reference model: over visits, of their quartiles."""
+    return round(median(lower_quartile(each.reference_ns) for each in measurements))
 
 
 def entry(visits: Sequence[Measurement], *, reference_ns: int, less_ns: int = 0) -> Entry:
     """Summarise the visits to one model, less `less_ns` but at least 1 ns."""
     ratios = [each.ratio for each in visits]
     runs = np.concatenate(
-        [np.asarray(each.samples_ns) / median(each.reference_ns) for each in visits]
+        [np.asarray(each.samples_ns) / lower_quartile(each.reference_ns) for each in visits]
     )
     low, middle, high = map(float, np.quantile(ratios, [0.25, 0.5, 0.75]))
     p10, p90 = map(float, np.quantile(runs, [0.1, 0.9]))
