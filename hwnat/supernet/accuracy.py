@@ -36,8 +36,10 @@ def recalibrate(network: nn.Module, batches: list[Tensor]) -> None:
     Source: Once-for-All; the variance between batches is ignored, as there.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    sums = {norm: [torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)]  # type: ignore[arg-type]
-            for norm in norms}
+    sums = {
+        norm: [torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)]  # type: ignore[arg-type]
+        for norm in norms
+    }
 
     def record(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)

@@ -77,13 +77,13 @@ def resize(pixels: Tensor, resolution: int) -> Tensor:
     )
 
 
-def augment(
-    pixels: Tensor, resolution: int, *, flip: bool, generator: torch.Generator
-) -> Tensor:
+def augment(pixels: Tensor, resolution: int, *, flip: bool, generator: torch.Generator) -> Tensor:
     """Shift, scale, optionally mirror each image at random, and resize, in one sampling.
 
     Args:
         pixels: (n, c, h, w) floats.
+        resolution: of the result.
+        generator: decides all draws, four for each image.
         flip: mirror half of the images; wrong for characters.
 
     Returns:

@@ -5,6 +5,7 @@ width sorting. Slices stay differentiable views, so training and extraction shar
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ def channel_order(importance: Tensor, unlocked: Sequence[int]) -> Tensor:
     bounds = [0, *sorted({size for size in unlocked if size < len(importance)}), len(importance)]
     pieces = [
         low + torch.argsort(importance[low:high], descending=True, stable=True)
-        for low, high in zip(bounds, bounds[1:], strict=False)
+        for low, high in pairwise(bounds)
     ]
     return torch.cat(pieces)
 
@@ -76,25 +77,27 @@ def sort_block(block: MBConv, unlocked: Sequence[int] = ()) -> None:
     Importance is the L1 norm of the projection weights that read a channel; inside the
     squeeze, of the expansion weights that read it.
     """
-    assert isinstance(block.expand, nn.Sequential)
-    order = channel_order(block.project.conv.weight.abs().sum((0, 2, 3)), unlocked)
-    _permute(block.project.conv, order, inputs=True)
-    for part in (block.expand.conv, block.expand.bn, block.depthwise.conv, block.depthwise.bn):
-        _permute(part, order)
+    order = channel_order(_read_by(block, "project.conv"), unlocked)
+    _permute(block, "project.conv", order, inputs=True)
+    for part in ("expand.conv", "expand.bn", "depthwise.conv", "depthwise.bn"):
+        _permute(block, part, order)
     if isinstance(block.se, nn.Identity):
         return
-    _permute(block.se.expand, order)
-    _permute(block.se.reduce, order, inputs=True)
-    squeezed = torch.argsort(
-        block.se.expand.weight.abs().sum((0, 2, 3)), descending=True, stable=True
-    )
-    _permute(block.se.reduce, squeezed)
-    _permute(block.se.expand, squeezed, inputs=True)
+    _permute(block, "se.expand", order)
+    _permute(block, "se.reduce", order, inputs=True)
+    squeezed = channel_order(_read_by(block, "se.expand"), ())
+    _permute(block, "se.reduce", squeezed)
+    _permute(block, "se.expand", squeezed, inputs=True)
 
 
-def _permute(module: nn.Module, order: Tensor, *, inputs: bool = False) -> None:
-    """Reorder all per-channel tensors of `module` along its outputs, or a weight's inputs."""
-    for name, tensor in module.state_dict().items():
+def _read_by(block: MBConv, part: str) -> Tensor:
+    """Return the L1 norm of the weights that read each input channel of a convolution."""
+    return block.get_parameter(f"{part}.weight").abs().sum((0, 2, 3))
+
+
+def _permute(block: MBConv, part: str, order: Tensor, *, inputs: bool = False) -> None:
+    """Reorder all per-channel tensors of a part along its outputs, or a weight's inputs."""
+    for name, tensor in block.get_submodule(part).state_dict().items():
         if inputs and name == "weight":
             tensor.copy_(tensor[:, order])
         elif not inputs and tensor.ndim:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,12 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hwnat.errors import DataError
-from hwnat.records.arch import Arch
+from hwnat.errors import DataError, UsageError
+from hwnat.records.arch import Arch, make_divisible
 from hwnat.records.op import Activation, OpSpec
 from hwnat.records.space import Space, get_space
 from hwnat.supernet.elastic import DERIVED_KERNELS, cut, sort_block
-from hwnat.targets.module import network, op_module
+from hwnat.targets.module import MBConv, network, op_module
 
 #: History. Never edit an entry; add one and a migration.
 #:   1  one tensor per parameter and buffer; metadata: schema, space, classes, activation
@@ -47,16 +48,20 @@ class Supernet(nn.Module):
                 for size in DERIVED_KERNELS:
                     self.transforms[f"{gene}_{index}_{size}"] = nn.Parameter(torch.eye(size**2))
 
+    def largest(self, width_gene: int) -> nn.Sequential:
+        """Return the largest network of a width; its modules hold the shared weights."""
+        return cast("nn.Sequential", self.full[str(width_gene)])
+
     def ops(self, arch: Arch) -> tuple[OpSpec, ...]:
         """Trace `arch` with this supernet's classes and activation."""
         return arch.ops(classes=self.classes, activation=self.activation)
 
     def cut(self, arch: Arch) -> list[dict[str, Tensor]]:
-        """Return, per operation of `arch`, its module's state dict as views of the shared weights."""
+        """Return the state dict of each operation's module, as views of the shared weights."""
         gene = arch.genome[1]
         states = []
         for index, op in zip(self._sources(arch), self.ops(arch), strict=True):
-            module = self.full[str(gene)][index]
+            module = self.largest(gene)[index]
             full = dict(module.named_parameters()) | dict(module.named_buffers())
             names = {size: f"{gene}_{index}_{size}" for size in DERIVED_KERNELS}
             matrices = {k: self.transforms[n] for k, n in names.items() if n in self.transforms}
@@ -99,28 +104,19 @@ class Supernet(nn.Module):
             unlocked_expands: expansion ratios below the largest that are already trained; their
                 channel prefixes keep their members. The largest network computes the same.
         """
-        for gene, full in self.full.items():
-            for index in range(_FIXED_BLOCKS, len(full) - 3):
-                genome = list(self.space.largest())
-                genome[1] = int(gene)
-                prefixes = []
-                for expand in unlocked_expands:
-                    genome[index] = 3 * (3, 4, 6).index(expand) + 3
-                    op = self.ops(Arch(space=self.space, genome=tuple(genome)))[index]
-                    prefixes.append(op.mid_channels)
-                sort_block(full[index], prefixes)
+        for gene, _ in self.space.skeletons:
+            genome = (0, gene, *self.space.largest()[2:])
+            ops = self.ops(Arch(space=self.space, genome=genome))
+            for op, block in zip(ops, self.largest(gene), strict=True):
+                if isinstance(block, MBConv) and op.mid_channels != op.in_shape[3]:
+                    channels = op.in_shape[3]
+                    sort_block(block, [make_divisible(channels * e) for e in unlocked_expands])
 
-    def reset_classifier(self, classes: int, *, generator: torch.Generator) -> "Supernet":
-        """Return a copy for another task: all weights kept, a new classifier drawn."""
-        fresh = Supernet(self.space, classes=classes, activation=self.activation)
+    def transfer(self, *, classes: int, seed: int) -> "Supernet":
+        """Return a copy for another task: all weights kept, a new classifier drawn by `seed`."""
+        fresh = Supernet.fresh(self.space, classes=classes, seed=seed, activation=self.activation)
         kept = {k: v for k, v in self.state_dict().items() if ".linear." not in k}
         fresh.load_state_dict(kept, strict=False)
-        for full in fresh.full.values():
-            layer = full[-1].linear
-            bound = layer.in_features**-0.5
-            with torch.no_grad():
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.zero_()
         return fresh
 
     def save(self, path: Path, *, details: Mapping[str, object] | None = None) -> None:
@@ -139,11 +135,13 @@ class Supernet(nn.Module):
         partial.replace(path)
 
     @classmethod
-    def fresh(cls, space: Space, *, classes: int, seed: int) -> "Supernet":
+    def fresh(
+        cls, space: Space, *, classes: int, seed: int, activation: Activation | None = None
+    ) -> "Supernet":
         """Return untrained weights that are a function of `seed` alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(space, classes=classes)
+            return cls(space, classes=classes, activation=activation)
 
     @classmethod
     def load(cls, path: Path) -> "Supernet":
@@ -153,9 +151,10 @@ class Supernet(nn.Module):
             DataError: not such a file, damaged, or its tensors do not fit the space it names.
         """
         header = weights_info(path)
-        supernet = cls(
+        supernet = cls.fresh(
             get_space(header["space"]),
             classes=int(header["classes"]),
+            seed=0,
             activation=header["activation"] or None,  # type: ignore[arg-type]
         )
         with safe_open(path, framework="pt") as file:
@@ -166,6 +165,21 @@ class Supernet(nn.Module):
             msg = f"{path}: weights do not fit space {header['space']}; train them again."
             raise DataError(msg) from error
         return supernet
+
+
+def weights_path(name: str | Path) -> Path:
+    """Return the file of `name`: an existing path, or the weights shipped for that space.
+
+    Raises:
+        UsageError: neither; the message lists what is shipped.
+    """
+    shipped = Path(__file__).with_name("weights")
+    for path in (Path(name), shipped / f"{name}.safetensors"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in shipped.glob("*.safetensors"))) or "none"
+    msg = f"No weights at {str(name)!r}; shipped: {known}. Train some: hwnat supernet train --help."
+    raise UsageError(msg)
 
 
 def weights_info(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ progressive shrinking: one phase, one schedule and no teacher to keep, and every
 largest and the smallest network, whose accuracy bounds all others.
 """
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,11 +14,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from hwnat.errors import UsageError
+from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
 from hwnat.supernet.data import Dataset, augment
 from hwnat.supernet.network import Supernet
@@ -64,15 +66,16 @@ class Recipe:
 
 
 def sandwich(supernet: Supernet) -> Chooser:
-    """Return a chooser of the largest, the smallest and one uniform random network."""
+    """Return a chooser of the largest, the smallest and one uniform random network.
+
+    The three share one random width and resolution, so a step augments its images once.
+    """
     space = supernet.space
 
     def choose(rng: np.random.Generator) -> list[Arch]:
         drawn = tuple(int(gene) for gene in space.sample(1, rng=rng)[0])
-        genomes = []
-        for genome in (space.largest(), space.smallest(), drawn):
-            genomes.append((genome[0], drawn[1], *genome[2:]))
-        return [Arch(space=space, genome=genome) for genome in genomes]
+        blocks = (space.largest()[2:], space.smallest()[2:], drawn[2:])
+        return [Arch(space=space, genome=(*drawn[:2], *chosen)) for chosen in blocks]
 
     return choose
 
@@ -175,16 +178,33 @@ def save_state(trainer: Trainer, path: Path, *, step: int) -> None:
     """Write a checkpoint, complete or not at all."""
     partial = path.with_name(path.name + ".part")
     tensors = {name: tensor.contiguous() for name, tensor in trainer.state().items()}
-    save_file(tensors | {"step": torch.tensor(step)}, partial)
+    save_file(tensors, partial, metadata={"step": str(step), "recipe": _recipe_text(trainer)})
     partial.replace(path)
 
 
 def load_state(trainer: Trainer, path: Path) -> int:
-    """Read a checkpoint; returns the number of steps done."""
-    tensors = load_file(path)
-    step = int(tensors.pop("step"))
-    trainer.load_state(tensors)
-    return step
+    """Read a checkpoint; returns the number of steps done.
+
+    Raises:
+        DataError: missing or damaged, or of another space.
+        UsageError: it belongs to a run with other settings.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["recipe"] != _recipe_text(trainer):
+            msg = f"{path} belongs to a training with other settings; delete it or use those."
+            raise UsageError(msg)
+        trainer.load_state(tensors)
+        return int(header["step"])
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        msg = f"{path} is not a usable checkpoint ({error}); delete it to start again."
+        raise DataError(msg) from error
+
+
+def _recipe_text(trainer: Trainer) -> str:
+    return json.dumps(asdict(trainer.recipe) | {"data": trainer.data.name}, sort_keys=True)
 
 
 def train(

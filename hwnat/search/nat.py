@@ -1,0 +1,282 @@
+"""Neural Architecture Transfer: search and adaptation of the shared weights, in turn.
+
+Source: arXiv:2005.05859 and its authors' answers about archive and weights. Each iteration fits a
+surrogate of the error on the archive, evolves networks on it with exact costs, keeps the
+survivors, adapts the weights to what survived and measures all of it again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import InconclusiveError
+from hwnat.records.arch import Arch
+from hwnat.records.space import Genomes, Space
+from hwnat.records.store import write_text
+from hwnat.search.archive import Archive, sample_like
+from hwnat.search.objectives import CostModel
+from hwnat.search.pareto import hypervolume, non_dominated
+from hwnat.search.problem import evolve, survive
+from hwnat.search.run import (
+    FRONT_SCHEMA,
+    Candidate,
+    Front,
+    Iteration,
+    SearchConfig,
+    claim,
+    iteration_text,
+    read_iteration,
+)
+from hwnat.search.surrogate import RbfEnsemble, rank_metrics
+from hwnat.supernet.accuracy import Evaluator
+from hwnat.supernet.adapt import NAT_DECAY, Adapter
+from hwnat.supernet.data import Dataset
+from hwnat.supernet.network import Supernet
+from hwnat.supernet.train import Chooser, Recipe
+
+Floats = npt.NDArray[np.float64]
+#: (words, done, all) of what is going on.
+Progress = Callable[[str, int, int], None]
+
+#: Error in percent at which a network is worth nothing; NAT's reference point.
+REFERENCE_ERROR: Final = 40.0
+_DRAWS_PER_NETWORK: Final = 20
+_FEWEST_TO_RANK: Final = 3
+
+
+class Search:
+    """One run of NAT in a folder; `run` resumes where the folder ends.
+
+    Args:
+        supernet: weights to start from, with the task's classifier; adapted in place.
+        costs: exact objectives and limits of genomes.
+        folder: holds `config.json`, `iterations/NNN.json` and the weights of the last one.
+
+    Raises:
+        UsageError: the folder belongs to a search with another configuration.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        supernet: Supernet,
+        data: Dataset,
+        costs: CostModel,
+        folder: Path,
+    ) -> None:
+        self.config, self.costs, self.folder = config, costs, folder
+        self.supernet, self.data = supernet, data
+        self.space: Space = supernet.space
+        rounds = config.iterations + 1 if config.adapt else 1
+        recipe = Recipe(
+            epochs=config.epochs,
+            batch=config.batch,
+            learning_rate=config.learning_rate,
+            weight_decay=NAT_DECAY,
+            warmup=0.0,
+            label_smoothing=0.0,
+            seed=config.seed,
+        )
+        self._adapter = Adapter(supernet, data, recipe, rounds=rounds)
+        self.evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
+        claim(folder, config)
+
+    def run(self, progress: Progress | None = None) -> Iteration:
+        """Search to the end and return the last iteration."""
+        report = progress or (lambda _words, _done, _all: None)
+        state = self._resume() or self._first(report)
+        while state.index < self.config.iterations:
+            state = self._next(state, report)
+        return state
+
+    def finish(self, last: Iteration, progress: Progress | None = None) -> Front:
+        """Test the front once and write `front.json` beside the adapted `supernet.safetensors`.
+
+        Raises:
+            InconclusiveError: no measured network keeps the limits.
+        """
+        archive = last.archive
+        costs = self.costs(archive.genomes, archive.errors)
+        allowed = self._allowed(archive)
+        if not allowed.any():
+            msg = (
+                f"None of {len(costs)} measured networks keeps all limits once measured; "
+                "loosen the limit on the error or search for more iterations."
+            )
+            raise InconclusiveError(msg)
+        rows = np.flatnonzero(allowed)[non_dominated(costs[allowed])]
+        rows = rows[np.lexsort((*costs[rows].T, archive.errors[rows]))]
+        candidates = []
+        for done, row in enumerate(rows):
+            if progress:
+                progress("testing the front", done, len(rows))
+            arch = self._arch(archive.genomes[row])
+            candidates.append(
+                Candidate(
+                    genome=arch.text,
+                    error_percent=float(archive.errors[row]),
+                    test_error_percent=self.evaluator.error(arch, self.data.test),
+                    costs=tuple(map(float, costs[row])),
+                )
+            )
+        front = Front(
+            schema=FRONT_SCHEMA,
+            space=self.space.name,
+            data=self.config.data,
+            classes=self.data.classes,
+            objectives=tuple(each.name for each in self.costs.objectives),
+            candidates=tuple(candidates),
+        )
+        self.supernet.save(self.folder / "supernet.safetensors")
+        write_text(self.folder / "front.json", front.text)
+        return front
+
+    def _first(self, report: Progress) -> Iteration:
+        config = self.config
+        low, high = self.space.smallest(), self.space.largest()
+        drawn = self.space.sample(config.initial * _DRAWS_PER_NETWORK, rng=self._rng(0, 0))
+        genomes = _distinct(np.concatenate([np.array([low, high]), drawn]))
+        if self.costs.limits:
+            # Without errors yet: fails now, not after an hour, if no network is small enough.
+            evolved = self._evolve(genomes[: config.initial], _no_error, 0)
+            genomes = _distinct(np.concatenate([genomes[:1], evolved, genomes[1:]]))
+            breach = self.costs.violations(genomes, np.zeros(len(genomes))).sum(axis=1)
+            genomes = genomes[np.argsort(breach, kind="stable")]
+        chosen = genomes[: config.initial]
+        return self._measure(0, chosen, np.full(len(chosen), np.nan), report)
+
+    def _next(self, state: Iteration, report: Progress) -> Iteration:
+        config, index, old = self.config, state.index + 1, state.archive
+        report(f"iteration {index}: evolving", state.index, config.iterations)
+        fitted = self._survivors(old.genomes, old.errors, config.training, index)
+        surrogate = RbfEnsemble.fit(
+            old.genomes[fitted], old.errors[fitted], rng=self._rng(index, 0), models=config.models
+        )
+        evolved = self._evolve(old.genomes, surrogate.predict, index)
+        known = {genome.tobytes() for genome in old.genomes}
+        fresh = evolved[[genome.tobytes() not in known for genome in evolved]]
+        genomes = np.concatenate([old.genomes, fresh])
+        predicted = surrogate.predict(fresh) if len(fresh) else np.empty(0)
+        errors = np.concatenate([old.errors, predicted])
+        kept = self._survivors(genomes, errors, config.archive, index)
+        guesses = np.where(kept >= len(old.genomes), errors[kept], np.nan)
+        return self._measure(index, genomes[kept], guesses, report)
+
+    def _evolve(
+        self, initial: Genomes, predict: Callable[[Genomes], Floats], index: int
+    ) -> Genomes:
+        config = self.config
+        latest: dict[bytes, Floats] = {}
+
+        def once(genomes: Genomes) -> Floats:
+            """Predict; costs and violations of one generation ask for the same errors."""
+            key = genomes.tobytes()
+            if key not in latest:
+                latest.clear()
+                latest[key] = predict(genomes)
+            return latest[key]
+
+        return evolve(
+            space=self.space,
+            initial=initial,
+            evaluate=lambda genomes: self.costs(genomes, once(genomes)),
+            violations=lambda genomes: self.costs.violations(genomes, once(genomes)),
+            limits=self.costs.limits,
+            population=config.population,
+            generations=config.generations,
+            seed=self._seed(index, 1),
+        )
+
+    def _survivors(
+        self, genomes: Genomes, errors: Floats, count: int, index: int
+    ) -> npt.NDArray[np.intp]:
+        """Choose by environmental selection; what breaks a limit only fills empty places."""
+        breach = self.costs.violations(genomes, errors).clip(min=0).sum(axis=1)
+        allowed = np.flatnonzero(breach <= 0)
+        if len(allowed) < count:
+            return np.argsort(breach, kind="stable")[:count]
+        costs = self.costs(genomes[allowed], errors[allowed])
+        return allowed[survive(costs, count, seed=self._seed(index, 2))]
+
+    def _measure(
+        self, index: int, genomes: Genomes, guesses: Floats, report: Progress
+    ) -> Iteration:
+        """Adapt to `genomes`, measure them all, and write the iteration down."""
+        weights = self.folder / f"weights-{index:03d}.safetensors"
+        if self.config.adapt or index == 0:
+            report(f"iteration {index}: adapting", index, self.config.iterations)
+            self._adapter.adapt(index, self._chooser(genomes))
+        errors = np.empty(len(genomes))
+        for position, genome in enumerate(genomes):
+            report(f"iteration {index}: evaluating", position, len(genomes))
+            errors[position] = self.evaluator.error(self._arch(genome))
+        archive = Archive(space=self.space.name, genomes=genomes, errors=errors)
+        iteration = Iteration(index=index, archive=archive, metrics=self._metrics(archive, guesses))
+        # The weights first: an iteration that is on disk can always be continued.
+        self._adapter.save(weights, index=index)
+        write_text(self._path(index), iteration_text(iteration))
+        (self.folder / f"weights-{index - 1:03d}.safetensors").unlink(missing_ok=True)
+        return iteration
+
+    def _metrics(self, archive: Archive, guesses: Floats) -> dict[str, float]:
+        costs = self.costs(archive.genomes, archive.errors)
+        allowed = self._allowed(archive)
+        reference = self.costs.reference(REFERENCE_ERROR)
+        guessed = np.isfinite(guesses)
+        metrics = {
+            "hypervolume": hypervolume(costs[allowed] / reference, np.ones(costs.shape[1])),
+            "best_error_percent": float(archive.errors.min()),
+            "feasible": int(allowed.sum()),
+            "evaluations": len(archive.genomes),
+            "predicted": int(guessed.sum()),
+        }
+        if guessed.sum() > _FEWEST_TO_RANK:
+            metrics |= rank_metrics(guesses[guessed], archive.errors[guessed])
+        return metrics
+
+    def _allowed(self, archive: Archive) -> npt.NDArray[np.bool_]:
+        excess = self.costs.violations(archive.genomes, archive.errors)
+        return np.asarray((excess <= 0).all(axis=1))
+
+    def _chooser(self, genomes: Genomes) -> Chooser:
+        def choose(rng: np.random.Generator) -> list[Arch]:
+            return [self._arch(sample_like(self.space, genomes, 1, rng=rng)[0])]
+
+        return choose
+
+    def _arch(self, genome: Genomes) -> Arch:
+        return Arch(space=self.space, genome=tuple(map(int, genome)))
+
+    def _rng(self, index: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed, index, stream])
+
+    def _seed(self, index: int, stream: int) -> int:
+        return int(self._rng(index, stream).integers(2**31))
+
+    def _path(self, index: int) -> Path:
+        return self.folder / "iterations" / f"{index:03d}.json"
+
+    def _resume(self) -> Iteration | None:
+        """Take up the last iteration whose weights are there too."""
+        for path in sorted(self.folder.glob("iterations/*.json"), reverse=True):
+            iteration = read_iteration(path)
+            weights = self.folder / f"weights-{iteration.index:03d}.safetensors"
+            if weights.exists():
+                self._adapter.load(weights)
+                return iteration
+        return None
+
+
+def _no_error(genomes: Genomes) -> Floats:
+    """Stand in for a surrogate before anything was measured."""
+    return np.zeros(len(genomes))
+
+
+def _distinct(genomes: Genomes) -> Genomes:
+    """Drop repeated rows, keeping the first of each."""
+    _, first = np.unique(genomes, axis=0, return_index=True)
+    return genomes[np.sort(first)]

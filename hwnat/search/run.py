@@ -1,0 +1,209 @@
+"""What a search leaves in its folder: configuration, iterations, the front and its weights."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.arch import Arch
+from hwnat.records.parse import read_text, record, strict_json
+from hwnat.records.space import get_space
+from hwnat.records.store import write_text
+from hwnat.search.archive import Archive
+from hwnat.search.pareto import knee
+from hwnat.supernet.adapt import NAT_BATCH, NAT_RATE
+
+# Format history of front.json. Never edit an entry; add one and a migration.
+#   1  genomes with validation and test error and the objectives' costs
+FRONT_SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig:
+    """Everything the result depends on; saved with the run and compared on resuming.
+
+    Attributes:
+        space, data, weights, objectives, limits: names, paths and texts as given.
+        inputs: hashes of weights and tables, so that a run never goes on with other ones.
+        initial: networks of the first archive, smallest and largest among them.
+        archive: networks kept after each iteration.
+        training: archive members the surrogate is fitted on.
+        models: radial basis functions in the surrogate.
+        epochs: of adaptation in each iteration, and before the first.
+        adapt: False stops adapting after the first archive (for comparison).
+        calibration: training images that recalibrate batch norms before each evaluation.
+    """
+
+    space: str
+    data: str
+    weights: str
+    objectives: tuple[str, ...]
+    limits: tuple[str, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+    seed: int = 0
+    iterations: int = 30
+    initial: int = 100
+    archive: int = 300
+    training: int = 100
+    population: int = 100
+    generations: int = 100
+    models: int = 500
+    epochs: int = 5
+    batch: int = NAT_BATCH
+    learning_rate: float = NAT_RATE
+    adapt: bool = True
+    calibration: int = 2000
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "population", "generations", "models", "epochs", "batch"):
+            if getattr(self, name) < 1:
+                msg = f"A search needs at least 1 for {name}; got {getattr(self, name)}."
+                raise UsageError(msg)
+        if min(self.initial, self.archive, self.training) < 2:
+            msg = "A search needs at least two networks in its archives and training set."
+            raise UsageError(msg)
+
+    @property
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iteration:
+    """State after one iteration; number 0 is the first archive.
+
+    Attributes:
+        metrics: hypervolume, surrogate's rmse, spearman and kendall on the networks it had
+            predicted before they were measured, number of evaluations.
+    """
+
+    index: int
+    archive: Archive
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A network of the front.
+
+    Attributes:
+        error_percent: top-1 error on the validation part, which the search has optimised.
+        test_error_percent: top-1 error on the test part, looked at once, after the search.
+        costs: the objectives' values, in their order and units.
+    """
+
+    genome: str
+    error_percent: float
+    test_error_percent: float
+    costs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The non-dominated networks within the limits, fewest errors first."""
+
+    schema: int
+    space: str
+    data: str
+    classes: int
+    objectives: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+
+    def __post_init__(self) -> None:
+        if self.schema != FRONT_SCHEMA or not self.candidates:
+            msg = f"schema {self.schema} with {len(self.candidates)} networks is not a front"
+            raise DataError(msg)
+
+    @property
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    def pick(self, choice: str) -> tuple[int, Arch]:
+        """Choose a network.
+
+        Args:
+            choice: `knee` (highest trade-off), `fastest` (least of the first cost that is not
+                the error), `most-accurate`, or a position counted from 0.
+
+        Raises:
+            UsageError: none of these.
+        """
+        costs = [candidate.costs for candidate in self.candidates]
+        other = [i for i, name in enumerate(self.objectives) if name != "error"]
+        if choice == "most-accurate":
+            index = 0
+        elif choice == "knee":
+            index = knee(costs)
+        elif choice == "fastest" and other:
+            index = min(range(len(costs)), key=lambda row: costs[row][other[0]])
+        elif choice.isdecimal() and int(choice) < len(costs):
+            index = int(choice)
+        else:
+            msg = (
+                f"Cannot pick '{choice}': say knee, fastest, most-accurate "
+                f"or a number from 0 to {len(costs) - 1}."
+            )
+            raise UsageError(msg)
+        return index, Arch.from_text(get_space(self.space), self.candidates[index].genome)
+
+
+def read_front(folder: Path) -> Front:
+    """Read `front.json` of a finished search.
+
+    Raises:
+        UsageError: there is no finished search in `folder`.
+        DataError: the file is damaged or of another schema.
+    """
+    path = folder / "front.json"
+    if not path.is_file():
+        msg = f"{folder} holds no finished search; run: hwnat search --run {folder} …"
+        raise UsageError(msg)
+    return record(Front, strict_json(path.read_text(), where=str(path)), where=str(path))
+
+
+def claim(folder: Path, config: SearchConfig) -> None:
+    """Write the configuration into a new folder, or compare it with the one that is there.
+
+    Raises:
+        UsageError: the folder belongs to a search with other settings; names them.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        write_text(path, config.text)
+        return
+    found = strict_json(read_text(path, what="search configuration"), where=str(path))
+    wanted = json.loads(config.text)
+    if found != wanted:
+        differing = sorted(k for k in {**found, **wanted} if found.get(k) != wanted.get(k))
+        msg = (
+            f"{folder} holds a search with other settings ({', '.join(differing)}); "
+            "use the same ones to go on, or another folder to begin anew."
+        )
+        raise UsageError(msg)
+
+
+def read_iteration(path: Path) -> Iteration:
+    """Read one `iterations/NNN.json` of a search.
+
+    Raises:
+        DataError: missing, truncated or of another kind.
+    """
+    raw = strict_json(read_text(path, what="search iteration"), where=str(path))
+    if not isinstance(raw, dict) or set(raw) != {"index", "archive", "metrics"}:
+        msg = f"{path} is not an iteration of a search; delete it and search again."
+        raise DataError(msg)
+    archive = Archive.from_json(raw["archive"], where=str(path))
+    return Iteration(index=int(raw["index"]), archive=archive, metrics=raw["metrics"])
+
+
+def iteration_text(iteration: Iteration) -> str:
+    """Return what `read_iteration` reads."""
+    raw = {
+        "index": iteration.index,
+        "archive": iteration.archive.to_json(),
+        "metrics": iteration.metrics,
+    }
+    return json.dumps(raw, indent=1) + "\n"

@@ -1,0 +1,49 @@
+"""Adaptation of shared weights to a task, steered by what a search holds at the moment.
+
+Source: NAT (arXiv:2005.05859): one subnet per batch, drawn gene by gene from the archive's
+distribution; plain cross-entropy; one cosine over all iterations of the search.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from hwnat.supernet.data import Dataset
+from hwnat.supernet.network import Supernet
+from hwnat.supernet.train import Chooser, Recipe, Trainer, load_state, save_state
+
+#: What NAT's authors use: SGD, momentum 0.9, 0.01, decay 4e-5, batch 96; no smoothing or clipping.
+NAT_RATE: Final = 0.01
+NAT_BATCH: Final = 96
+NAT_DECAY: Final = 4e-5
+
+
+class Adapter:
+    """Takes a fixed number of epochs at each call and keeps momentum between calls.
+
+    Args:
+        supernet: weights to change in place.
+        rounds: calls of `adapt` that the learning rate's cosine spans.
+        recipe: its `epochs` are those of one call.
+    """
+
+    def __init__(self, supernet: Supernet, data: Dataset, recipe: Recipe, *, rounds: int) -> None:
+        self._trainer = Trainer(supernet, data, recipe)
+        self._steps = recipe.epochs * self._trainer.steps_per_epoch
+        self._total = rounds * self._steps
+
+    def adapt(self, index: int, choose: Chooser) -> None:
+        """Run the epochs of call number `index`, counted from 0."""
+        first = index * self._steps
+        self._trainer.run(choose, first=first, last=first + self._steps, total=self._total)
+
+    def save(self, path: Path, *, index: int) -> None:
+        """Write weights and momenta after call `index`, complete or not at all."""
+        save_state(self._trainer, path, step=(index + 1) * self._steps)
+
+    def load(self, path: Path) -> None:
+        """Take over what `save` wrote; the next call continues exactly.
+
+        Raises:
+            DataError: the file is missing, damaged or of other weights.
+        """
+        load_state(self._trainer, path)
