@@ -83,6 +83,9 @@ class _OpenvinoSession(Session):
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
+            # Each model would be bound to a core of its own: one of two that are timed in
+            # alternation then waits for whatever else runs there, and their ratio means nothing.
+            "ENABLE_CPU_PINNING": False,
             # Without it a CPU with bf16 instructions computes in bf16.
             "INFERENCE_PRECISION_HINT": "f32",
         }
