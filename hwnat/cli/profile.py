@@ -22,7 +22,7 @@ from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, progre
 @click.option("--cache", type=click.Path(path_type=Path), default=RUNS / "models")
 @click.option("--out", type=click.Path(path_type=Path), help="Table file to write.")
 @json_option
-def profile(  # noqa: PLR0913 - the options of the command
+def profile(
     device_name: str,
     space_name: str,
     resolutions: tuple[int, ...],

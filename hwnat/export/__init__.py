@@ -1,4 +1,4 @@
-"""Files that ship: subnets written for every target, checked against PyTorch.
+"""Chosen networks as files that ship: written, compared with PyTorch, scored and timed.
 
-Writing a format is the targets' work; nothing here knows a flatbuffer from a protobuf.
+Chooses nothing and trains nothing; a file that differs from PyTorch is an error, not a warning.
 """

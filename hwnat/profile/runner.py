@@ -1,11 +1,9 @@
 """Profile a device: export every model once, time it in rounds, commit each visit."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -17,27 +15,20 @@ from hwnat.profile.conditions import (
     pinned,
     read_host,
 )
+from hwnat.profile.models import Models, Progress
 from hwnat.profile.paired import Sessions, shuffled_rounds, visit
 from hwnat.profile.plan import Plan
-from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import ProfileRun, Setup, network_key
 from hwnat.records.op import OpSpec
 from hwnat.records.store import Store
 from hwnat.table.build import build_table
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.base import Session, Target, get_target
+from hwnat.targets.base import Target, get_target
 from hwnat.transport.base import Transport, get_transport
 
-if TYPE_CHECKING:
-    from torch import nn
-
-#: Called with a stage, how much of it is done and how much there is.
-Progress = Callable[[str, int, int], None]
 #: Loaded model files; a session takes about three times its file.
 _SESSION_LIMIT_BYTES: Final = 1 << 30
-#: Images whose statistics the batch norms of an untrained network take over.
-_STATISTICS_BATCH: Final = 4
 
 
 def profile(
@@ -71,8 +62,8 @@ def profile(
     wanted = begin(device, plan, link=link, target=target, cores=cores)
     with Store(store) as db:
         run = _recorded(db, wanted)
-        models = _Models(plan=plan, target=target, folder=cache / target.name)
-        models.export(progress=report)
+        models = Models(target=target, folder=cache / target.name)
+        models.export(_sources(plan), progress=report)
         with pinned(cores):
             _measure(db, run, models, conditions=ConditionsReader(link), report=report)
         return build_table(db, run)
@@ -125,7 +116,7 @@ def _recorded(db: Store, wanted: ProfileRun) -> ProfileRun:
 def _measure(
     db: Store,
     run: ProfileRun,
-    models: "_Models",
+    models: Models,
     *,
     conditions: ConditionsReader,
     report: Progress,
@@ -156,82 +147,13 @@ def _measure(
         report("measure", count, len(visits))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Models:
-    """The exported files of a plan."""
-
-    plan: Plan
-    target: Target
-    folder: Path
-
-    def _sources(self) -> Mapping[str, OpSpec | Arch]:
-        plan = self.plan
-        networks = (plan.reference, *plan.calibration, *plan.validation)
-        ops = (*plan.ops, plan.overhead)
-        return {op.key: op for op in ops} | {self._key(arch): arch for arch in networks}
-
-    def _key(self, arch: Arch) -> str:
-        return network_key(
-            arch.space.name, arch.text, classes=self.plan.classes, batch=self.plan.batch
-        )
-
-    def _path(self, key: str) -> Path:
-        digest = hashlib.sha256(key.encode()).hexdigest()[:20]
-        return self.folder / f"{digest}{self.target.suffix}"
-
-    def export(self, *, progress: Progress) -> None:
-        """Write the files that are not there yet; each appears whole or not at all."""
-        sources = self._sources()
-        missing = [key for key in sources if not self._path(key).exists()]
-        for count, key in enumerate(missing, start=1 + len(sources) - len(missing)):
-            source = sources[key]
-            ops = [source] if isinstance(source, OpSpec) else self._ops(source)
-            with _seeded(key):
-                module = _module(ops)
-            batch, height, width, channels = ops[0].in_shape
-            self.target.export(module, (batch, channels, height, width), self._path(key))
-            progress("export", count, len(sources))
-
-    def _ops(self, arch: Arch) -> Sequence[OpSpec]:
-        return arch.ops(classes=self.plan.classes, batch=self.plan.batch)
-
-    def load(self, key: str, *, threads: int) -> tuple[Session, int]:
-        """Return a session with its input bound, and the size of its file."""
-        path = self._path(key)
-        session = self.target.load(path, threads=threads)
-        rng = np.random.default_rng(int(path.stem, 16))
-        session.prepare(rng.standard_normal(session.input_shape, dtype=np.float32))
-        return session, path.stat().st_size
-
-
-def _module(ops: Sequence[OpSpec]) -> "nn.Module":
-    """Build the module of one operation or network, its batch norms fitted to random input.
-
-    Untrained networks of this depth shrink their activations towards denormal numbers, which
-    take longer to compute; with statistics of their own they stay of order one.
-    """
-    import torch
-
-    from hwnat.targets.module import network, op_module
-
-    module = op_module(ops[0]) if len(ops) == 1 else network(ops)
-    _, height, width, channels = ops[0].in_shape
-    norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        module.train()(torch.randn(_STATISTICS_BATCH, channels, height, width))
-    return module.eval()
-
-
-@contextmanager
-def _seeded(text: str) -> Iterator[None]:
-    """Make torch's random numbers a function of `text`, and leave its generator as it was."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(hashlib.sha256(text.encode()).hexdigest()[:15], 16))
-        yield
+def _sources(plan: Plan) -> dict[str, Sequence[OpSpec]]:
+    """Return what each key of a plan runs."""
+    sources: dict[str, Sequence[OpSpec]] = {op.key: (op,) for op in (*plan.ops, plan.overhead)}
+    for arch in (plan.reference, *plan.calibration, *plan.validation):
+        key = network_key(arch.space.name, arch.text, classes=plan.classes, batch=plan.batch)
+        sources[key] = arch.ops(classes=plan.classes, batch=plan.batch)
+    return sources
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -164,6 +164,17 @@ def read_front(folder: Path) -> Front:
     return record(Front, strict_json(path.read_text(), where=str(path)), where=str(path))
 
 
+def read_config(folder: Path) -> SearchConfig:
+    """Read `config.json` of a search.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    path = folder / "config.json"
+    raw = strict_json(read_text(path, what="search configuration"), where=str(path))
+    return record(SearchConfig, raw, where=str(path))
+
+
 def claim(folder: Path, config: SearchConfig) -> None:
     """Write the configuration into a new folder, or compare it with the one that is there.
 

@@ -1,0 +1,116 @@
+"""`hwnat export`: chosen networks of a search as files, checked, scored and timed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hwnat.export.subnet import Report
+    from hwnat.table.lookup import LatencyTable
+
+
+@click.command()
+@click.option("--run", "folder", type=click.Path(path_type=Path), default=RUNS / "search")
+@click.option("--pick", default="knee", show_default=True, help="knee, fastest, most-accurate, N.")
+@click.option("--to", "targets", default="onnx,tflite,openvino", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Default: RUN/export/PICK.")
+@click.option(
+    "--table",
+    "tables",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Time with it; repeat.",
+)
+@click.option("--cache", type=click.Path(path_type=Path), default=RUNS / "models")
+@json_option
+def export(
+    folder: Path,
+    pick: str,
+    targets: str,
+    out: Path | None,
+    tables: tuple[str, ...],
+    cache: Path,
+    as_json: bool,
+) -> None:
+    """Write a network of a finished search; each file is compared with PyTorch."""
+    from hwnat.table.lookup import load_table
+
+    loaded = [load_table(path) for path in tables]
+    report = export_pick(
+        folder,
+        pick,
+        targets=tuple(filter(None, targets.split(","))),
+        out=out or folder / "export" / pick,
+        tables={table.setup.target: table for table in loaded},
+        cache=cache,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        print_report(report)
+
+
+def export_pick(
+    folder: Path,
+    pick: str,
+    *,
+    targets: tuple[str, ...],
+    out: Path,
+    tables: "Mapping[str, LatencyTable]",
+    cache: Path,
+) -> "Report":
+    """Rebuild a network of a finished search from its adapted weights and export it."""
+    from hwnat.export.subnet import export_subnet
+    from hwnat.search.run import read_config, read_front
+    from hwnat.supernet.accuracy import Evaluator
+    from hwnat.supernet.data import load_dataset
+    from hwnat.supernet.network import Supernet
+
+    front, config = read_front(folder), read_config(folder)
+    _, arch = front.pick(pick)
+    data = load_dataset(front.data)
+    supernet = Supernet.load(folder / "supernet.safetensors")
+    evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
+    return export_subnet(
+        evaluator.subnet(arch),
+        arch,
+        classes=data.classes,
+        images=data.inputs(data.test, arch.resolution).contiguous().numpy(),
+        labels=data.test.labels.numpy(),
+        targets=targets,
+        folder=out,
+        tables=tables,
+        cache=cache,
+    )
+
+
+def print_report(report: "Report") -> None:
+    """Print one line for each file."""
+    rows = []
+    for each in report.files:
+        timing = each.timing
+        times = ("", "", "")
+        if timing:
+            times = (
+                milliseconds(timing.predicted_ns),
+                milliseconds(timing.measured_ns),
+                f"{timing.error:+.1%}",
+            )
+        rows.append(
+            (
+                each.file,
+                f"{each.size_bytes / 1e6:.2f} MB",
+                f"{each.parity.relative:.0e}",
+                f"{each.top1_percent:.2f} %",
+                str(each.details.get("transposes", "")),
+                *times,
+            )
+        )
+    title = f"{report.genome}: {report.macs / 1e6:.1f} M MACs, {report.params / 1e6:.2f} M params"
+    columns = ("file", "size", "difference", "test top-1", "transposes", "predicted ms")
+    print_table(title, (*columns, "measured ms", "error"), rows)

@@ -1,0 +1,209 @@
+"""One trained network as files for several runtimes, each with the proof that it is the same."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import TableMismatchError
+from hwnat.export.parity import Parity, compare
+from hwnat.predict.additive import AdditivePredictor
+from hwnat.profile.file import time_file
+from hwnat.records.arch import Arch
+from hwnat.records.artifact import Artifact
+from hwnat.records.parse import read_text, record, strict_json
+from hwnat.records.store import write_text
+from hwnat.table.lookup import LatencyTable
+from hwnat.targets.base import Floats, get_target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_TORCH_BATCH: Final = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Predicted beside measured latency of a file, both on the scale of one table.
+
+    Attributes:
+        interval_ns: where nine networks in ten lie, by the table's calibration.
+        runs: single runs behind the measured median.
+    """
+
+    table_id: str
+    predicted_ns: float
+    interval_ns: tuple[float, float] | None
+    measured_ns: int
+    runs: int
+
+    @property
+    def error(self) -> float:
+        """Predicted over measured, minus 1."""
+        return self.predicted_ns / self.measured_ns - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport:
+    """One exported file: what it is, whether it is right, how good and how fast.
+
+    Attributes:
+        file: its name, beside the report.
+        top1_percent: top-1 accuracy of this very file through its own runtime.
+    """
+
+    target: str
+    runtime: str
+    runtime_version: str
+    file: str
+    sha256: str
+    size_bytes: int
+    details: Mapping[str, int | str]
+    parity: Parity
+    top1_percent: float
+    timing: Timing | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All files of one network.
+
+    Attributes:
+        top1_percent: top-1 accuracy of the PyTorch network on the same images.
+        images: how many there were.
+    """
+
+    space: str
+    genome: str
+    classes: int
+    params: int
+    macs: int
+    top1_percent: float
+    images: int
+    files: tuple[FileReport, ...]
+
+    @property
+    def text(self) -> str:
+        """The report file's content."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into a report
+    module: "nn.Module",
+    arch: Arch,
+    *,
+    classes: int,
+    images: Floats,
+    labels: npt.NDArray[np.int64],
+    targets: Sequence[str],
+    folder: Path,
+    tables: Mapping[str, LatencyTable] | None = None,
+    cache: Path = Path("runs/models"),
+) -> Report:
+    """Write `arch` for every target into `folder`, with `report.json` beside the files.
+
+    Args:
+        module: the trained network, batch norms recalibrated.
+        arch: what it is.
+        classes: outputs of the classifier.
+        images: (n, 3, r, r) float32 test inputs at the network's resolution.
+        labels: (n,) their classes.
+        targets: names of targets.
+        folder: made if absent; files of the same names are replaced.
+        tables: target -> latency table; without one a file is not timed.
+        cache: folder of exported models that holds the tables' reference models.
+
+    Raises:
+        DataError: a file does not compute what PyTorch computes.
+        TableMismatchError: a table was measured with another target.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        parts = torch.from_numpy(images).split(_TORCH_BATCH)
+        wanted = np.concatenate([module(part).numpy() for part in parts])
+    files = []
+    for name in targets:
+        target = get_target(name)
+        path = folder / f"model{target.suffix}"
+        artifact = target.export(module, (1, *images.shape[1:]), path)
+        session = target.load(path)
+        found = np.concatenate([session.run(image[None]) for image in images])
+        parity = compare(wanted, found)
+        parity.require(path)
+        table = (tables or {}).get(name)
+        timing = None if table is None else _timing(arch, path, name, table, cache)
+        top1 = _top1(found, labels)
+        files.append(_file_report(artifact, target.runtime(), parity, top1, timing))
+    cost = arch.cost(classes=classes)
+    report = Report(
+        space=arch.space.name,
+        genome=arch.text,
+        classes=classes,
+        params=cost.params,
+        macs=cost.macs,
+        top1_percent=_top1(wanted, labels),
+        images=len(images),
+        files=tuple(files),
+    )
+    write_text(folder / "report.json", report.text)
+    return report
+
+
+def read_report(path: Path) -> Report:
+    """Read a `report.json`.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    raw: Any = strict_json(read_text(path, what="export report"), where=str(path))
+    return record(Report, raw, where=str(path))
+
+
+def _top1(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
+    return 100 * float(np.mean(logits.argmax(1) == labels))
+
+
+def _timing(arch: Arch, path: Path, target: str, table: LatencyTable, cache: Path) -> Timing:
+    if table.setup.target != target:
+        msg = (
+            f"Table {table.name} was measured with {table.setup.target}, not {target}; "
+            f"measure one with: hwnat profile --device host-{target} --space {table.space}"
+        )
+        raise TableMismatchError(msg)
+    predictor = AdditivePredictor(table, arch.space)
+    prediction = predictor.predict(arch.ops(classes=table.classes))
+    measured = time_file(path, table, cache=cache)
+    return Timing(
+        table_id=table.table_id,
+        predicted_ns=prediction.latency_ns,
+        interval_ns=prediction.interval_ns,
+        measured_ns=measured.p50_ns,
+        runs=measured.n,
+    )
+
+
+def _file_report(
+    artifact: Artifact,
+    runtime: tuple[str, str],
+    parity: Parity,
+    top1_percent: float,
+    timing: Timing | None,
+) -> FileReport:
+    return FileReport(
+        target=artifact.target,
+        runtime=runtime[0],
+        runtime_version=runtime[1],
+        file=artifact.path.name,
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        details=artifact.details,
+        parity=parity,
+        top1_percent=top1_percent,
+        timing=timing,
+    )

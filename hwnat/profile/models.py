@@ -1,0 +1,95 @@
+"""The files that are timed: exported once, found again by what they compute."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hwnat.records.op import OpSpec
+from hwnat.targets.base import Session, Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Called with a stage, how much of it is done and how much there is.
+Progress = Callable[[str, int, int], None]
+#: Images whose statistics the batch norms of an untrained network take over.
+_STATISTICS_BATCH: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """A folder of exported models, one file for each key."""
+
+    target: Target
+    folder: Path
+
+    def path(self, key: str) -> Path:
+        """Return where the model of an operation or network key lies."""
+        digest = hashlib.sha256(key.encode()).hexdigest()[:20]
+        return self.folder / f"{digest}{self.target.suffix}"
+
+    def export(self, sources: Mapping[str, Sequence[OpSpec]], *, progress: Progress) -> None:
+        """Write the files that are not there yet; each appears whole or not at all.
+
+        Args:
+            sources: key -> what it runs; weights are random, a function of the key.
+            progress: told about every file.
+        """
+        missing = [key for key in sources if not self.path(key).exists()]
+        for count, key in enumerate(missing, start=1 + len(sources) - len(missing)):
+            ops = sources[key]
+            with _seeded(key):
+                module = _module(ops)
+            batch, height, width, channels = ops[0].in_shape
+            self.target.export(module, (batch, channels, height, width), self.path(key))
+            progress("export", count, len(sources))
+
+    def load(self, key: str, *, threads: int) -> tuple[Session, int]:
+        """Return a session with its input bound, and the size of its file."""
+        path = self.path(key)
+        return bound(self.target, path, threads=threads, seed=int(path.stem, 16)), (
+            path.stat().st_size
+        )
+
+
+def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
+    """Load a file and bind a random input to it."""
+    session = target.load(path, threads=threads)
+    rng = np.random.default_rng(seed)
+    session.prepare(rng.standard_normal(session.input_shape, dtype=np.float32))
+    return session
+
+
+def _module(ops: Sequence[OpSpec]) -> "nn.Module":
+    """Build the module of one operation or network, its batch norms fitted to random input.
+
+    Untrained networks of this depth shrink their activations towards denormal numbers, which
+    take longer to compute; with statistics of their own they stay of order one.
+    """
+    import torch
+
+    from hwnat.targets.module import network, op_module
+
+    module = op_module(ops[0]) if len(ops) == 1 else network(ops)
+    _, height, width, channels = ops[0].in_shape
+    norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        module.train()(torch.randn(_STATISTICS_BATCH, channels, height, width))
+    return module.eval()
+
+
+@contextmanager
+def _seeded(text: str) -> Iterator[None]:
+    """Make torch's random numbers a function of `text`, and leave its generator as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(hashlib.sha256(text.encode()).hexdigest()[:15], 16))
+        yield
