@@ -70,7 +70,7 @@ def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
             source = node.args[0]
             conv = _module(traced, source)
             if type(conv) is not nn.Conv2d or len(source.users) > 1 or calls[source.target] > 1:
-                continue  # no rule takes it, so it will be refused
+                continue  # it stays, and no rule takes it
             traced.set_submodule(source.target, fuse_conv_bn_eval(conv, found))
         elif not isinstance(found, nn.Identity | nn.Dropout):
             continue
@@ -177,17 +177,13 @@ class _Lowering:
                 and bias.
         """
         (rows, columns), (weight, bias) = axes, values
-        tensor, padding = self.index[source], _VALID
-        if any(rows.overhang + columns.overhang):
-            if rows.is_same and columns.is_same:
-                padding = _SAME
-            else:
-                tensor = self._pad(source, rows.overhang, columns.overhang)
+        tensor, padding = self.index[source], _SAME if rows.is_same and columns.is_same else _VALID
+        if padding == _VALID and any(rows.overhang + columns.overhang):
+            tensor = self._pad(source, rows.overhang, columns.overhang)
         fields = {
             "padding": padding,
             "strideH": rows.stride,
             "strideW": columns.stride,
-            "dilationHFactor": rows.dilation,
             "dilationWFactor": columns.dilation,
         }
         kind, options = "CONV_2D", "Conv2DOptions"
@@ -198,17 +194,16 @@ class _Lowering:
         return self.emit(node, kind, inputs, options, **fields)
 
     def _pad(self, source: fx.Node, rows: tuple[int, int], columns: tuple[int, int]) -> int:
-        widths = np.array([(0, 0), rows, columns, (0, 0)], np.int32)
-        shape = (np.array(_file_shape(source)) + widths.sum(axis=1)).tolist()
-        inputs = [self.index[source], self.file.constant(widths)]
+        zeros = np.array([(0, 0), rows, columns, (0, 0)], np.int32)
+        shape = (zeros.sum(axis=1) + _file_shape(source)).tolist()
+        inputs = [self.index[source], self.file.constant(zeros)]
         return self.file.add("PAD", inputs, shape, "PadOptions")
 
     def linear(self, node: fx.Node, source: fx.Node, linear: nn.Linear) -> int:
         """Write a fully connected layer; it flattens a 1x1 map by itself."""
         if len(_shape(node)) != 2:
             raise self.refusal(node, f"maps {len(_shape(node))}-D tensors, only 2-D ones are known")
-        constants = [self.file.constant(values) for values in _values(linear)]
-        inputs = [self.index[source], *constants]
+        inputs = [self.index[source], *map(self.file.constant, _values(linear))]
         return self.emit(node, "FULLY_CONNECTED", inputs, "FullyConnectedOptions")
 
     def flatten(self, node: fx.Node, source: fx.Node, _: nn.Flatten) -> int:
@@ -216,8 +211,7 @@ class _Lowering:
         batch, channels, *rest = _shape(source)
         if _shape(node) != (batch, channels) or any(size != 1 for size in rest):
             raise self.refusal(node, f"flattens {_shape(source)}; only 1x1 maps are known")
-        users = [_module(self.traced, user) for user in node.users]
-        if all(isinstance(user, nn.Linear) for user in users):
+        if all(isinstance(_module(self.traced, user), nn.Linear) for user in node.users):
             return self.index[source]
         shape = self.file.constant(np.array([batch, channels], np.int32))
         return self.emit(node, "RESHAPE", [self.index[source], shape], "ReshapeOptions")

@@ -147,6 +147,13 @@ def test_what_the_writer_does_not_know_is_refused_by_name(module, named, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_convolution_shared_by_two_norms_is_refused(tmp_path):
+    shared = nn.Conv2d(4, 4, 1)
+    module = nn.Sequential(shared, nn.BatchNorm2d(4), shared, nn.BatchNorm2d(4))
+    with pytest.raises(UsageError, match="BatchNorm2d at '1'"):
+        TfliteTarget().export(module, (1, 4, 6, 6), tmp_path / "net.tflite")
+
+
 def test_constants_are_aligned_for_vector_instructions(randomised, tmp_path):
     from ai_edge_litert import schema_py_generated as schema
 
