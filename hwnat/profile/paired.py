@@ -75,7 +75,7 @@ def alternate(
         reference: the session whose drift is divided out; `prepare` was called.
         runs: timed runs of each, at least.
         warmup: untimed runs of each before them, at least.
-        least_ns: go on until so much time has passed, a quarter of it for the warm-up.
+        least_ns: go on until so much time has passed, half of it for the warm-up.
 
     Returns:
         Undisturbed (candidate, reference) nanoseconds in the order they were taken, at least
@@ -84,7 +84,7 @@ def alternate(
     """
     pair = candidate.invoke, reference.invoke
     began, warmed = perf_counter_ns(), 0
-    while warmed < warmup or perf_counter_ns() - began < least_ns // 4:
+    while warmed < warmup or perf_counter_ns() - began < least_ns // 2:
         warmed += 1
         for invoke in pair:
             invoke()

@@ -23,7 +23,7 @@ class TimingProtocol:
         runs: timed runs of the model in one visit, each followed by one of the reference model.
         warmup: untimed runs before them.
         visit_ms: a visit to a quick model goes on with further runs until it has lasted so
-            long, the first quarter of it untimed: caches take time, not runs, to settle.
+            long, the first half of it untimed: caches take time, not runs, to settle.
     """
 
     rounds: int = 8
