@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
@@ -68,6 +68,37 @@ class SearchConfig:
     def text(self) -> str:
         """The file's content."""
         return json.dumps(asdict(self), indent=1) + "\n"
+
+
+class Budget(TypedDict):
+    """The settings of `SearchConfig` that decide how long a search takes."""
+
+    iterations: int
+    initial: int
+    archive: int
+    training: int
+    models: int
+    generations: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    calibration: int
+
+
+#: For a small task on two cores: minutes instead of NAT's days. Smaller batches and a higher rate
+#: make up for a thousand training images.
+DEMO_BUDGET: Final[Budget] = {
+    "iterations": 6,
+    "initial": 40,
+    "archive": 40,
+    "training": 40,
+    "models": 200,
+    "generations": 50,
+    "epochs": 5,
+    "batch": 32,
+    "learning_rate": 0.02,
+    "calibration": 500,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
