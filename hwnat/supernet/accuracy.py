@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnat.records.arch import Arch
-from hwnat.supernet.data import Dataset, Images, augment
+from hwnat.supernet.data import Dataset, Images, augment, resize
 from hwnat.supernet.network import Supernet
 
 #: Images that recalibrate a batch norm, as in Once-for-All.
@@ -95,8 +95,6 @@ class Evaluator:
 
     def subnet(self, arch: Arch) -> nn.Sequential:
         """Return the plain network of `arch`, weights copied, batch norms recalibrated."""
-        from hwnat.supernet.data import resize
-
         resolution = arch.resolution
         if resolution not in self._batches:
             inputs = self.data.normalise(resize(self._pixels, resolution))
