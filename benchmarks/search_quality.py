@@ -1,0 +1,136 @@
+"""Is the search worth it? NAT against random search and against NAT without adaptation.
+
+All three start from the shipped weights and get the demo's budget: the same number of
+evaluations, and the first two the same epochs of adaptation. Random search knows the smallest
+and the largest network, adapts to uniformly drawn ones and measures them all at the end.
+
+    python benchmarks/search_quality.py --table TABLE --out FOLDER --seeds 0,1,2,3,4
+
+prints one markdown row a seed and method, and is resumed by running it again. Hypervolume is that
+of (error, latency) over the reference point (40 % error, 1.01 x the largest network's latency).
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hwnat.records.arch import Arch
+from hwnat.records.store import write_text
+from hwnat.search.nat import REFERENCE_ERROR, Search
+from hwnat.search.pareto import hypervolume, non_dominated
+from hwnat.search.run import DEMO_BUDGET, SearchConfig
+from hwnat.search.stage import prepare
+from hwnat.supernet.adapt import NAT_DECAY, Adapter
+from hwnat.supernet.data import load_dataset
+from hwnat.supernet.train import Recipe
+
+METHODS = ("nat", "nat without adaptation", "random")
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", required=True, help="latency table of mbv3-nano")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--data", default="digits")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| seed | method | evaluations | hypervolume | on the test part | best test error % |")
+    print("|---|---|---|---|---|---|")
+    for seed in map(int, options.seeds.split(",")):
+        for method in METHODS:
+            row = run(method, seed, options.table, options.data, options.out)
+            print(
+                f"| {seed} | {method} | {row['evaluations']} | {row['validation']:.4f} "
+                f"| {row['test']:.4f} | {row['best_test_error']:.2f} |",
+                flush=True,
+            )
+
+
+def run(method: str, seed: int, table: str, data_name: str, out: Path) -> dict[str, Any]:
+    """Return the scores of one search; those on disk are read."""
+    folder = out / f"{method.replace(' ', '-')}-{seed}"
+    result = folder / "score.json"
+    if result.exists():
+        return dict(json.loads(result.read_text()))
+    config = SearchConfig(
+        space="mbv3-nano",
+        data=data_name,
+        weights="mbv3-nano",
+        objectives=("error", f"latency@{table}"),
+        seed=seed,
+        **DEMO_BUDGET,
+    )
+    config = replace(config, adapt=method != "nat without adaptation")
+    search = prepare(config, load_dataset(data_name), folder)
+    genomes, errors = random(search) if method == "random" else nat(search)
+    score = evaluate(search, genomes, errors)
+    write_text(result, json.dumps(score))
+    return score
+
+
+def nat(search: Search) -> tuple[np.ndarray, np.ndarray]:
+    """Search to the end and return the last archive."""
+    archive = search.run().archive
+    return archive.genomes, archive.errors
+
+
+def random(search: Search) -> tuple[np.ndarray, np.ndarray]:
+    """Adapt to uniform networks for as long as NAT does, then measure as many as NAT does."""
+    config, space = search.config, search.space
+    rounds = config.iterations + 1
+    recipe = Recipe(
+        epochs=config.epochs,
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=NAT_DECAY,
+        warmup=0.0,
+        label_smoothing=0.0,
+        seed=config.seed,
+    )
+    adapter = Adapter(search.supernet, search.data, recipe, rounds=rounds)
+    for index in range(rounds):
+        adapter.adapt(index, lambda rng: [arch(search, space.sample(1, rng=rng)[0])])
+    wanted = config.initial + config.iterations * config.archive
+    rng = np.random.default_rng([config.seed, 99])
+    drawn = space.sample(2 * wanted, rng=rng)
+    genomes = np.vstack([space.smallest(), space.largest(), drawn])
+    _, first = np.unique(genomes, axis=0, return_index=True)
+    genomes = genomes[np.sort(first)][:wanted]
+    errors = [search.evaluator.error(arch(search, genome)) for genome in genomes]
+    return genomes, np.array(errors)
+
+
+def evaluate(search: Search, genomes: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
+    """Score the front: with the errors it was chosen by, and with those on the test part."""
+    costs = search.costs(genomes, errors)
+    front = np.flatnonzero(non_dominated(costs))
+    test = np.array(
+        [search.evaluator.error(arch(search, g), search.data.test) for g in genomes[front]]
+    )
+    reference, unit = search.costs.reference(REFERENCE_ERROR), np.ones(2)
+    on_test = search.costs(genomes[front], test)
+    config = search.config
+    return {
+        "evaluations": config.initial + config.iterations * config.archive,
+        "validation": hypervolume(costs / reference, unit),
+        "test": hypervolume(on_test / reference, unit),
+        "best_test_error": float(test.min()),
+        "front": costs[front].tolist(),
+        "measured": costs.tolist(),
+    }
+
+
+def arch(search: Search, genome: np.ndarray) -> Arch:
+    """Name a row of genes."""
+    return Arch(space=search.space, genome=tuple(map(int, genome)))
+
+
+if __name__ == "__main__":
+    main()
