@@ -23,3 +23,71 @@ def installed(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     return install
+
+
+@pytest.fixture
+def a_setup():
+    """Build a `Setup`: `a_setup(threads=2)`; what is not said has a default."""
+    from hwnat.records.measurement import Host, Setup
+
+    def build(**changes):
+        default = {
+            "device": "host-onnx",
+            "host": Host(cpu="a CPU", cores=2, machine="x86_64", os="Linux"),
+            "target": "onnx",
+            "runtime": "onnxruntime",
+            "runtime_version": "1.0",
+            "threads": 1,
+            "affinity": (1,),
+            "precision": "fp32",
+            "batch": 1,
+            "runs": 5,
+            "warmup": 1,
+            "visit_ms": 5.0,
+            "reference": "network|mbv3-nano|01011001100110011001100|classes=10|batch=1",
+        }
+        return Setup(**{**default, **changes})
+
+    return build
+
+
+@pytest.fixture
+def a_table(a_setup):
+    """Build a full table of a space: `a_table(space, (24,))`, entry costs made from the keys."""
+    from zlib import crc32
+
+    from hwnat.records.device import TimingProtocol
+    from hwnat.records.grid import distinct_ops
+    from hwnat.records.space import MBV3_NANO
+    from hwnat.table.calibrate import Calibration
+    from hwnat.table.lookup import Entry, LatencyTable
+
+    def build(space=MBV3_NANO, resolutions=None, *, classes=10, setup=None, **changes):
+        resolutions = space.resolutions if resolutions is None else resolutions
+        costs = {
+            op.key: 1_000 + crc32(op.key.encode()) % 90_000
+            for op in distinct_ops(space, resolutions, classes=classes)
+        }
+        entries = {
+            key: Entry(p10_ns=ns - 9, p50_ns=ns, p90_ns=ns + 90, n=40, spread=0.01)
+            for key, ns in costs.items()
+        }
+        default = {
+            "setup": setup or a_setup(),
+            "protocol": TimingProtocol(),
+            "space": space.name,
+            "classes": classes,
+            "resolutions": tuple(resolutions),
+            "granularity": "block",
+            "reference_ns": 100_000,
+            "overhead_ns": 5_000,
+            "entries": entries,
+            "calibration": Calibration(form="scale", scale=0.9),
+            "validation": (),
+            "conditions": (None, None),
+            "hwnat": "0.1.0",
+            "created": "2026-01-01T00:00:00+00:00",
+        }
+        return LatencyTable(**{**default, **changes})
+
+    return build

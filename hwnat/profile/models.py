@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+import hwnat
 from hwnat.records.op import OpSpec
 from hwnat.targets.base import Session, Target
 
@@ -30,7 +31,8 @@ class Models:
 
     def path(self, key: str) -> Path:
         """Return where the model of an operation or network key lies."""
-        digest = hashlib.sha256(key.encode()).hexdigest()[:20]
+        # A new version may export the same network to another file.
+        digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
         return self.folder / f"{digest}{self.target.suffix}"
 
     def export(self, sources: Mapping[str, Sequence[OpSpec]], *, progress: Progress) -> None:
@@ -43,10 +45,9 @@ class Models:
         missing = [key for key in sources if not self.path(key).exists()]
         for count, key in enumerate(missing, start=1 + len(sources) - len(missing)):
             ops = sources[key]
-            with _seeded(key):
-                module = _module(ops)
             batch, height, width, channels = ops[0].in_shape
-            self.target.export(module, (batch, channels, height, width), self.path(key))
+            with _seeded(key), _one_thread():
+                self.target.export(_module(ops), (batch, channels, height, width), self.path(key))
             progress("export", count, len(sources))
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
@@ -93,3 +94,16 @@ def _seeded(text: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(hashlib.sha256(text.encode()).hexdigest()[:15], 16))
         yield
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: for models this small, more of them wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

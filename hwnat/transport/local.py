@@ -32,7 +32,7 @@ class LocalTransport:
         except subprocess.TimeoutExpired as slow:
             msg = f"{' '.join(argv)} was killed after {timeout_s:g} s."
             raise DeviceError(msg) from slow
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, IndexError) as problem:
             msg = f"Cannot run {' '.join(argv) or 'an empty command'}: {problem}."
             raise DeviceError(msg) from problem
         return Completed(

@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+
+from hwnat import errors
+from hwnat.cli import main as cli
+
+
+def hwnat(*args):
+    done = subprocess.run(
+        [sys.executable, "-m", "hwnat.cli.main", *args], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def ending(monkeypatch, error):
+    """Return the exit code of a command that raises `error`."""
+
+    @click.command()
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: fail)
+    monkeypatch.setattr(sys, "argv", ["hwnat", "demo"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.GateError, errors.UsageError, errors.DataError, errors.DeviceError],
+)
+def test_an_error_is_one_line_and_its_exit_code(monkeypatch, capsys, error):
+    assert ending(monkeypatch, error("Something. Do this.")) == error.exit_code
+    captured = capsys.readouterr()
+    assert captured.err == "hwnat: Something. Do this.\n"
+    assert captured.out == ""
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    assert ending(monkeypatch, KeyboardInterrupt()) == 130
+    assert "run the same command again" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_failure():
+    command = f"{sys.executable} -m hwnat.cli.main device list --json | head -c 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["hwnat", "demo"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_an_unknown_command_offers_the_nearest():
+    code, out, err = hwnat("profil")
+    assert code == 2
+    assert "Did you mean 'profile'?" in err
+    assert out == ""
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy():
+    code = "import sys; from hwnat.cli.main import main; sys.argv = ['hwnat', '--help']\n"
+    code += "try: main()\nexcept SystemExit: print(*sorted(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    help_text, modules = done.stdout.rsplit("\n", 2)[:2]
+    assert all(name in help_text for name in cli.COMMANDS)
+    assert not {"torch", "numpy", "rich", "scipy", "onnx"} & set(modules.split())
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_every_listed_command_exists(name):
+    module, _, attribute = cli.COMMANDS[name][0].partition(":")
+    assert isinstance(getattr(import_module(f"hwnat.cli.{module}"), attribute), click.Command)
+
+
+def test_the_version_is_told():
+    code, out, _ = hwnat("--version")
+    assert code == 0
+    assert "0.1.0" in out

@@ -1,0 +1,36 @@
+"""A target without a runtime: files name what they hold, a run takes as long as it should."""
+
+from hwnat.records.artifact import describe, staged
+from hwnat.targets.base import Session
+
+
+class StubSession(Session):
+    def __init__(self, shape):
+        self.input_shape = shape
+        self.runs = 0
+
+    def prepare(self, x):
+        assert x.shape == self.input_shape
+
+    def invoke(self):
+        self.runs += 1
+        sum(range(20 * self.input_shape[2]))
+
+
+class StubTarget:
+    name = "stub"
+    suffix = ".stub"
+    layout = "NCHW"
+
+    def export(self, module, input_shape, path):
+        assert not module.training
+        with staged(path) as target:
+            target.write_text(repr(tuple(input_shape)))
+        return describe(path, target="stub", layout="NCHW", nchw=input_shape)
+
+    def load(self, path, *, threads=1):
+        assert threads == 1
+        return StubSession(tuple(map(int, path.read_text().strip("()").split(","))))
+
+    def runtime(self):
+        return "stub", "1"

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from hwnat.errors import DataError, UsageError
+from hwnat.profile.plan import make_plan, random_networks
+from hwnat.records.space import MBV3, MBV3_NANO
+
+
+def test_a_plan_holds_every_operation_its_networks_need():
+    plan = make_plan(MBV3_NANO, calibration=5, validation=5, classes=7)
+    keys = [op.key for op in plan.ops]
+    assert len(set(keys)) == len(keys)
+    for arch in (*plan.calibration, *plan.validation, plan.reference):
+        assert {op.key for op in arch.ops(classes=7)} <= set(keys)
+    assert plan.overhead.key not in keys
+
+
+def test_networks_are_distinct_and_keep_to_the_resolutions():
+    plan = make_plan(MBV3, [256, 192, 192], calibration=10, validation=40)
+    networks = plan.calibration + plan.validation
+    assert plan.resolutions == (192, 256)
+    assert len({arch.genome for arch in networks}) == 50
+    assert {arch.resolution for arch in networks} == {192, 256}
+    assert {arch.genome[1] for arch in networks} == {0, 1}
+
+
+def test_the_same_seed_gives_the_same_networks():
+    assert make_plan(MBV3_NANO, seed=3) == make_plan(MBV3_NANO, seed=3)
+    assert make_plan(MBV3_NANO, seed=3).calibration != make_plan(MBV3_NANO, seed=4).calibration
+
+
+def test_more_validation_leaves_the_calibration_alone():
+    few, many = make_plan(MBV3_NANO), make_plan(MBV3_NANO, validation=20)
+    assert few.calibration == many.calibration
+
+
+def test_a_budget_refuses_before_anything_is_measured():
+    count = len(make_plan(MBV3_NANO, [24]).ops)
+    assert make_plan(MBV3_NANO, [24], budget=count)
+    with pytest.raises(UsageError, match=rf"needs {count} timings, over the budget of 5"):
+        make_plan(MBV3_NANO, [24], budget=5)
+
+
+def test_a_further_operation_is_added_once():
+    plan = make_plan(MBV3_NANO, [24])
+    extra = "linear|in=1x1x1x64|out=3|float32"
+    more = make_plan(MBV3_NANO, [24], extra=[extra, plan.ops[0].key])
+    assert [op.key for op in more.ops] == [*(op.key for op in plan.ops), extra]
+    with pytest.raises(DataError, match="Not an operation key"):
+        make_plan(MBV3_NANO, extra=["conv"])
+
+
+def test_an_unknown_resolution_is_refused():
+    with pytest.raises(UsageError, match="has no resolution 224"):
+        make_plan(MBV3_NANO, [224])
+
+
+def test_a_search_for_more_networks_than_there_are_ends(monkeypatch):
+    smallest = np.array([MBV3_NANO.smallest()])
+    monkeypatch.setattr(type(MBV3_NANO), "sample", lambda *_, **__: smallest.copy())
+    with pytest.raises(UsageError, match="Found only 1 of 2 distinct networks"):
+        random_networks(MBV3_NANO, [24], 2, rng=np.random.default_rng(0))

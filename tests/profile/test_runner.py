@@ -1,0 +1,144 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwnat.errors import DataError, UsageError
+from hwnat.profile.plan import make_plan
+from hwnat.profile.runner import profile
+from hwnat.records.device import DeviceSpec, TimingProtocol, load_device
+from hwnat.records.space import MBV3_NANO
+from hwnat.table.lookup import load_table
+
+DEVICE = DeviceSpec(
+    name="stub",
+    transport="local",
+    target="stub",
+    protocol=TimingProtocol(rounds=2, runs=2, warmup=0, visit_ms=0.5),
+)
+KILLED = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{site!r}, {here!r}]
+from test_runner import DEVICE, small_plan
+from hwnat.profile.runner import profile
+profile(DEVICE, small_plan(), store=Path({store!r}), cache=Path({cache!r}))
+"""
+
+
+def small_plan(**more):
+    return make_plan(MBV3_NANO, [24], calibration=3, validation=2, **more)
+
+
+@pytest.fixture
+def stub(installed, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    installed("hwnat.targets", stub="stub_target:StubTarget")
+    return {"store": tmp_path / "runs" / "s.sqlite", "cache": tmp_path / "models"}
+
+
+def jobs(store):
+    db = sqlite3.connect(store)
+    found = db.execute("select job, body from measurements order by rowid").fetchall()
+    db.close()
+    return found
+
+
+def test_a_profile_measures_all_of_its_plan_and_returns_the_table(stub):
+    told = []
+    table = profile(DEVICE, small_plan(), **stub, progress=lambda *what: told.append(what))
+    plan = small_plan()
+    assert set(table.entries) == {op.key for op in plan.ops}
+    assert [each.genome for each in table.validation] == [arch.text for arch in plan.validation]
+    assert table.setup.runtime == "stub"
+    assert table.conditions[0].load_1m >= 0
+    models = len(plan.ops) + 1 + 3 + 2
+    assert told[-1] == ("measure", 2 * models, 2 * models)
+    assert [done for stage, done, _ in told if stage == "measure"] == list(range(1, 2 * models + 1))
+    assert len(list((stub["cache"] / "stub").glob("*.stub"))) == models + 1
+    assert len(jobs(stub["store"])) == 2 * models
+
+
+def test_a_second_profile_measures_only_what_is_new(stub):
+    first = profile(DEVICE, small_plan(), **stub)
+    before = jobs(stub["store"])
+    assert profile(DEVICE, small_plan(), **stub).text == first.text
+    assert jobs(stub["store"]) == before
+    key = "linear|in=1x1x1x64|out=3|float32"
+    more = profile(DEVICE, small_plan(extra=[key]), **stub)
+    assert set(more.entries) == {*first.entries, key}
+    assert jobs(stub["store"])[: len(before)] == before
+    assert len(jobs(stub["store"])) == len(before) + 2
+
+
+def test_more_rounds_keep_the_ones_there_are(stub):
+    profile(DEVICE, small_plan(), **stub)
+    before = jobs(stub["store"])
+    longer = replace(DEVICE, protocol=replace(DEVICE.protocol, rounds=3))
+    table = profile(longer, small_plan(), **stub)
+    assert jobs(stub["store"])[: len(before)] == before
+    assert len(jobs(stub["store"])) == len(before) * 3 // 2
+    assert table.protocol.rounds == 3
+
+
+@pytest.mark.slow
+def test_a_profile_killed_at_any_moment_goes_on_where_it_was(stub, tmp_path):
+    here, store = str(Path(__file__).parent), stub["store"]
+    code = KILLED.format(site=str(tmp_path), here=here, store=str(store), cache=str(stub["cache"]))
+    kept = []
+    for goal in (1, 30, 90):
+        child = subprocess.Popen([sys.executable, "-c", code])
+        while child.poll() is None and (not store.exists() or count(store) < goal):
+            time.sleep(0.002)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        now = jobs(store)
+        assert now[: len(kept)] == kept
+        assert len(now) >= goal
+        kept = now
+    table = profile(DEVICE, small_plan(), **stub)
+    finished = jobs(store)
+    assert finished[: len(kept)] == kept
+    assert len({job for job, _ in finished}) == len(finished) == 2 * (len(table.entries) + 6)
+    assert not list(stub["cache"].rglob(".*"))
+
+
+def count(store):
+    try:
+        return len(jobs(store))
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_a_device_elsewhere_is_refused(stub):
+    with pytest.raises(UsageError, match="over 'adb' needs a runner there"):
+        profile(replace(DEVICE, transport="adb"), small_plan(), **stub)
+
+
+def test_a_foreign_store_is_refused_before_anything_is_exported(stub):
+    stub["store"].parent.mkdir()
+    stub["store"].write_text("my diary" * 200)
+    with pytest.raises(DataError, match="not a measurement store"):
+        profile(DEVICE, small_plan(), **stub)
+    assert not stub["cache"].exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx", "tflite", "openvino"])
+def test_a_real_runtime_is_predicted_well_enough_to_rank(target, tmp_path):
+    protocol = TimingProtocol(rounds=2, runs=3, warmup=1, visit_ms=2.0)
+    device = replace(load_device(f"host-{target}"), protocol=protocol)
+    plan = make_plan(MBV3_NANO, [24], calibration=4, validation=4)
+    table = profile(device, plan, store=tmp_path / "s.sqlite", cache=tmp_path / "models")
+    table.save(tmp_path / "table.json")
+    assert load_table(tmp_path / "table.json") == table
+    # Wide, because the test machine may be busy: a wrong unit or a lost overhead is far outside.
+    errors = [each.error for each in table.validation]
+    assert max(map(abs, errors)) < 0.5
+    assert 0.4 < table.calibration.scale < 2.5

@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnat.errors import DataError
+from hwnat.records.measurement import Conditions, Measurement, lower_quartile, network_key
+
+series = st.lists(st.integers(1, 10**12), min_size=1, max_size=30)
+
+
+def visit(samples=(1_000,) * 5, reference=(4_000,) * 5, **more):
+    default = {"job": "j", "setup": "s", "subject": "conv", "round": 0, "disturbed": 0}
+    default |= {"started": "t0", "ended": "t1", **more}
+    return Measurement(samples_ns=samples, reference_ns=reference, **default)
+
+
+@given(series, series, st.integers(2, 1000))
+def test_the_ratio_does_not_depend_on_the_speed_of_the_machine(samples, reference, factor):
+    slow = visit(tuple(factor * s for s in samples), tuple(factor * r for r in reference))
+    assert slow.ratio == pytest.approx(visit(tuple(samples), tuple(reference)).ratio)
+
+
+@given(series)
+def test_the_lower_quartile_lies_within_and_below_the_median(values):
+    ordered = sorted(values)
+    found = lower_quartile(values)
+    assert ordered[0] <= found <= ordered[len(ordered) // 2]
+
+
+def test_a_few_disturbed_runs_do_not_move_the_ratio():
+    assert visit((1_000, 1_000, 1_000, 9_000, 9_000)).ratio == visit().ratio == 0.25
+
+
+@pytest.mark.parametrize("samples", [(), (0,), (5, -1)])
+def test_a_failed_run_is_no_measurement(samples):
+    with pytest.raises(DataError, match="a failed run must raise"):
+        visit(samples)
+    with pytest.raises(DataError, match="reference"):
+        visit(reference=samples)
+
+
+def test_steady_runs_raise_no_doubt():
+    assert visit((1_000, 1_010, 990)).doubts() == ()
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "reason"),
+    [
+        (visit((1_000, 2_000, 3_000)), "model runs spread"),
+        (visit(reference=(1_000, 2_000, 3_000)), "reference runs spread"),
+        (visit((1_000, 1_000, 1_000, 1_000, 9_000)), "slowest model run is 9.0 times"),
+        (visit(disturbed=30), "30 of 40 runs were interrupted"),
+        (
+            visit(
+                before=Conditions(at="t", temperature_c=40.0),
+                after=Conditions(at="t", temperature_c=61.0),
+            ),
+            "21 °C hotter",
+        ),
+    ],
+)
+def test_every_doubt_says_why_and_what_to_do(doubtful, reason):
+    (found,) = doubtful.doubts()
+    assert reason in found
+    assert ":" in found
+
+
+def test_an_unknown_temperature_is_no_doubt():
+    unknown = Conditions(at="t")
+    assert visit(before=unknown, after=Conditions(at="t", temperature_c=90.0)).doubts() == ()
+
+
+@pytest.mark.parametrize(
+    "change", [{"threads": 2}, {"runtime_version": "2"}, {"runs": 6}, {"reference": "other"}]
+)
+def test_whatever_changes_a_number_changes_the_job(a_setup, change):
+    setup = a_setup()
+    assert replace(setup, **change).job("conv", 0) != setup.job("conv", 0)
+
+
+def test_a_job_is_a_model_and_a_round(a_setup):
+    setup = a_setup()
+    names = {setup.job(subject, round_) for subject in "ab" for round_ in range(3)}
+    assert len(names) == 6
+    assert a_setup().job("a", 0) in names
+
+
+def test_a_network_key_tells_what_the_network_is():
+    assert network_key("nano", "0123", classes=7) == "network|nano|0123|classes=7|batch=1"

@@ -1,0 +1,197 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.device import TimingProtocol
+from hwnat.records.measurement import Conditions, Measurement, ProfileRun
+from hwnat.records.store import STORE_SCHEMA, Store, write_text
+
+WRITER = """
+import sys
+from pathlib import Path
+from hwnat.records.measurement import Measurement
+from hwnat.records.store import Store
+with Store(Path(sys.argv[1])) as store:
+    for i in range(10**9):
+        store.add(Measurement(job=str(i), setup="s", subject="conv", round=i, samples_ns=(i + 1,),
+                              reference_ns=(1,), disturbed=0, started="a", ended="b"))
+        print(i, flush=True)
+"""
+
+times = st.lists(st.integers(1, 2**62), min_size=1, max_size=5).map(tuple)
+states = st.none() | st.builds(
+    Conditions,
+    at=st.text(max_size=5),
+    clocks_hz=st.lists(st.integers(0, 10**10), max_size=3).map(tuple),
+    temperature_c=st.none() | st.floats(-50, 200),
+)
+measurements = st.builds(
+    Measurement,
+    job=st.uuids().map(str),
+    setup=st.just("s"),
+    subject=st.text(max_size=20),
+    round=st.integers(0, 99),
+    samples_ns=times,
+    reference_ns=times,
+    disturbed=st.integers(0, 9),
+    started=st.just("a"),
+    ended=st.just("b"),
+    before=states,
+    after=states,
+)
+
+
+def one(job="1", **more):
+    default = {"setup": "s", "subject": "conv", "round": 0, "samples_ns": (1, 2)}
+    default |= {"reference_ns": (3,), "disturbed": 0, "started": "a", "ended": "b", **more}
+    return Measurement(job=job, **default)
+
+
+@settings(max_examples=30)
+@given(st.lists(measurements, max_size=5, unique_by=lambda m: m.job))
+def test_measurements_come_back_as_they_went_in(tmp_path_factory, written):
+    path = tmp_path_factory.mktemp("store") / "s.sqlite"
+    with Store(path) as store:
+        for each in written:
+            store.add(each)
+    with Store(path) as store:
+        assert store.measurements("s", {m.subject for m in written}) == tuple(written)
+        assert store.jobs("s") == {m.job for m in written}
+
+
+def test_setups_and_subjects_are_kept_apart(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(one())
+        assert store.measurements("s", ["linear"]) == ()
+        assert store.measurements("other", ["conv"]) == ()
+        assert store.jobs("other") == frozenset()
+
+
+def test_a_job_is_stored_once(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(one(samples_ns=(7,)))
+        store.add(one(samples_ns=(8,)))
+        (found,) = store.measurements("s", ["conv"])
+    assert found.samples_ns == (7,)
+
+
+def test_runs_come_back_oldest_first(tmp_path, a_setup):
+    runs = tuple(
+        ProfileRun(
+            setup=a_setup(),
+            protocol=TimingProtocol(),
+            space="mbv3-nano",
+            classes=10,
+            resolutions=(24,),
+            ops=("conv",),
+            overhead="mix",
+            calibration=("01",),
+            validation=(),
+            created=created,
+        )
+        for created in ("b", "a")
+    )
+    with Store(tmp_path / "s.sqlite") as store:
+        for run in runs:
+            store.add_run(run)
+        assert store.runs() == runs
+    assert runs[0].subjects == ("conv", "mix", "network|mbv3-nano|01|classes=10|batch=1")
+
+
+def test_two_profiles_write_to_one_store(tmp_path):
+    path = tmp_path / "s.sqlite"
+    with Store(path) as first, Store(path) as second:
+        first.add(one("1"))
+        second.add(one("2"))
+        assert first.jobs("s") == {"1", "2"}
+
+
+def test_kill_minus_nine_loses_nothing_that_was_reported(tmp_path):
+    path = tmp_path / "s.sqlite"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
+    for _ in range(50):
+        writer.stdout.readline()
+    time.sleep(0.01)
+    os.kill(writer.pid, signal.SIGKILL)
+    reported = 50 + len(writer.communicate()[0].splitlines())
+    with Store(path) as store:
+        found = store.measurements("s", ["conv"])
+        assert reported <= len(found) <= reported + 1
+        assert [m.samples_ns for m in found] == [(i + 1,) for i in range(len(found))]
+        store.add(one("later"))
+
+
+def damage(path):
+    with Store(path) as store:
+        for i in range(200):
+            store.add(one(str(i)))
+    content = bytearray(path.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    path.write_bytes(content)
+
+
+def foreign(path):
+    db = sqlite3.connect(path)
+    db.execute("create table cats (name)")
+    db.commit()
+    db.close()
+
+
+def future(path):
+    Store(path).__exit__(None, None, None)
+    db = sqlite3.connect(path)
+    db.execute(f"pragma user_version = {STORE_SCHEMA + 1}")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (damage, "damaged or not a measurement store"),
+        (lambda path: path.write_text("no database" * 100), "damaged or not a measurement store"),
+        (foreign, "another program"),
+        (future, f"schema {STORE_SCHEMA + 1}; this hwnat reads {STORE_SCHEMA}"),
+    ],
+)
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path, spoil, message):
+    path = tmp_path / "s.sqlite"
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=message), Store(path) as store:
+        store.measurements("s", ["conv"])
+    assert path.read_bytes() == before
+
+
+def test_a_record_that_was_tampered_with_is_refused(tmp_path):
+    path = tmp_path / "s.sqlite"
+    with Store(path) as store:
+        store.add(one())
+    db = sqlite3.connect(path)
+    db.execute("""update measurements set body = '{"job": "1"}'""")
+    db.commit()
+    db.close()
+    with Store(path) as store, pytest.raises(DataError, match=r"s\.sqlite: key"):
+        store.measurements("s", ["conv"])
+
+
+def test_a_folder_is_no_store(tmp_path):
+    with pytest.raises(UsageError, match="Cannot open store"):
+        Store(tmp_path)
+
+
+def test_text_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "table.json"
+    write_text(path, "first")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "second" * 10_000 + "\udcff")
+    assert path.read_text() == "first"
+    assert [each.name for each in path.parent.iterdir()] == ["table.json"]
+    assert path.stat().st_mode & 0o777 == 0o644

@@ -1,0 +1,180 @@
+import json
+import re
+import shlex
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hwnat.errors import DataError, HwnatError, TableMismatchError, UncoveredOpError
+from hwnat.records.measurement import Conditions
+from hwnat.records.space import MBV3_NANO
+from hwnat.table.calibrate import Calibration
+from hwnat.table.lookup import Entry, LatencyTable, default_path, load_table
+
+entries = st.builds(
+    lambda low, more, most, n, spread: Entry(
+        p10_ns=low, p50_ns=low + more, p90_ns=low + more + most, n=n, spread=spread
+    ),
+    st.integers(1, 10**12),
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(1, 10**6),
+    st.floats(0, 1e6),
+)
+
+
+@pytest.fixture
+def saved(a_table, tmp_path):
+    path = tmp_path / "table.json"
+    table = a_table(resolutions=(24,))
+    table.save(path)
+    return table, path
+
+
+@given(
+    entries=st.dictionaries(st.text(max_size=30), entries, min_size=1, max_size=8),
+    scale=st.floats(0.01, 100),
+    load=st.none() | st.floats(0, 1e3),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_table_comes_back_as_it_was_saved(tmp_path_factory, a_table, entries, scale, load):
+    table = a_table(
+        entries=entries,
+        calibration=Calibration(form="scale", scale=scale),
+        conditions=(Conditions(at="t", load_1m=load), None),
+    )
+    path = tmp_path_factory.mktemp("t") / "table.json"
+    table.save(path)
+    loaded = load_table(path)
+    assert loaded == table
+    assert loaded.table_id == table.table_id
+    assert loaded.text == path.read_text()
+
+
+def test_every_entry_has_a_line_of_its_own_and_keys_are_sorted(saved):
+    table, path = saved
+    lines = path.read_text().splitlines()
+    keys = [match[1] for line in lines if (match := re.match(r'  "(.*?)": \{"n"', line))]
+    assert keys == sorted(table.entries)
+
+
+def test_a_changed_entry_changes_one_line_of_the_entries_and_the_id(saved):
+    table, path = saved
+    key = sorted(table.entries)[3]
+    changed = replace(table, entries={**table.entries, key: replace(table.entries[key], n=41)})
+    before, after = path.read_text().splitlines(), changed.text.splitlines()
+    differing = [old for old, new in zip(before, after, strict=True) if old != new]
+    assert len(differing) == 2
+    assert "table_id" in differing[1]
+
+
+def test_a_truncated_file_is_refused_wherever_it_ends(saved):
+    _, path = saved
+    text = path.read_text()
+    for end in range(0, len(text.rstrip()), 997):
+        path.write_text(text[:end])
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            load_table(path)
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def first(content):
+    return content["entries"][min(content["entries"])]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda c: c.update(schema=2), TableMismatchError, "schema 2; this hwnat reads 1"),
+        (lambda c: c.pop("schema"), DataError, "not a latency table"),
+        (lambda c: c.update(surprise=1), DataError, "unknown key 'surprise'"),
+        (lambda c: c.pop("space"), DataError, "key 'space' is missing"),
+        (lambda c: c.update(table_id="0" * 16), DataError, "does not match its table_id"),
+        (lambda c: c.pop("table_id"), DataError, "does not match its table_id None"),
+        (lambda c: first(c).update(p50_ns=0, p10_ns=0), DataError, "not those of a measurement"),
+        (lambda c: first(c).update(p50_ns=-5), DataError, "not those of a measurement"),
+        (lambda c: first(c).update(p50_ns=1.5), DataError, "p50_ns: expected int, found 1.5"),
+        (lambda c: first(c).update(p50_ns=float("nan")), DataError, "holds NaN"),
+        (lambda c: first(c).update(spread=-0.1), DataError, "spread -0.1 is not possible"),
+        (lambda c: first(c).update(provenance="guessed"), DataError, "provenance: expected one of"),
+        (lambda c: first(c).update(n=41), DataError, "does not match its table_id"),
+        (lambda c: c.update(entries={}), DataError, "a table needs entries"),
+        (lambda c: c["setup"].update(threads="1"), DataError, "threads: expected int"),
+    ],
+)
+def test_a_damaged_table_is_refused_in_one_line(saved, change, error, message):
+    _, path = saved
+    edit(path, change)
+    with pytest.raises(error) as refused:
+        load_table(path)
+    assert message in str(refused.value)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_key_that_occurs_twice_is_refused(saved):
+    _, path = saved
+    lines = path.read_text().splitlines()
+    twice = next(line for line in lines if line.startswith('  "mbconv'))
+    path.write_text("\n".join([*lines[: lines.index(twice)], twice, *lines[lines.index(twice) :]]))
+    with pytest.raises(DataError, match="occurs twice"):
+        load_table(path)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", "3", "\x00"])
+def test_other_files_are_no_tables(tmp_path, content):
+    path = tmp_path / "table.json"
+    path.write_text(content)
+    with pytest.raises(HwnatError) as refused:
+        load_table(path)
+    assert refused.value.exit_code == 3
+
+
+def test_an_unwritable_place_leaves_no_half_of_a_table(a_table, tmp_path):
+    (tmp_path / "table.json").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        a_table().save(tmp_path / "table.json")
+    assert [each.name for each in tmp_path.iterdir()] == ["table.json"]
+
+
+def test_a_missing_operation_names_the_nearest_and_the_command(saved):
+    table, _ = saved
+    key = next(key for key in table.entries if "k=5" in key and "skip=1" in key)
+    rest = {each: entry for each, entry in table.entries.items() if each != key}
+    with pytest.raises(UncoveredOpError) as missing:
+        replace(table, entries=rest).lookup(key)
+    message = str(missing.value)
+    assert message.startswith(f"No latency for {key} in table host-onnx/onnx-fp32-mbv3-nano.")
+    assert missing.value.nearest[0] in rest
+    assert missing.value.nearest[0].startswith("mbconv|")
+    command = shlex.split(message.partition("Measure it with: ")[2])
+    assert command[:6] == ["hwnat", "profile", "--device", "host-onnx", "--space", "mbv3-nano"]
+    assert command[-2:] == ["--op", key]
+    assert "24" in command
+
+
+def test_a_lookup_gives_the_entry(saved):
+    table, _ = saved
+    assert all(table.lookup(key) is entry for key, entry in table.entries.items())
+
+
+def test_a_table_has_a_place_of_its_own(a_table):
+    assert str(default_path(a_table())) == "latency_tables/host-onnx/onnx-fp32-mbv3-nano.json"
+
+
+@pytest.mark.parametrize("change", [{"reference_ns": 0}, {"overhead_ns": -1}, {"entries": {}}])
+def test_a_table_without_substance_cannot_be_built(a_table, change):
+    with pytest.raises(DataError):
+        a_table(**change)
+
+
+def test_the_id_tells_spaces_apart(a_table):
+    table: LatencyTable = a_table(MBV3_NANO)
+    assert table.table_id != replace(table, space="other").table_id
