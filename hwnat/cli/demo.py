@@ -24,8 +24,16 @@ PICKS: Final = ("fastest", "knee", "most-accurate")
 
 @click.command()
 @click.option("--run", "folder", type=click.Path(path_type=Path), default=RUNS / "demo")
-@click.option("--threads", default=1, show_default=True, help="Of torch, while it adapts.")
-@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Of torch, while it adapts.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
 def demo(folder: Path, threads: int, seed: int) -> None:
     """Profile this machine, search on handwritten digits, export and check the result."""
     import torch

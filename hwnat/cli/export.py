@@ -38,15 +38,25 @@ def export(
     as_json: bool,
 ) -> None:
     """Write a network of a finished search; each file is compared with PyTorch."""
+    from hwnat.errors import UsageError
     from hwnat.table.lookup import load_table
 
-    loaded = [load_table(path) for path in tables]
+    wanted = tuple(filter(None, (name.strip() for name in targets.split(","))))
+    loaded = {}
+    for path in tables:
+        table = load_table(path)
+        target = table.setup.target
+        if target in loaded or target not in wanted:
+            known = "two tables of" if target in loaded else "not exporting to"
+            msg = f"Table {path} is measured with {target}: {known} it; leave one out."
+            raise UsageError(msg)
+        loaded[target] = table
     report = export_pick(
         folder,
         pick,
-        targets=tuple(filter(None, targets.split(","))),
+        targets=wanted,
         out=out or folder / "export" / pick,
-        tables={table.setup.target: table for table in loaded},
+        tables=loaded,
         cache=cache,
     )
     if as_json:

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from hwnat.errors import HwnatError
+from hwnat.errors import HwnatError, UsageError
 
 #: Name of a command or group, "module:object" in hwnat.cli, and its line in `hwnat --help`.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -73,9 +73,14 @@ def app() -> None:
 def main() -> None:
     """Run the command line and leave with its exit code; never a traceback on bad input."""
     try:
-        status = app.main(standalone_mode=False)
-    except click.ClickException as error:
+        status = app.main(prog_name="hwnat", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        status = error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "hwnat"
+        click.echo(f"hwnat: {error.format_message()} See: {where} --help", err=True)
         status = error.exit_code
     except HwnatError as error:
         click.echo(f"hwnat: {error}", err=True)
@@ -87,6 +92,11 @@ def main() -> None:
         # Whoever read stdout has seen enough, as in `hwnat table show | head`.
         sys.stderr.close()
         status = 0
+    except OSError as error:
+        where = f"Cannot use {error.filename}" if error.filename else "Cannot go on"
+        hint = "Free that place, or name another."
+        click.echo(f"hwnat: {where}: {error.strerror or error}. {hint}", err=True)
+        status = UsageError.exit_code
     sys.exit(status if isinstance(status, int) else 0)
 
 

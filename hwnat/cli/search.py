@@ -24,15 +24,55 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", "limits", multiple=True, help="Such as latency@TABLE<=2ms; repeat.")
 @click.option("--run", "folder", type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--iterations", default=30, show_default=True, help="Rounds of search and adapt.")
-@click.option("--initial", default=100, show_default=True, help="Networks to begin with.")
-@click.option("--archive", default=300, show_default=True, help="Networks kept and measured.")
-@click.option("--epochs", default=5, show_default=True, help="Of adaptation in each round.")
-@click.option("--batch", default=96, show_default=True, help="Images in a step of adaptation.")
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Rounds of search and adapt.",
+)
+@click.option(
+    "--initial",
+    type=click.IntRange(min=2),
+    default=100,
+    show_default=True,
+    help="Networks to begin with.",
+)
+@click.option(
+    "--archive",
+    type=click.IntRange(min=2),
+    default=300,
+    show_default=True,
+    help="Networks kept and measured.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Of adaptation in each round.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=96,
+    show_default=True,
+    help="Images in a step of adaptation.",
+)
 @click.option("--learning-rate", default=0.01, show_default=True, help="Start of the cosine.")
-@click.option("--calibration", default=2000, show_default=True, help="Images for batch norms.")
-@click.option("--threads", default=1, show_default=True, help="Of torch.")
-@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option(
+    "--calibration",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Images for batch norms.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
 @json_option
 def search(
     space: str,

@@ -16,12 +16,24 @@ def supernet() -> None:
 @click.option("--space", default="mbv3-nano", show_default=True, help="Search space.")
 @click.option("--data", required=True, help="Image folder, IDX folder, .npz file or 'digits'.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Weights to write.")
-@click.option("--epochs", default=11, show_default=True, help="Passes over the training part.")
-@click.option("--batch", default=128, show_default=True, help="Images in a step.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=11,
+    show_default=True,
+    help="Passes over the training part.",
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images in a step."
+)
 @click.option("--learning-rate", default=0.1, show_default=True, help="Peak of the cosine.")
 @click.option("--flip/--no-flip", help="Mirror images at random; wrong for characters.")
-@click.option("--threads", default=1, show_default=True, help="Of torch.")
-@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
 def train(
     space: str,
     data: str,

@@ -1,7 +1,9 @@
 """One trained network as files for several runtimes, each with the proof that it is the same."""
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.errors import TableMismatchError
+from hwnat import plugins
+from hwnat.errors import TableMismatchError, UsageError
 from hwnat.export.parity import Parity, compare
 from hwnat.predict.additive import AdditivePredictor
+from hwnat.predict.base import Prediction
 from hwnat.profile.file import time_file
 from hwnat.records.arch import Arch
 from hwnat.records.artifact import Artifact
@@ -118,41 +122,65 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
         cache: folder of exported models that holds the tables' reference models.
 
     Raises:
-        DataError: a file does not compute what PyTorch computes.
-        TableMismatchError: a table was measured with another target.
+        UsageError: no or unknown targets.
+        DataError: a file does not compute what PyTorch computes; `folder` stays as it was.
+        TableMismatchError: a table was measured with another target or of another space.
     """
     import torch
 
-    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {name: get_target(name) for name in targets}
+    if not chosen:
+        msg = f"Nothing to export to; name some of {', '.join(plugins.names('hwnat.targets'))}."
+        raise UsageError(msg)
+    predictions = {name: _predict(arch, name, table) for name, table in (tables or {}).items()}
     with torch.no_grad():
         parts = torch.from_numpy(images).split(_TORCH_BATCH)
         wanted = np.concatenate([module(part).numpy() for part in parts])
     files = []
-    for name in targets:
-        target = get_target(name)
-        path = folder / f"model{target.suffix}"
-        artifact = target.export(module, (1, *images.shape[1:]), path)
-        session = target.load(path)
-        found = np.concatenate([session.run(image[None]) for image in images])
-        parity = compare(wanted, found)
-        parity.require(path)
-        table = (tables or {}).get(name)
-        timing = None if table is None else _timing(arch, path, name, table, cache)
-        top1 = _top1(found, labels)
-        files.append(_file_report(artifact, target.runtime(), parity, top1, timing))
-    cost = arch.cost(classes=classes)
-    report = Report(
-        space=arch.space.name,
-        genome=arch.text,
-        classes=classes,
-        params=cost.params,
-        macs=cost.macs,
-        top1_percent=_top1(wanted, labels),
-        images=len(images),
-        files=tuple(files),
-    )
-    write_text(folder / "report.json", report.text)
+    with _replacing(folder) as part:
+        for name, target in chosen.items():
+            path = part / f"model{target.suffix}"
+            artifact = target.export(module, (1, *images.shape[1:]), path)
+            session = target.load(path)
+            found = np.concatenate([session.run(image[None]) for image in images])
+            parity = compare(wanted, found)
+            parity.require(folder / path.name)
+            timing = None
+            if tables and name in tables:
+                timing = _timing(path, tables[name], predictions[name], cache)
+            top1 = _top1(found, labels)
+            files.append(_file_report(artifact, target.runtime(), parity, top1, timing))
+        cost = arch.cost(classes=classes)
+        report = Report(
+            space=arch.space.name,
+            genome=arch.text,
+            classes=classes,
+            params=cost.params,
+            macs=cost.macs,
+            top1_percent=_top1(wanted, labels),
+            images=len(images),
+            files=tuple(files),
+        )
+        write_text(part / "report.json", report.text)
     return report
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder whose files move to `folder` once all of them are right."""
+    whole = folder.resolve()
+    part = whole.with_name(f"{whole.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        whole.mkdir(exist_ok=True)
+        # The report goes first and comes last: with it the files are those that it describes.
+        (whole / "report.json").unlink(missing_ok=True)
+        for path in sorted(part.iterdir(), key=lambda each: each.name == "report.json"):
+            path.replace(whole / path.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_report(path: Path) -> Report:
@@ -169,15 +197,17 @@ def _top1(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
     return 100 * float(np.mean(logits.argmax(1) == labels))
 
 
-def _timing(arch: Arch, path: Path, target: str, table: LatencyTable, cache: Path) -> Timing:
+def _predict(arch: Arch, target: str, table: LatencyTable) -> Prediction:
     if table.setup.target != target:
         msg = (
             f"Table {table.name} was measured with {table.setup.target}, not {target}; "
             f"measure one with: hwnat profile --device host-{target} --space {table.space}"
         )
         raise TableMismatchError(msg)
-    predictor = AdditivePredictor(table, arch.space)
-    prediction = predictor.predict(arch.ops(classes=table.classes))
+    return AdditivePredictor(table, arch.space).predict(arch.ops(classes=table.classes))
+
+
+def _timing(path: Path, table: LatencyTable, prediction: Prediction, cache: Path) -> Timing:
     measured = time_file(path, table, cache=cache)
     return Timing(
         table_id=table.table_id,

@@ -26,7 +26,7 @@ from hwnat.search.run import (
     Front,
     Iteration,
     SearchConfig,
-    claim,
+    check_folder,
     iteration_text,
     read_iteration,
 )
@@ -83,7 +83,7 @@ class Search:
         )
         self._adapter = Adapter(supernet, data, recipe, rounds=rounds)
         self.evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
-        claim(folder, config)
+        check_folder(folder, config)
 
     def run(self, progress: Progress | None = None) -> Iteration:
         """Search to the end and return the last iteration."""
@@ -105,7 +105,7 @@ class Search:
         if not allowed.any():
             msg = (
                 f"None of {len(costs)} measured networks keeps all limits once measured; "
-                "loosen the limit on the error or search for more iterations."
+                "loosen the limit on the error, or search for more iterations in another folder."
             )
             raise InconclusiveError(msg)
         rows = np.flatnonzero(allowed)[non_dominated(costs[allowed])]
@@ -147,6 +147,8 @@ class Search:
             breach = self.costs.violations(genomes, np.zeros(len(genomes))).sum(axis=1)
             genomes = genomes[np.argsort(breach, kind="stable")]
         chosen = genomes[: config.initial]
+        # Not before it is known that there is something to find.
+        write_text(self.folder / "config.json", config.text)
         return self._measure(0, chosen, np.full(len(chosen), np.nan), report)
 
     def _next(self, state: Iteration, report: Progress) -> Iteration:

@@ -9,7 +9,6 @@ from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
 from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.space import get_space
-from hwnat.records.store import write_text
 from hwnat.search.archive import Archive
 from hwnat.search.pareto import knee
 from hwnat.supernet.adapt import NAT_BATCH, NAT_RATE
@@ -17,6 +16,15 @@ from hwnat.supernet.adapt import NAT_BATCH, NAT_RATE
 # Format history of front.json. Never edit an entry; add one and a migration.
 #   1  genomes with validation and test error and the objectives' costs
 FRONT_SCHEMA: Final = 1
+_COUNTS: Final = (
+    "iterations",
+    "population",
+    "generations",
+    "models",
+    "epochs",
+    "batch",
+    "calibration",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +64,12 @@ class SearchConfig:
     calibration: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "population", "generations", "models", "epochs", "batch"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 msg = f"A search needs at least 1 for {name}; got {getattr(self, name)}."
                 raise UsageError(msg)
-        if min(self.initial, self.archive, self.training) < 2:
-            msg = "A search needs at least two networks in its archives and training set."
+        if min(self.initial, self.archive, self.training) < 2 or self.seed < 0:
+            msg = "A search needs two networks or more in its archives, and no negative seed."
             raise UsageError(msg)
 
     @property
@@ -113,6 +121,11 @@ class Iteration:
     index: int
     archive: Archive
     metrics: dict[str, float]
+
+    def __post_init__(self) -> None:
+        if type(self.index) is not int or not isinstance(self.metrics, dict):
+            msg = f"Iteration {self.index!r} of a search is damaged; delete it and search again."
+            raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,20 +219,16 @@ def read_config(folder: Path) -> SearchConfig:
     return record(SearchConfig, raw, where=str(path))
 
 
-def claim(folder: Path, config: SearchConfig) -> None:
-    """Write the configuration into a new folder, or compare it with the one that is there.
+def check_folder(folder: Path, config: SearchConfig) -> None:
+    """Compare the configuration with the one in `folder`, if there is one.
 
     Raises:
         UsageError: the folder belongs to a search with other settings; names them.
     """
-    path = folder / "config.json"
-    if not path.exists():
-        write_text(path, config.text)
+    if not (folder / "config.json").exists():
         return
-    found = strict_json(read_text(path, what="search configuration"), where=str(path))
-    wanted = json.loads(config.text)
-    if found != wanted:
-        differing = sorted(k for k in {**found, **wanted} if found.get(k) != wanted.get(k))
+    found = asdict(read_config(folder))
+    if differing := [name for name, value in asdict(config).items() if found[name] != value]:
         msg = (
             f"{folder} holds a search with other settings ({', '.join(differing)}); "
             "use the same ones to go on, or another folder to begin anew."
@@ -238,7 +247,7 @@ def read_iteration(path: Path) -> Iteration:
         msg = f"{path} is not an iteration of a search; delete it and search again."
         raise DataError(msg)
     archive = Archive.from_json(raw["archive"], where=str(path))
-    return Iteration(index=int(raw["index"]), archive=archive, metrics=raw["metrics"])
+    return Iteration(index=raw["index"], archive=archive, metrics=raw["metrics"])
 
 
 def iteration_text(iteration: Iteration) -> str:

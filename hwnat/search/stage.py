@@ -37,7 +37,7 @@ def search(config: SearchConfig, folder: Path, *, progress: Progress | None = No
 
 
 def prepare(config: SearchConfig, data: Dataset, folder: Path) -> Search:
-    """Load weights and tables and claim the folder; nothing is trained yet."""
+    """Load weights and tables and look into the folder; nothing is written yet."""
     space = get_space(config.space)
     path = weights_path(config.weights)
     weights = Supernet.load(path)

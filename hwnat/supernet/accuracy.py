@@ -5,6 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from hwnat.errors import DataError
 from hwnat.records.arch import Arch
 from hwnat.supernet.data import Dataset, Images, augment, resize
 from hwnat.supernet.network import Supernet
@@ -79,6 +80,9 @@ class Evaluator:
         data: the task.
         calibration: number of training images for the batch norms.
         seed: of the choice and augmentation of those images.
+
+    Raises:
+        DataError: weights and data have different numbers of classes.
     """
 
     def __init__(
@@ -89,6 +93,9 @@ class Evaluator:
         calibration: int = CALIBRATION_IMAGES,
         seed: int = 0,
     ) -> None:
+        if supernet.classes != data.classes:
+            msg = f"Weights for {supernet.classes} classes, but {data.name} has {data.classes}."
+            raise DataError(msg + " Give the data set that they were trained or adapted to.")
         self.supernet, self.data = supernet, data
         self._pixels = calibration_images(data, count=calibration, seed=seed)
         self._batches: dict[int, list[Tensor]] = {}

@@ -2,9 +2,11 @@
 
 import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -208,8 +210,10 @@ def _read_npz(path: Path) -> list[Images]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        msg = f"{path} is not a readable .npz file: {error}."
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        msg = (
+            f"{path} is not a readable .npz file ({type(error).__name__}); write it with numpy.savez."
+        )
         raise DataError(msg) from error
     for names in ((("x_train", "y_train"), ("x_test", "y_test")), (("x", "y"),)):
         if all(x in arrays and y in arrays for x, y in names):
@@ -239,7 +243,7 @@ def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
             msg = f"type code {kind:#x} is not unsigned bytes"
             raise ValueError(msg)  # noqa: TRY301 - joins the other ways of being damaged
         return body.reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error) as error:
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         msg = f"{path} is not a whole IDX file: {error}."
         raise DataError(msg) from error
 
@@ -271,7 +275,7 @@ def _read_image(path: Path, size: tuple[int, int] | None) -> npt.NDArray[np.uint
     try:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
-    except OSError as error:
-        msg = f"{path} is not a readable image: {error}."
+    except (OSError, SyntaxError, ValueError) as error:
+        msg = f"{path} is not a readable image ({type(error).__name__}); replace or delete it."
         raise DataError(msg) from error
     return np.asarray(rgb if size in (None, rgb.size) else rgb.resize(size))

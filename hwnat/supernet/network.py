@@ -128,11 +128,7 @@ class Supernet(nn.Module):
             "activation": self.activation or "",
             "details": json.dumps(details or {}, sort_keys=True),
         }
-        tensors = {k: v.contiguous() for k, v in self.state_dict().items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".part")
-        save_file(tensors, partial, metadata=header)
-        partial.replace(path)
+        write_tensors(path, self.state_dict(), header)
 
     @classmethod
     def fresh(
@@ -151,20 +147,37 @@ class Supernet(nn.Module):
             DataError: not such a file, damaged, or its tensors do not fit the space it names.
         """
         header = weights_info(path)
-        supernet = cls.fresh(
-            get_space(header["space"]),
-            classes=int(header["classes"]),
-            seed=0,
-            activation=header["activation"] or None,  # type: ignore[arg-type]
-        )
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         try:
+            supernet = cls.fresh(
+                get_space(header["space"]),
+                classes=int(header["classes"]),
+                seed=0,
+                activation=header["activation"] or None,  # type: ignore[arg-type]
+            )
+            with safe_open(path, framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             supernet.load_state_dict(state)
-        except RuntimeError as error:
-            msg = f"{path}: weights do not fit space {header['space']}; train them again."
+        except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
+            msg = f"{path}: weights do not fit space {header.get('space')}; train them again."
             raise DataError(msg) from error
         return supernet
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    """Write safetensors, complete or not at all.
+
+    Raises:
+        UsageError: `path` cannot be written.
+    """
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(whole, partial, metadata=header)
+        partial.replace(path)
+    except (OSError, SafetensorError) as problem:
+        msg = f"Cannot write {path}: {problem}. Make room and rights for it, or name another place."
+        raise UsageError(msg) from problem
 
 
 def weights_path(name: str | Path) -> Path:

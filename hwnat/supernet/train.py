@@ -15,14 +15,13 @@ from typing import Final
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
 from hwnat.supernet.data import Dataset, augment
-from hwnat.supernet.network import Supernet
+from hwnat.supernet.network import Supernet, write_tensors
 
 #: (done steps, all steps, mean loss since the last call)
 Progress = Callable[[int, int, float], None]
@@ -176,10 +175,7 @@ class Trainer:
 
 def save_state(trainer: Trainer, path: Path, *, step: int) -> None:
     """Write a checkpoint, complete or not at all."""
-    partial = path.with_name(path.name + ".part")
-    tensors = {name: tensor.contiguous() for name, tensor in trainer.state().items()}
-    save_file(tensors, partial, metadata={"step": str(step), "recipe": _recipe_text(trainer)})
-    partial.replace(path)
+    write_tensors(path, trainer.state(), {"step": str(step), "recipe": _recipe_text(trainer)})
 
 
 def load_state(trainer: Trainer, path: Path) -> int:
@@ -198,8 +194,9 @@ def load_state(trainer: Trainer, path: Path) -> int:
             raise UsageError(msg)
         trainer.load_state(tensors)
         return int(header["step"])
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        msg = f"{path} is not a usable checkpoint ({error}); delete it to start again."
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"{path} is not a usable checkpoint ({reason}); delete it to start again."
         raise DataError(msg) from error
 
 
@@ -221,9 +218,13 @@ def train(
     """
     trainer = Trainer(supernet, data, recipe)
     checkpoint = out.with_name(out.name + ".checkpoint")
-    out.parent.mkdir(parents=True, exist_ok=True)
     total = recipe.epochs * trainer.steps_per_epoch
+    if out.is_dir():
+        msg = f"{out} is a folder; name the file to write weights to."
+        raise UsageError(msg)
     first = load_state(trainer, checkpoint) if checkpoint.exists() else 0
+    # What cannot be written is known before the first step.
+    save_state(trainer, checkpoint, step=first)
 
     def keep(done: int) -> None:
         if done % _CHECKPOINT_EVERY == 0:
