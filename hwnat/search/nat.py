@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.errors import InconclusiveError
+from hwnat.errors import InconclusiveError, InfeasibleError
 from hwnat.records.arch import Arch
 from hwnat.records.space import Genomes, Space
 from hwnat.records.store import write_text
@@ -182,16 +182,29 @@ class Search:
                 latest[key] = predict(genomes)
             return latest[key]
 
-        return evolve(
-            space=self.space,
-            initial=initial,
-            evaluate=lambda genomes: self.costs(genomes, once(genomes)),
-            violations=lambda genomes: self.costs.violations(genomes, once(genomes)),
-            limits=self.costs.limits,
-            population=config.population,
-            generations=config.generations,
-            seed=self._seed(index, 1),
-        )
+        def within(columns: list[int]) -> Genomes:
+            return evolve(
+                space=self.space,
+                initial=initial,
+                evaluate=lambda genomes: self.costs(genomes, once(genomes)),
+                violations=lambda genomes: self.costs.violations(genomes, once(genomes))[
+                    :, columns
+                ],
+                limits=[self.costs.limits[column] for column in columns],
+                population=config.population,
+                generations=config.generations,
+                seed=self._seed(index, 1),
+            )
+
+        limits = list(enumerate(self.costs.limits))
+        exact = [column for column, limit in limits if limit.objective.kind != "error"]
+        try:
+            return within([column for column, _ in limits])
+        except InfeasibleError:
+            if len(exact) == len(limits):
+                raise
+            # Weights still adapt, so an error that is too large today ends no search.
+            return within(exact)
 
     def _survivors(
         self, genomes: Genomes, errors: Floats, count: int, index: int

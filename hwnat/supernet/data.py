@@ -208,7 +208,7 @@ def _images(pixels: npt.NDArray[np.generic], labels: npt.ArrayLike, where: str) 
 
 def _read_npz(path: Path) -> list[Images]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = dict(file)
     except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         msg = (
