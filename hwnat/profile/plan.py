@@ -58,9 +58,9 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         resolutions: those to cover; none means all of the space.
         classes: outputs of the classifier.
         batch: images per run.
-        calibration: random networks to fit the calibration on.
-        validation: further random networks to judge the table by.
-        seed: of the random networks; the first ones do not depend on how many are drawn.
+        calibration: networks to fit the calibration on, from the smallest to the largest.
+        validation: random networks to judge the table by, none of them among those.
+        seed: of the networks; the calibration's do not depend on how many validate.
         extra: keys of further operations to time.
         budget: refuse a plan of more distinct operations.
 
@@ -77,7 +77,8 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         )
         raise UsageError(msg)
     rng = np.random.default_rng(seed)
-    networks = random_networks(space, resolutions, calibration + validation, rng=rng)
+    ladder = ladder_networks(space, resolutions, calibration, rng=rng)
+    unseen = random_networks(space, resolutions, validation, rng=rng, apart_from=ladder)
     return Plan(
         space=space,
         resolutions=resolutions,
@@ -85,21 +86,47 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         batch=batch,
         ops=tuple(ops.values()),
         overhead=OpSpec(kind="mix", in_shape=(batch, 1, 1, 1), out_channels=1),
-        calibration=networks[:calibration],
-        validation=networks[calibration:],
+        calibration=ladder,
+        validation=unseen,
         reference=reference_network(space, resolutions),
     )
 
 
-def random_networks(
+def ladder_networks(
     space: Space, resolutions: Sequence[int], count: int, *, rng: np.random.Generator
+) -> tuple[Arch, ...]:
+    """Draw `count` networks from the smallest through random ones to the largest.
+
+    Uniform draws are all of middling size, but a search ends among the small ones: each gene is
+    taken from a random network or, the more often the nearer an end is, from that extreme.
+    """
+    gene = [resolution_gene(space, each) for each in resolutions]
+    found = []
+    for step in np.linspace(0, 1, count) if count > 1 else [0.5] * count:
+        end, at = (space.smallest(), gene[0]) if step <= 0.5 else (space.largest(), gene[-1])
+        drawn = space.sample(1, rng=rng)[0]
+        drawn[0] = rng.choice(gene)
+        extreme = rng.random(space.genes) < abs(2 * step - 1)
+        genome = np.where(extreme, (at, *end[1:]), drawn)
+        found.append(Arch(space=space, genome=tuple(map(int, space.repair([genome])[0]))))
+    return tuple(found)
+
+
+def random_networks(
+    space: Space,
+    resolutions: Sequence[int],
+    count: int,
+    *,
+    rng: np.random.Generator,
+    apart_from: Sequence[Arch] = (),
 ) -> tuple[Arch, ...]:
     """Draw `count` distinct networks; resolutions, depths and blocks are uniform.
 
     Raises:
-        UsageError: the space does not hold so many.
+        UsageError: the space does not hold so many besides those in `apart_from`.
     """
     genes = [resolution_gene(space, each) for each in resolutions]
+    taken = {arch.genome for arch in apart_from}
     found: dict[tuple[int, ...], Arch] = {}
     for _ in range(_TRIES * count):
         if len(found) == count:
@@ -107,7 +134,8 @@ def random_networks(
         genome = space.sample(1, rng=rng)[0]
         genome[0] = rng.choice(genes)
         arch = Arch(space=space, genome=tuple(map(int, genome)))
-        found.setdefault(arch.genome, arch)
+        if arch.genome not in taken:
+            found.setdefault(arch.genome, arch)
     if len(found) < count:
         msg = f"Found only {len(found)} of {count} distinct networks in space {space.name}."
         raise UsageError(msg)

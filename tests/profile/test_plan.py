@@ -60,3 +60,11 @@ def test_a_search_for_more_networks_than_there_are_ends(monkeypatch):
     monkeypatch.setattr(type(MBV3_NANO), "sample", lambda *_, **__: smallest.copy())
     with pytest.raises(UsageError, match="Found only 1 of 2 distinct networks"):
         random_networks(MBV3_NANO, [24], 2, rng=np.random.default_rng(0))
+
+
+def test_the_calibration_climbs_from_the_smallest_to_the_largest_network():
+    ladder = make_plan(MBV3_NANO, [24, 32], calibration=10).calibration
+    assert ladder[0].genome == MBV3_NANO.smallest()
+    assert ladder[-1].genome == MBV3_NANO.largest()
+    macs = [arch.cost(classes=10).macs for arch in ladder]
+    assert max(macs[:3]) < min(macs[-3:])
