@@ -1,0 +1,94 @@
+"""Search, export and the supernet from a person's side, on a task of seconds."""
+
+import json
+import signal
+import subprocess
+import sys
+from time import monotonic, sleep
+
+import pytest
+
+from hwnat.export.subnet import read_report
+from hwnat.records.parse import record
+from hwnat.search.run import Front, read_front
+
+BUDGET = (
+    *("--iterations", "2", "--initial", "4", "--archive", "4", "--epochs", "1"),
+    *("--batch", "20", "--calibration", "50"),
+)
+
+
+@pytest.fixture
+def search(halves, run_folder):
+    """Return the arguments of a tiny search."""
+    weights = run_folder / "supernet.safetensors"
+    objectives = ("--objective", "accuracy", "--objective", "macs")
+    return ("search", "--data", halves, "--weights", weights, *objectives, *BUDGET)
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_goes_on_with_the_same_command(hwnat, search, tmp_path):
+    argv = [*map(str, search), "--run", "new"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hwnat.cli.main", *argv],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    give_up = monotonic() + 200
+    while not (tmp_path / "new/iterations/000.json").exists() and monotonic() < give_up:
+        sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert err.strip() == "hwnat: interrupted; run the same command again to go on."
+    assert not (tmp_path / "new/front.json").exists()
+    code, out, _ = hwnat(*argv, "--json")
+    assert code == 0
+    assert record(Front, json.loads(out), where="stdout") == read_front(tmp_path / "new")
+
+
+def test_a_pick_by_word_is_exported_and_printed(hwnat, run_folder):
+    front = json.loads((run_folder / "front.json").read_text())
+    code, out, err = hwnat("export", "--run", run_folder, "--to", "onnx", "--pick", "fastest")
+    assert (code, err) == (0, "")
+    assert front["candidates"][1]["genome"] in out
+    assert "model.onnx" in out
+
+
+def test_an_export_prints_its_report(hwnat, run_folder, tmp_path):
+    out = tmp_path / "files"
+    code, text, err = hwnat(
+        *("export", "--run", run_folder, "--to", " onnx,onnx", "--pick", "1"),
+        *("--out", out, "--json"),
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(text) == json.loads((out / "report.json").read_text())
+    assert [each.file for each in read_report(out / "report.json").files] == ["model.onnx"]
+
+
+def test_a_weights_file_is_described(hwnat, run_folder):
+    path = run_folder / "supernet.safetensors"
+    code, out, err = hwnat("supernet", "info", path, "--json")
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert (facts["space"], facts["classes"]) == ("mbv3-nano", "2")
+    assert facts["bytes"] == path.stat().st_size
+    assert "mbv3-nano" in hwnat("supernet", "info", path)[1]
+
+
+def test_accuracy_of_the_extreme_networks_is_measured(hwnat, run_folder, halves):
+    args = ("supernet", "info", run_folder / "supernet.safetensors", "--data", halves)
+    test = json.loads(hwnat(*args, "--json")[1])["test"]
+    assert test.keys() == {"largest", "smallest"}
+    assert all(0 <= top1 <= 100 for top1 in test.values())
+    assert f"top-1 of the largest network: {test['largest']:.2f} %" in hwnat(*args)[1]
+
+
+@pytest.mark.slow
+def test_training_writes_the_weights_it_names(hwnat, halves, tmp_path):
+    args = ("--data", halves, "--epochs", "1", "--batch", "35", "--out", "made/w.safetensors")
+    code, out, err = hwnat("supernet", "train", *args)
+    assert (code, out, err) == (0, "made/w.safetensors\n", "")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["w.safetensors"]

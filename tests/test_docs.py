@@ -1,0 +1,114 @@
+"""What the documentation tells people to type can be typed; what is quick is really run."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from hwnat.cli.main import app, main
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+#: Words that stand for something the reader fills in, and what the quick commands get for them.
+GENOME = "01011001100110011001100"
+#: A command, after a prompt or as a step of a workflow.
+COMMAND = re.compile(r"\s*(?:\$ |(?:- )?run: )?((?:hwnat|make|python) .*)")
+QUICK = (["arch", "show"], ["device", "list"], ["predict"], ["table", "show"])
+
+
+def commands():
+    """Yield (page, line) of each command in a code block, continued lines joined."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        indented = "\n".join(re.findall(r"^ {4}.*$", text, re.MULTILINE))
+        named = "\n".join(re.findall(r"`((?:hwnat|make) [a-z][^`]*)`", text))
+        for line in (fenced + "\n" + indented + "\n" + named).splitlines():
+            if found := COMMAND.fullmatch(line):
+                yield page, found[1]
+
+
+def words(line):
+    """Split as a shell does, without the comment, up to what handles the exit code."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split = True
+    found = list(lexer)
+    end = next((i for i, word in enumerate(found) if set(word) <= set("|&;>")), len(found))
+    assert "<" not in found[:end], f"the shell would read a file: {line}"
+    return found[:end]
+
+
+def is_prose(argv):
+    """Tell a command that is only named from one that is spelled out."""
+    return not any(word.startswith("-") for word in argv)
+
+
+COMMANDS = sorted({(page.relative_to(ROOT), line) for page, line in commands()})
+OURS = [(page, words(line)[1:]) for page, line in COMMANDS if line.startswith("hwnat ")]
+
+
+def resolve(argv):
+    """Walk to the command that `argv` names; return it with its own arguments."""
+    command, context = app, click.Context(app, info_name="hwnat")
+    while isinstance(command, click.Group) and argv and not argv[0].startswith("-"):
+        _, command, argv = command.resolve_command(context, list(argv))
+        context = click.Context(command, info_name=command.name, parent=context)
+    return command, argv
+
+
+def test_the_documentation_shows_the_commands():
+    shown = {argv[0] for _, argv in OURS}
+    assert {"arch", "profile", "predict", "search", "export", "demo", "table"} <= shown
+
+
+@pytest.mark.parametrize(("page", "argv"), OURS, ids=lambda each: str(each)[:70])
+def test_every_documented_command_and_option_exists(page, argv):
+    del page
+    command, rest = resolve(argv)
+    if isinstance(command, click.Group) or is_prose(rest) or {"--help", "…"} & set(rest):
+        return
+    command.make_context(command.name, [word.strip("[]") for word in rest])
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for _, line in COMMANDS if line.startswith("make ")}), ids=str
+)
+def test_every_documented_make_target_exists(line):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = [word for word in words(line)[1:] if "=" not in word]
+    assert set(named) <= set(targets)
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for _, line in COMMANDS if line.startswith("python ")}), ids=str
+)
+def test_every_documented_script_exists(line):
+    script = words(line)[1]
+    assert script.startswith("-") or (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [argv for _, argv in OURS if argv[:1] in QUICK or argv[:2] in QUICK],
+    ids=lambda each: " ".join(each)[:70],
+)
+def test_quick_documented_commands_run(argv, a_table, tmp_path, monkeypatch, capsys):
+    if is_prose(argv) and argv[:2] != ["device", "list"]:
+        pytest.skip("named, not spelled out")
+    a_table().save(tmp_path / "table.json")
+    tables = [word for word in argv if word == "TABLE" or word.endswith(".json")]
+    filled = {"GENOME": GENOME, **dict.fromkeys(tables, str(tmp_path / "table.json"))}
+    monkeypatch.setattr(sys, "argv", ["hwnat", *(filled.get(word, word) for word in argv)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0, capsys.readouterr().err
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
