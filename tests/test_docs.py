@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import click
 import pytest
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 #: Words that stand for something the reader fills in, and what the quick commands get for them.
 GENOME = "01011001100110011001100"
+ENTRY_POINTS = ("spaces", "targets", "transports", "importers")
 #: A command, after a prompt or as a step of a workflow.
 COMMAND = re.compile(r"\s*(?:\$ |(?:- )?run: )?((?:hwnat|make|python) .*)")
 QUICK = (["arch", "show"], ["device", "list"], ["predict"], ["table", "show"])
@@ -112,3 +114,21 @@ def test_quick_documented_commands_run(argv, a_table, tmp_path, monkeypatch, cap
 def test_links_between_pages_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_documented_name_exists(page):
+    for name in re.findall(r"`(hwnat(?:\.\w+)+)`", page.read_text(encoding="utf-8")):
+        if name.partition(".")[2] not in ENTRY_POINTS:
+            resolve_name(name)
+
+
+def test_the_documented_python_runs(a_table, tmp_path, capsys):
+    page = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^ {4}(.*)$", page[page.index("## From Python") :], re.MULTILINE)
+    a_table().save(tmp_path / "table.json")
+    code = re.sub(r'"latency_tables/[^"]*"', repr(str(tmp_path / "table.json")), "\n".join(lines))
+    exec(code, {})
+    macs, latency = capsys.readouterr().out.split()
+    assert int(macs) > 1_000_000
+    assert float(latency.strip("[]")) > 100_000

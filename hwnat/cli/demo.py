@@ -23,7 +23,13 @@ PICKS: Final = ("fastest", "knee", "most-accurate")
 
 
 @click.command()
-@click.option("--run", "folder", type=click.Path(path_type=Path), default=RUNS / "demo")
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=RUNS / "demo",
+    help="Folder for everything; default: runs/demo.",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),

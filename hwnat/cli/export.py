@@ -15,18 +15,29 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--run", "folder", type=click.Path(path_type=Path), default=RUNS / "search")
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=RUNS / "search",
+    help="Folder of a finished search; default: runs/search.",
+)
 @click.option("--pick", default="knee", show_default=True, help="knee, fastest, most-accurate, N.")
-@click.option("--to", "targets", default="onnx,tflite,openvino", show_default=True)
+@click.option("--to", "targets", default="onnx,tflite,openvino", show_default=True, help="Targets.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default: RUN/export/PICK.")
 @click.option(
     "--table",
     "tables",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Time with it; repeat.",
+    help="Latency table: time the file and predict it; repeat.",
 )
-@click.option("--cache", type=click.Path(path_type=Path), default=RUNS / "models")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=RUNS / "models",
+    help="Folder of exported models, for the tables' references.",
+)
 @json_option
 def export(
     folder: Path,

@@ -8,7 +8,9 @@ from hwnat.cli.output import json_option, milliseconds, print_json, print_table
 
 
 @click.command()
-@click.option("--table", "table_path", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--table", "table_path", type=click.Path(path_type=Path), required=True, help="Latency table."
+)
 @click.option("--genome", required=True, help="The network's digits.")
 @click.option("--space", "space_name", help="Refuse a table of another space.")
 @click.option("--explain", is_flag=True, help="Print the cost of every block.")

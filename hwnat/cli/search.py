@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     help="accuracy, latency@TABLE, params, macs or size; repeat.",
 )
 @click.option("--limit", "limits", multiple=True, help="Such as latency@TABLE<=2ms; repeat.")
-@click.option("--run", "folder", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; default: runs/search.",
+)
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
