@@ -48,6 +48,7 @@ def profile(
     from hwnat.profile.runner import profile as run
     from hwnat.records.device import load_device
     from hwnat.records.space import get_space
+    from hwnat.records.store import Store
     from hwnat.table.lookup import default_path
 
     device = load_device(device_name)
@@ -67,6 +68,8 @@ def profile(
         table = run(device, plan, store=store, cache=cache, progress=progress)
     path = out or default_path(table)
     table.save(path)
+    with Store(store) as db:
+        doubts = db.doubts(table.setup.id)
     errors = [abs(each.error) for each in table.validation]
     if as_json:
         print_json(
@@ -76,6 +79,7 @@ def profile(
                 "entries": len(table.entries),
                 "reference_ns": table.reference_ns,
                 "calibration": table.calibration.form,
+                "doubtful_visits": len(doubts),
                 "mean_error": sum(errors) / len(errors) if errors else None,
             }
         )
@@ -86,6 +90,8 @@ def profile(
         f"calibration {table.calibration.form} on {len(table.calibration.networks)} networks.",
         err=True,
     )
+    if doubts:
+        click.echo(f"{len(doubts)} visits are doubtful, such as {doubts[-1]}.", err=True)
     if errors:
         mean, worst = sum(errors) / len(errors), max(errors)
         what = f"{len(errors)} unseen networks: mean error {mean:.1%}, worst {worst:.1%}."

@@ -7,33 +7,38 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
+from hwnat.errors import TableMismatchError, UsageError
 from hwnat.predict.base import Latencies, Part, Prediction, Predictor
 from hwnat.records.arch import Arch
 from hwnat.records.grid import grid
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MAX_BLOCK, Space, get_space
-from hwnat.table.lookup import LatencyTable
+from hwnat.table.lookup import Entry, LatencyTable
 
 Integers = npt.NDArray[np.int64]
 
+#: A cell holds nanoseconds and operations in one integer, so one gather adds up both.
+_BITS: Final = 8
 #: Stands for a missing entry; no sum of entries makes up for it, so one look at the sign of a
 #: sum finds every network that needs one.
-_MISSING: Final = -(1 << 50)
+_MISSING: Final = -(1 << 56)
+#: Genomes handled at a time: their indices stay in the cache.
+_CHUNK: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Slots:
-    """A table's entries as arrays.
+class _Cells:
+    """A table's entries as arrays; a corner is a pair of resolution and width.
 
     Attributes:
-        fixed: (resolutions, widths) sums of what every network runs.
-        blocks: (slots, resolutions * widths * (MAX_BLOCK + 1)); gene 0 costs nothing.
+        fixed: (corners,) sums of what every network runs.
+        blocks: (slots * corners * (MAX_BLOCK + 1),); gene 0 costs nothing.
+        offsets: (slots,) where a slot's cells begin in `blocks`.
     """
 
     fixed: Integers
-    fixed_ops: int
     blocks: Integers
+    offsets: Integers
 
 
 class AdditivePredictor:
@@ -70,7 +75,9 @@ class AdditivePredictor:
         for what, (wanted, held) in asked.items():
             if wanted != held:
                 raise _mismatch(table, what, held=held, wanted=wanted)
-        self._slots = _compile(table, self.space)
+        self._cells = _compile(table, self.space)
+        self._bounds = self.space.bounds
+        self._widths = np.array([gene for gene, _ in self.space.skeletons])
 
     def predict(self, ops: Sequence[OpSpec]) -> Prediction:
         """Predict one network from its operations.
@@ -80,7 +87,7 @@ class AdditivePredictor:
             TableMismatchError: the network has another batch or class count.
         """
         self._check(ops)
-        entries = [(op.key, self.table.lookup(op.key)) for op in ops]
+        entries = [(op.key, self._entry(op, image=ops[0].in_shape[1])) for op in ops]
         total = self.table.overhead_ns + sum(each.p50_ns for _, each in entries)
         latency_ns = float(self.table.calibration.apply(total, len(ops)))
         half = self.table.calibration.half_width()
@@ -97,6 +104,13 @@ class AdditivePredictor:
             overhead_ns=self.table.overhead_ns,
             table_id=self.table.table_id,
         )
+
+    def _entry(self, op: OpSpec, *, image: int) -> Entry:
+        """Look an operation up; what the image's size leaves uncovered is measured with it."""
+        if op.key in self.table.entries:
+            return self.table.entries[op.key]
+        known = image in self.table.resolutions or image not in self.space.resolutions
+        raise self.table.uncovered(op.key, resolution=None if known else image)
 
     def _check(self, ops: Sequence[OpSpec]) -> None:
         for op in ops:
@@ -118,15 +132,23 @@ class AdditivePredictor:
             UsageError: not an array of canonical genomes of the space.
         """
         rows = self._rows(genomes)
-        widths = np.array([gene for gene, _ in self.space.skeletons])
-        corner = rows[:, 0] * len(widths) + np.searchsorted(widths, rows[:, 1])
-        sums, base = self._slots.fixed.ravel()[corner], corner * (MAX_BLOCK + 1)
-        for slot, blocks in enumerate(self._slots.blocks):
-            sums += blocks[base + rows[:, 2 + slot]]
-        if len(rows) and sums.min() < 0:
-            raise self._uncovered(rows[int(sums.argmin())])
-        ops = self._slots.fixed_ops + np.count_nonzero(rows[:, 2:], axis=1)
-        return self.table.calibration.apply(sums, ops)
+        cells = np.empty(len(rows), np.int64)
+        for start in range(0, len(rows), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            cells[chunk] = self._sum(rows[chunk])
+        return self.table.calibration.apply(cells >> _BITS, cells & ((1 << _BITS) - 1))
+
+    def _sum(self, rows: Integers) -> Integers:
+        """Add up the cells of (n, genes) canonical genomes."""
+        cells = self._cells
+        corners = rows[:, 0] * len(self._widths) + np.searchsorted(self._widths, rows[:, 1])
+        where = rows[:, 2:] + cells.offsets + (corners * (MAX_BLOCK + 1))[:, None]
+        sums: Integers = cells.fixed[corners] + cells.blocks.take(where).sum(axis=1)
+        if sums.min() < 0:
+            # Predicting such a network by itself raises, and names what is missing.
+            arch = Arch(space=self.space, genome=tuple(map(int, rows[int(sums.argmin())])))
+            self.predict(arch.ops(classes=self.table.classes, batch=self.table.setup.batch))
+        return sums
 
     def _rows(self, genomes: npt.ArrayLike) -> Integers:
         rows = np.asarray(genomes)
@@ -136,40 +158,32 @@ class AdditivePredictor:
                 f"got {rows.dtype} {rows.shape}."
             )
             raise UsageError(msg)
-        low, high = self.space.bounds
-        wrong = ((rows < low) | (rows > high)).any(axis=1)
-        if wrong.any():
+        low, high = self._bounds
+        if len(rows) and ((rows.min(axis=0) < low) | (rows.max(axis=0) > high)).any():
+            wrong = ((rows < low) | (rows > high)).any(axis=1)
             self.space.check([int(gene) for gene in rows[int(wrong.argmax())]])
         return rows.astype(np.int64, copy=False)
 
-    def _uncovered(self, row: Integers) -> UncoveredOpError:
-        arch = Arch(space=self.space, genome=tuple(int(gene) for gene in row))
-        ops = arch.ops(classes=self.table.classes, batch=self.table.setup.batch)
-        missing = next(op.key for op in ops if op.key not in self.table.entries)
-        uncovered = arch.resolution not in self.table.resolutions
-        return self.table.uncovered(missing, resolution=arch.resolution if uncovered else None)
 
-
-def _compile(table: LatencyTable, space: Space) -> _Slots:
+def _compile(table: LatencyTable, space: Space) -> _Cells:
     """Lay the entries out by slot, resolution, width and gene."""
 
-    def cost(op: OpSpec) -> int:
+    def cell(op: OpSpec) -> int:
         found = table.entries.get(op.key)
-        return _MISSING if found is None else found.p50_ns
+        return _MISSING if found is None else (found.p50_ns << _BITS) + 1
 
     shape = (space.genes - 2, len(space.resolutions), len(space.skeletons), MAX_BLOCK + 1)
     fixed, blocks = np.full(shape[1:3], _MISSING), np.full(shape, _MISSING)
     blocks[..., 0] = 0
-    fixed_ops = 0
     for index, resolution in enumerate(space.resolutions):
         for column, (width, _) in enumerate(space.skeletons):
             here = grid(space, resolution, width, classes=table.classes, batch=table.setup.batch)
-            fixed_ops = len(here.fixed)
-            total = table.overhead_ns + sum(map(cost, here.fixed))
+            total = (table.overhead_ns << _BITS) + sum(map(cell, here.fixed))
             fixed[index, column] = max(total, _MISSING)
             for slot, choices in enumerate(here.blocks):
-                blocks[slot, index, column, 1:] = [cost(op) for op in choices]
-    return _Slots(fixed=fixed, fixed_ops=fixed_ops, blocks=blocks.reshape(shape[0], -1))
+                blocks[slot, index, column, 1:] = [cell(op) for op in choices]
+    offsets = np.arange(shape[0]) * (blocks.size // shape[0])
+    return _Cells(fixed=fixed.ravel(), blocks=blocks.ravel(), offsets=offsets)
 
 
 def _mismatch(

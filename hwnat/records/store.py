@@ -120,6 +120,15 @@ class Store:
             ).fetchall()
         return tuple(self._read(Measurement, body) for subject, body in rows if subject in wanted)
 
+    def doubts(self, setup: str) -> tuple[str, ...]:
+        """Return one line for every visit with the setup of this id that is doubtful."""
+        with self._errors():
+            bodies = self._db.execute(
+                "select body from measurements where setup = ? order by rowid", (setup,)
+            ).fetchall()
+        visits = (self._read(Measurement, body) for (body,) in bodies)
+        return tuple(f"{v.subject}: {'; '.join(found)}" for v in visits if (found := v.doubts()))
+
     def runs(self) -> tuple[ProfileRun, ...]:
         """Return every profile that was begun, oldest first."""
         with self._errors():
@@ -133,7 +142,19 @@ class Store:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step: readers see the old file or the new one."""
+    """Replace `path` by `text` in one step: readers see the old file or the new one.
+
+    Raises:
+        UsageError: the place cannot be written to.
+    """
+    try:
+        _replace_text(path, text)
+    except OSError as problem:
+        msg = f"Cannot write {path}: {problem.strerror}."
+        raise UsageError(msg) from problem
+
+
+def _replace_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)

@@ -21,6 +21,9 @@ from hwnat.table.calibrate import Calibration, NetworkCheck
 #   1  nanoseconds per block, calibration and validation on whole networks
 TABLE_SCHEMA: Final = 1
 
+#: Above an hour; sums of so many nanoseconds still fit into 64 bits with room for a count.
+MAX_NS: Final = 1 << 42
+
 Provenance = Literal["measured", "interpolated", "transferred", "imported", "estimated"]
 
 
@@ -44,7 +47,7 @@ class Entry:
     provenance: Provenance = "measured"
 
     def __post_init__(self) -> None:
-        if not 0 < self.p10_ns <= self.p50_ns <= self.p90_ns or self.n < 1:
+        if not 0 < self.p10_ns <= self.p50_ns <= self.p90_ns < MAX_NS or self.n < 1:
             msg = f"latencies {self.p10_ns}, {self.p50_ns}, {self.p90_ns} ns of {self.n} runs"
             raise DataError(msg + " are not those of a measurement")
         if not (math.isfinite(self.spread) and self.spread >= 0):
@@ -85,7 +88,7 @@ class LatencyTable:
     created: str
 
     def __post_init__(self) -> None:
-        if not self.entries or self.reference_ns < 1 or self.overhead_ns < 0:
+        if not (self.entries and self.reference_ns > 0 and 0 <= self.overhead_ns < MAX_NS):
             msg = "a table needs entries, a reference latency and an overhead"
             raise DataError(msg)
 

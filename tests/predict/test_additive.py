@@ -76,8 +76,13 @@ def test_one_missing_entry_is_an_error_for_the_networks_that_need_it(a_table):
 def test_a_resolution_that_was_not_measured_is_named_in_the_command(a_table):
     predictor = AdditivePredictor(a_table(resolutions=(24,)))
     assert len(predictor.latency_ns([(0, *MBV3_NANO.smallest()[1:])])) == 1
-    with pytest.raises(UncoveredOpError, match=r"--resolution 24 --resolution 32$"):
-        predictor.latency_ns([MBV3_NANO.largest()])
+    largest = Arch(space=MBV3_NANO, genome=MBV3_NANO.largest())
+    for ask in (
+        lambda: predictor.latency_ns([largest.genome]),
+        lambda: predictor.predict(largest.ops(classes=10)),
+    ):
+        with pytest.raises(UncoveredOpError, match=r"--resolution 24 --resolution 32$"):
+            ask()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,15 @@ def test_setups_and_subjects_are_kept_apart(tmp_path):
         assert store.jobs("other") == frozenset()
 
 
+def test_doubtful_visits_are_listed_with_their_reasons(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(one("1", samples_ns=(5, 5, 5)))
+        store.add(one("2", samples_ns=(5, 5, 99)))
+        (doubt,) = store.doubts("s")
+        assert store.doubts("other") == ()
+    assert doubt.startswith("conv: slowest model run is 19.8 times the median")
+
+
 def test_a_job_is_stored_once(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         store.add(one(samples_ns=(7,)))
