@@ -40,6 +40,7 @@ class Result:
 
     Attributes:
         wall_s: exporting and measuring everything, the unseen networks included.
+        covered: share of networks whose measurement lies in the predicted interval of 90 %.
         repeatability: mean difference of a network between even and odd rounds, as a ratio.
         load_1m: of the machine when it was over.
     """
@@ -52,6 +53,7 @@ class Result:
     calibration: str
     ratio: Score
     raw: Score
+    covered: float
     repeatability: float
     raw_repeatability: float
 
@@ -114,9 +116,16 @@ def run(target: str, case: str, plan: Plan, *, store: Path, cache: Path) -> Resu
             [each.measured_ns for each in table.validation],
         ),
         raw=score(predicted, measured),
+        covered=covered(table),
         repeatability=sum(map(abs, halves)) / len(halves),
         raw_repeatability=sum(map(abs, raw_halves)) / len(raw_halves),
     )
+
+
+def covered(table: LatencyTable) -> float:
+    """Share of the unseen networks that the interval of their prediction covers."""
+    half = table.calibration.half_width() or 0.0
+    return sum(abs(each.error) <= half for each in table.validation) / len(table.validation)
 
 
 def halved(visits: Sequence[Measurement], table: LatencyTable) -> float:
@@ -155,8 +164,8 @@ def raw_predictions(
 
 HEADER = (
     "| runtime | networks | entries | wall s | load | mean error, raw → ratio | bias "
-    "| within 5 % | within 10 % | Kendall | repeatability, raw → ratio |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
+    "| within 5 % | within 10 % | Kendall | in 90 % interval | repeatability, raw → ratio |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -174,6 +183,7 @@ def row(result: Result) -> str:
         f"{raw.within_5:.0%} → {ratio.within_5:.0%}",
         f"{raw.within_10:.0%} → {ratio.within_10:.0%}",
         f"{raw.kendall:.2f} → {ratio.kendall:.2f}",
+        f"{result.covered:.0%}",
         f"{result.raw_repeatability:.1%} → {result.repeatability:.1%}",
     ]
     return "| " + " | ".join(map(str, cells)) + " |"
