@@ -29,6 +29,18 @@ def test_help_and_mistakes_load_no_heavy_package(args):
     assert not imported_by(*args) & HEAVY
 
 
+def test_what_a_build_server_asks_loads_no_framework(a_table, tmp_path):
+    path = tmp_path / "table.json"
+    a_table().save(path)
+    genome = ("--genome", "01011001100110011001100")
+    for args in (
+        ("table", "show", path),
+        ("predict", "--table", path, *genome),
+        ("arch", "show", "--space", "mbv3-nano", "--classes", "10", *genome),
+    ):
+        assert not imported_by(*args) & (HEAVY - {"numpy", "rich"})
+
+
 def test_the_benchmark_of_the_start_runs():
     script = ROOT / "benchmarks" / "startup.py"
     done = subprocess.run(

@@ -158,7 +158,7 @@ class Front:
     def __post_init__(self) -> None:
         if self.schema != FRONT_SCHEMA or not self.candidates:
             msg = f"schema {self.schema} with {len(self.candidates)} networks is not a front"
-            raise DataError(msg)
+            raise DataError(msg + "; search again in another folder.")
 
     @property
     def text(self) -> str:

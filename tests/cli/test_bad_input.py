@@ -220,10 +220,11 @@ def test_a_model_file_is_no_weights_file(refused, tmp_path):
     )
 
 
-def test_data_of_other_classes_than_the_weights_is_refused(refused, run_folder):
+def test_data_of_other_classes_than_the_weights_is_refused(refused, run_folder, tmp_path):
+    np.savez(tmp_path / "three.npz", x=np.zeros((30, 4, 4), np.uint8), y=np.arange(30) % 3)
     weights = run_folder / "supernet.safetensors"
-    err = refused(3, "supernet", "info", weights, "--data", "digits")
-    assert "Weights for 2 classes, but digits has 10" in err
+    err = refused(3, "supernet", "info", weights, "--data", "three.npz")
+    assert "Weights for 2 classes, but three.npz has 3" in err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hwnat.records.parse import record
 from hwnat.search.run import Front, read_front
 
 BUDGET = (
-    *("--iterations", "2", "--initial", "4", "--archive", "4", "--epochs", "1"),
+    *("--iterations", "1", "--initial", "4", "--archive", "4", "--epochs", "1"),
     *("--batch", "20", "--calibration", "50"),
 )
 
