@@ -39,13 +39,13 @@ def search(config: SearchConfig, folder: Path, *, progress: Progress | None = No
 def prepare(config: SearchConfig, data: Dataset, folder: Path) -> Search:
     """Load weights and tables and look into the folder; nothing is written yet."""
     space = get_space(config.space)
+    objectives = [Objective.parse(text) for text in config.objectives]
+    limits = [Limit.parse(text) for text in config.limits]
     path = weights_path(config.weights)
     weights = Supernet.load(path)
     if weights.space.name != space.name:
         msg = f"{path} holds weights of {weights.space.name}, not {space.name}; pass others."
         raise DataError(msg)
-    objectives = [Objective.parse(text) for text in config.objectives]
-    limits = [Limit.parse(text) for text in config.limits]
     wanted = [*objectives, *(limit.objective for limit in limits)]
     tables = {each.table: load_table(each.table) for each in wanted if each.table}
     latency = {
