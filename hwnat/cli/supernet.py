@@ -27,6 +27,8 @@ def supernet() -> None:
     "--batch", type=click.IntRange(min=1), default=128, show_default=True, help="Images in a step."
 )
 @click.option("--learning-rate", default=0.1, show_default=True, help="Peak of the cosine.")
+@click.option("--jitter", default=0.1, show_default=True, help="Of scale and position.")
+@click.option("--from", "start", help="Weights to go on from, of their own space.")
 @click.option("--flip/--no-flip", help="Mirror images at random; wrong for characters.")
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch."
@@ -41,6 +43,8 @@ def train(
     epochs: int,
     batch: int,
     learning_rate: float,
+    jitter: float,
+    start: str | None,
     flip: bool,
     threads: int,
     seed: int,
@@ -50,23 +54,32 @@ def train(
 
     from hwnat.records.space import get_space
     from hwnat.supernet.data import load_dataset
-    from hwnat.supernet.network import Supernet
+    from hwnat.supernet.network import Supernet, weights_path
     from hwnat.supernet.train import Recipe
     from hwnat.supernet.train import train as train_weights
 
     torch.set_num_threads(threads)
     dataset = load_dataset(data)
-    weights = Supernet.fresh(get_space(space), classes=dataset.classes, seed=seed)
-    recipe = Recipe(epochs=epochs, batch=batch, learning_rate=learning_rate, flip=flip, seed=seed)
+    weights = Supernet.load(weights_path(start)) if start else None
+    if weights is None:
+        weights = Supernet.fresh(get_space(space), classes=dataset.classes, seed=seed)
+    elif weights.classes != dataset.classes:
+        weights = weights.transfer(classes=dataset.classes, seed=seed)
+    recipe = Recipe(
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        jitter=jitter,
+        flip=flip,
+        seed=seed,
+    )
     with progress_bar() as report:
         train_weights(
             weights,
             dataset,
             recipe,
             out=out,
-            progress=lambda done, total, loss: (
-                report(f"loss {loss:.3f}", done, total) if report else None
-            ),
+            progress=lambda done, total, _loss: report("training", done, total) if report else None,
         )
     click.echo(str(out))
 

@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from hwnat.errors import DataError, UsageError
 
+#: Default strength of augmentation.
+JITTER: Final = 0.1
 _MAX_VALIDATION: Final = 5000
 _IDX_BYTES: Final = 0x08
 _IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -79,23 +81,35 @@ def resize(pixels: Tensor, resolution: int) -> Tensor:
     )
 
 
-def augment(pixels: Tensor, resolution: int, *, flip: bool, generator: torch.Generator) -> Tensor:
-    """Shift, scale, optionally mirror each image at random, and resize, in one sampling.
+def augment(
+    pixels: Tensor,
+    resolution: int,
+    *,
+    flip: bool,
+    generator: torch.Generator,
+    jitter: float = JITTER,
+) -> Tensor:
+    """Shift, scale, optionally mirror each image at random, and resize.
 
     Args:
         pixels: (n, c, h, w) floats.
         resolution: of the result.
         generator: decides all draws, four for each image.
         flip: mirror half of the images; wrong for characters.
+        jitter: largest change of scale and position, as a share of the image.
 
     Returns:
         (n, c, resolution, resolution) floats; what lies outside an image is 0.
     """
     count = len(pixels)
     draws = torch.rand((count, 4), generator=generator)
-    scale = 0.9 + 0.2 * draws[:, 0]
-    shift = 0.2 * (draws[:, 1:3] - 0.5)
-    mirror = torch.where((draws[:, 3] < 0.5) & torch.tensor(flip), -1.0, 1.0)
+    mirrored = (draws[:, 3] < 0.5) & torch.tensor(flip)
+    if jitter == 0:
+        chosen = mirrored.view(-1, 1, 1, 1)
+        return resize(torch.where(chosen, pixels.flip(3), pixels), resolution)
+    scale = 1 + jitter * (2 * draws[:, 0] - 1)
+    shift = jitter * (2 * draws[:, 1:3] - 1)
+    mirror = torch.where(mirrored, -1.0, 1.0)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
     grid = functional.affine_grid(theta, [count, 1, resolution, resolution], align_corners=False)
@@ -211,10 +225,8 @@ def _read_npz(path: Path) -> list[Images]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = dict(file)
     except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
-        msg = (
-            f"{path} is not a readable .npz file ({type(error).__name__}); write it with numpy.savez."
-        )
-        raise DataError(msg) from error
+        msg = f"{path} is not a readable .npz file ({type(error).__name__})"
+        raise DataError(msg + "; write it with numpy.savez.") from error
     for names in ((("x_train", "y_train"), ("x_test", "y_test")), (("x", "y"),)):
         if all(x in arrays and y in arrays for x, y in names):
             return [_images(arrays[x], arrays[y], f"{path}:{x}") for x, y in names]

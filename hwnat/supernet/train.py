@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
-from hwnat.supernet.data import Dataset, augment
+from hwnat.supernet.data import JITTER, Dataset, augment
 from hwnat.supernet.network import Supernet, write_tensors
 
 #: (done steps, all steps, mean loss since the last call)
@@ -38,6 +38,7 @@ class Recipe:
     Attributes:
         warmup: share of all steps in which the rate rises linearly.
         flip: mirror images at random.
+        jitter: strength of random scaling and shifting; 0 shows images as they are.
     """
 
     epochs: int
@@ -49,6 +50,7 @@ class Recipe:
     label_smoothing: float = 0.1
     clip_norm: float = 5.0
     flip: bool = False
+    jitter: float = JITTER
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -141,7 +143,11 @@ class Trainer:
         for index, arch in enumerate(archs):
             generator = torch.Generator().manual_seed(seed)
             pixels = augment(
-                images.pixels.float(), arch.resolution, flip=recipe.flip, generator=generator
+                images.pixels.float(),
+                arch.resolution,
+                flip=recipe.flip,
+                jitter=recipe.jitter,
+                generator=generator,
             )
             logits = self.supernet(self.data.normalise(pixels), arch)
             loss = functional.cross_entropy(logits, targets)
