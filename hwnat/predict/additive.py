@@ -189,9 +189,12 @@ def _compile(table: LatencyTable, space: Space) -> _Cells:
 def _mismatch(
     table: LatencyTable, what: str, *, held: object, wanted: object
 ) -> TableMismatchError:
+    space = wanted if what == "space" else table.space
+    classes = wanted if what == "class count" else table.classes
     msg = (
         f"Table {table.name} was measured for {what} {held}, not {wanted}. Use a table of that "
-        f"{what}, or measure one with: hwnat profile --device {table.setup.device}"
+        f"{what}, or measure one with: hwnat profile --device {table.setup.device} "
+        f"--space {space} --classes {classes}"
     )
     return TableMismatchError(msg)
 

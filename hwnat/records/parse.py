@@ -123,7 +123,7 @@ def strict_json(text: str, *, where: str) -> Any:  # noqa: ANN401
     try:
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as damage:
-        msg = f"{where}: not JSON, or truncated ({damage})."
+        msg = f"{where}: not JSON, or truncated ({damage}); restore it or make it again."
         raise DataError(msg) from damage
 
 
@@ -137,5 +137,5 @@ def read_text(path: Path, *, what: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "not UTF-8 text"
-        msg = f"Cannot read {what} {path}: {reason}."
+        msg = f"Cannot read {what} {path}: {reason}; restore it or make it again."
         raise DataError(msg) from problem

@@ -33,7 +33,7 @@ class SearchConfig:
 
     Attributes:
         space, data, weights, objectives, limits: names, paths and texts as given.
-        inputs: hashes of weights and tables, so that a run never goes on with other ones.
+        inputs: hashes of weights, data and tables, so that a run never goes on with other ones.
         initial: networks of the first archive, smallest and largest among them.
         archive: networks kept after each iteration.
         training: archive members the surrogate is fitted on.

@@ -56,7 +56,8 @@ def prepare(config: SearchConfig, data: Dataset, folder: Path) -> Search:
         space=space, classes=data.classes, objectives=objectives, limits=limits, latency=latency
     )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    inputs = {"weights": digest, **{name: table.table_id for name, table in tables.items()}}
+    inputs = {name: table.table_id for name, table in tables.items()}
+    inputs |= {"weights": digest, "data": data.digest}
     return Search(
         replace(config, inputs=tuple(sorted(inputs.items()))),
         supernet=weights.transfer(classes=data.classes, seed=config.seed),

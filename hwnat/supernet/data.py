@@ -1,6 +1,7 @@
 """Labelled images from an image folder, an IDX directory, an npz file or a bundled set."""
 
 import gzip
+import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -61,6 +62,15 @@ class Dataset:
     test: Images
     mean: float
     std: float
+
+    @property
+    def digest(self) -> str:
+        """Hash of all images and labels in their parts."""
+        found = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            found.update(part.pixels.numpy())
+            found.update(part.labels.numpy())
+        return found.hexdigest()
 
     def inputs(self, images: Images, resolution: int) -> Tensor:
         """Return (n, 3, resolution, resolution) float32 network inputs."""

@@ -141,3 +141,13 @@ def test_augmentation_mirrors_only_when_asked():
         slopes[flip] = (out[:, 0, 8, 9] - out[:, 0, 8, 6]) > 0
     assert slopes[False].all()
     assert 10 < int(slopes[True].sum()) < 54
+
+
+def test_the_digest_tells_whether_any_image_changed(tmp_path):
+    pixels, labels = np.zeros((60, 4, 4), np.uint8), np.arange(60) % 2
+    digests = []
+    for value in (0, 0, 1):
+        pixels[7, 1, 1] = value
+        np.savez(tmp_path / "set.npz", x=pixels, y=labels)
+        digests.append(load_dataset(str(tmp_path / "set.npz")).digest)
+    assert digests[0] == digests[1] != digests[2]
