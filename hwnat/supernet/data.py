@@ -68,8 +68,8 @@ class Dataset:
         """Hash of all images and labels in their parts."""
         found = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
-            found.update(part.pixels.numpy())
-            found.update(part.labels.numpy())
+            found.update(part.pixels.numpy().tobytes())
+            found.update(part.labels.numpy().tobytes())
         return found.hexdigest()
 
     def inputs(self, images: Images, resolution: int) -> Tensor:
