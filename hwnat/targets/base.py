@@ -1,12 +1,8 @@
 """What a target is: an exporter and a timer; needs neither torch nor a runtime to import."""
 
 import copy
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -102,37 +98,6 @@ def get_target(name: str) -> Target:
     return target
 
 
-def time_pair(
-    candidate: Session, reference: Session, *, runs: int, warmup: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Time single runs of two prepared sessions in alternation.
-
-    Args:
-        candidate: the session of interest; `prepare` was called.
-        reference: the session whose drift is divided out; `prepare` was called.
-        runs: timed runs of each, at least 1.
-        warmup: untimed runs of each before them.
-
-    Returns:
-        (candidate, reference) nanoseconds, `runs` each, in the order they were taken.
-    """
-    if runs < 1 or warmup < 0:
-        msg = f"Timing needs at least one run and no negative warm-up; got {runs} and {warmup}."
-        raise UsageError(msg)
-    for _ in range(warmup):
-        candidate.invoke()
-        reference.invoke()
-    samples: tuple[list[int], list[int]] = ([], [])
-    pair = (candidate.invoke, samples[0]), (reference.invoke, samples[1])
-    with _no_gc():
-        for _ in range(runs):
-            for invoke, series in pair:
-                start = perf_counter_ns()
-                invoke()
-                series.append(perf_counter_ns() - start)
-    return tuple(samples[0]), tuple(samples[1])
-
-
 def check_input(x: Floats, shape: Shape) -> Floats:
     """Return `x`, a float32 NCHW array of exactly `shape`.
 
@@ -173,14 +138,3 @@ def require_file(path: Path, kind: str) -> Path:
         msg = f"No {kind} file at {path}; write one with: hwnat export."
         raise DataError(msg)
     return path
-
-
-@contextmanager
-def _no_gc() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

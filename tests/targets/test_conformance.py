@@ -14,8 +14,9 @@ from hwnat.export.parity import check_parity
 from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO, MBV3_W10
-from hwnat.targets.base import Target, get_target, time_pair
+from hwnat.targets.base import Target, get_target
 from hwnat.targets.module import input_shape, network, op_module
+from hwnat.targets.timing import alternate
 
 
 def block(size, *, stride=1, batch=1, out=16, **more):
@@ -156,8 +157,8 @@ class TargetConformance:
         first = one.run(x)
         kept = first.copy()
         two.prepare(-x)
-        candidate, reference = time_pair(one, two, runs=3, warmup=1)
-        assert len(candidate) == len(reference) == 3
+        candidate, reference, _ = alternate(one, two, runs=3, warmup=1)
+        assert min(len(candidate), len(reference)) >= 3
         assert min(candidate + reference) > 0
         np.testing.assert_array_equal(one.output(), first)
         assert not np.array_equal(two.output(), first)

@@ -1,0 +1,89 @@
+import gc
+
+import pytest
+
+from hwnat.errors import UsageError
+from hwnat.targets import timing
+from hwnat.targets.timing import alternate
+
+
+class Recorder:
+    """A session that writes down when it runs."""
+
+    def __init__(self, name, log, work=0):
+        self.name, self.log, self.work = name, log, work
+
+    def invoke(self):
+        self.log.append(self.name)
+        sum(range(self.work))
+
+
+def test_runs_alternate_and_the_warm_up_is_not_kept():
+    log = []
+    samples, reference, disturbed = alternate(
+        Recorder("a", log), Recorder("b", log), runs=4, warmup=3
+    )
+    assert log == ["a", "b"] * (len(log) // 2)
+    assert min(len(samples), len(reference)) >= 4
+    assert len(samples) + len(reference) + disturbed == len(log) - 6
+    assert min(samples + reference) > 0
+
+
+def test_a_quick_model_runs_until_the_visit_has_lasted():
+    log = []
+    samples, _, _ = alternate(
+        Recorder("a", log, 100), Recorder("b", log, 100), runs=1, warmup=0, least_ns=20_000_000
+    )
+    assert len(samples) > 50
+    assert len(log) > 3 * len(samples)
+
+
+def test_a_run_that_lost_its_core_is_made_again(monkeypatch):
+    log = []
+    # The counter of lost cores rises during every third run.
+    monkeypatch.setattr(timing, "_preemptions", lambda: len(log) // 3)
+    samples, reference, disturbed = alternate(
+        Recorder("a", log), Recorder("b", log), runs=5, warmup=0
+    )
+    assert min(len(samples), len(reference)) == 5
+    assert disturbed == len(log) // 3 > 0
+
+
+def test_a_machine_that_never_leaves_us_in_peace_still_gives_a_result(monkeypatch):
+    log = []
+    monkeypatch.setattr(timing, "_preemptions", lambda: len(log))
+    samples, reference, disturbed = alternate(
+        Recorder("a", log), Recorder("b", log), runs=4, warmup=0
+    )
+    assert len(samples) == len(reference) == 12
+    assert disturbed == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_left_as_it_was(enabled):
+    class Check(Recorder):
+        def invoke(self):
+            assert not gc.isenabled()
+
+    try:
+        gc.enable() if enabled else gc.disable()
+        alternate(Check("a", []), Check("b", []), runs=1, warmup=0)
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+
+
+def test_the_collector_comes_back_after_a_failed_run():
+    class Fails(Recorder):
+        def invoke(self):
+            raise RuntimeError(self.name)
+
+    with pytest.raises(RuntimeError, match="b"):
+        alternate(Recorder("a", []), Fails("b", []), runs=1, warmup=0)
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("runs", "warmup"), [(0, 1), (1, -1)])
+def test_timing_nothing_is_refused(runs, warmup):
+    with pytest.raises(UsageError, match="at least one run"):
+        alternate(Recorder("a", []), Recorder("b", []), runs=runs, warmup=warmup)
