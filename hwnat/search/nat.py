@@ -143,8 +143,8 @@ class Search:
         if self.costs.limits:
             # Without errors yet: fails now, not after an hour, if no network is small enough.
             evolved = self._evolve(genomes[: config.initial], _no_error, 0)
-            genomes = _distinct(np.concatenate([genomes[:1], evolved, genomes[1:]]))
-            breach = self.costs.violations(genomes, np.zeros(len(genomes))).sum(axis=1)
+            genomes = _distinct(np.concatenate([genomes, evolved]))
+            breach = self.costs.violations(genomes, _no_error(genomes)).clip(min=0).sum(axis=1)
             genomes = genomes[np.argsort(breach, kind="stable")]
         chosen = genomes[: config.initial]
         # Not before it is known that there is something to find.
