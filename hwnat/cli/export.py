@@ -8,7 +8,7 @@ import click
 from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hwnat.export.subnet import Report
     from hwnat.table.lookup import LatencyTable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "tables",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Latency table: time the file and predict it; repeat.",
+    help="Latency table to time and predict with; default: the search's own. Repeat.",
 )
 @click.option(
     "--cache",
@@ -49,19 +49,8 @@ def export(
     as_json: bool,
 ) -> None:
     """Write a network of a finished search; each file is compared with PyTorch."""
-    from hwnat.errors import UsageError
-    from hwnat.table.lookup import load_table
-
     wanted = tuple(filter(None, (name.strip() for name in targets.split(","))))
-    loaded = {}
-    for path in tables:
-        table = load_table(path)
-        target = table.setup.target
-        if target in loaded or target not in wanted:
-            known = "two tables of" if target in loaded else "not exporting to"
-            msg = f"Table {path} is measured with {target}: {known} it; leave one out."
-            raise UsageError(msg)
-        loaded[target] = table
+    loaded = _load_tables(tables, wanted) if tables else _search_tables(folder, wanted)
     report = export_pick(
         folder,
         pick,
@@ -74,6 +63,37 @@ def export(
         print_json(report)
     else:
         print_report(report)
+    for each in report.files:
+        if each.timing is None:
+            note = f"{each.target}: not timed; name a latency table with --table."
+            click.echo(note, err=True)
+
+
+def _load_tables(paths: "Sequence[str]", targets: "Sequence[str]") -> "dict[str, LatencyTable]":
+    """Load tables by target; each must belong to a file that is written."""
+    from hwnat.errors import UsageError
+    from hwnat.table.lookup import load_table
+
+    loaded: dict[str, LatencyTable] = {}
+    for path in paths:
+        table = load_table(path)
+        target = table.setup.target
+        if target in loaded or target not in targets:
+            known = "two tables of" if target in loaded else "not exporting to"
+            msg = f"Table {path} is measured with {target}: {known} it; leave one out."
+            raise UsageError(msg)
+        loaded[target] = table
+    return loaded
+
+
+def _search_tables(folder: Path, targets: "Sequence[str]") -> "dict[str, LatencyTable]":
+    """Load the tables that the search itself used, as far as their targets are written."""
+    from hwnat.search.run import read_front
+    from hwnat.table.lookup import load_table
+
+    names = (name.partition("@")[2] for name in read_front(folder).objectives)
+    tables = [load_table(name) for name in names if name]
+    return {each.setup.target: each for each in tables if each.setup.target in targets}
 
 
 def export_pick(

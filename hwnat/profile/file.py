@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hwnat.profile.conditions import ConditionsReader, choose_cores, pinned
+from hwnat.errors import TableMismatchError
+from hwnat.profile.conditions import ConditionsReader, choose_cores, pinned, read_host
 from hwnat.profile.models import Models, bound
 from hwnat.profile.paired import visit
 from hwnat.records.arch import Arch
@@ -23,9 +24,20 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
 
     Returns:
         Nanoseconds on the table's scale, comparable with its predictions.
+
+    Raises:
+        TableMismatchError: the table was measured on another machine.
     """
     setup, space = table.setup, get_space(table.space)
     target, link = get_target(setup.target), get_transport("local")
+    here = read_host(link)
+    if (here.cpu, here.machine) != (setup.host.cpu, setup.host.machine):
+        msg = (
+            f"Table {table.name} was measured on {setup.host.cpu}, this is {here.cpu}; "
+            f"measure one here with: hwnat profile --device host-{setup.target} "
+            f"--space {table.space} --classes {table.classes}"
+        )
+        raise TableMismatchError(msg)
     models = Models(target=target, folder=cache / target.name)
     genome = setup.reference.split("|")[2]
     ops = Arch.from_text(space, genome).ops(classes=table.classes, batch=setup.batch)
