@@ -6,11 +6,13 @@ import torch
 
 from hwnat.errors import DataError, TableMismatchError, UsageError
 from hwnat.export.subnet import export_subnet, read_report
+from hwnat.profile.conditions import read_host
 from hwnat.records.arch import Arch
 from hwnat.records.device import TimingProtocol
 from hwnat.records.space import MBV3_NANO, MBV3_W10
 from hwnat.supernet.accuracy import recalibrate
 from hwnat.supernet.network import Supernet
+from hwnat.transport.local import LocalTransport
 
 ARCH = Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest())
 LIAR = """
@@ -83,8 +85,14 @@ def test_every_target_is_compared_and_scored_through_its_own_runtime(export, tmp
     assert names(tmp_path) == ["out"]
 
 
+def test_a_table_of_another_machine_times_nothing(export, a_table, tmp_path):
+    with pytest.raises(TableMismatchError, match="was measured on a CPU, this is"):
+        export("onnx", tables={"onnx": a_table()})
+    assert not list(tmp_path.rglob("report.json"))
+
+
 def test_a_table_puts_predicted_beside_measured(export, a_table, a_setup):
-    setup = a_setup(runs=3, visit_ms=0.0)
+    setup = a_setup(runs=3, visit_ms=0.0, host=read_host(LocalTransport()))
     table = a_table(setup=setup, protocol=TimingProtocol(rounds=2))
     (file,) = export("onnx", tables={"onnx": table}).files
     assert file.timing.table_id == table.table_id
