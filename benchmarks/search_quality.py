@@ -22,13 +22,12 @@ import torch
 
 from hwnat.records.arch import Arch
 from hwnat.records.store import write_text
-from hwnat.search.nat import REFERENCE_ERROR, Search
+from hwnat.search.nat import REFERENCE_ERROR, Search, adaptation_recipe
 from hwnat.search.pareto import hypervolume, non_dominated
 from hwnat.search.run import DEMO_BUDGET, SearchConfig
 from hwnat.search.stage import prepare
-from hwnat.supernet.adapt import NAT_DECAY, Adapter
+from hwnat.supernet.adapt import Adapter
 from hwnat.supernet.data import load_dataset
-from hwnat.supernet.train import Recipe
 
 #: Networks that random search would hardly find, measured last.
 _EXTREMES = 2
@@ -99,15 +98,7 @@ def random(search: Search) -> tuple[np.ndarray, np.ndarray]:
     """Adapt to uniform networks for as long as NAT does, then measure as many as NAT does."""
     config, space = search.config, search.space
     rounds = config.iterations + 1
-    recipe = Recipe(
-        epochs=config.epochs,
-        batch=config.batch,
-        learning_rate=config.learning_rate,
-        weight_decay=NAT_DECAY,
-        warmup=0.0,
-        label_smoothing=0.0,
-        seed=config.seed,
-    )
+    recipe = adaptation_recipe(config)
     adapter = Adapter(search.supernet, search.data, recipe, rounds=rounds)
     for index in range(rounds):
         adapter.adapt(index, lambda rng: [arch(search, space.sample(1, rng=rng)[0])])

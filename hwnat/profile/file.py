@@ -1,5 +1,6 @@
 """Latency of an exported file, measured as a table's networks were and on the table's scale."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +15,7 @@ from hwnat.records.measurement import Measurement, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
 from hwnat.table.lookup import Entry, LatencyTable
-from hwnat.targets.base import get_target
+from hwnat.targets.base import Session, get_target
 from hwnat.transport.base import get_transport
 
 
@@ -36,37 +37,53 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
     Raises:
         TableMismatchError: the table was measured on another machine.
     """
-    setup, space = table.setup, get_space(table.space)
-    target, link = get_target(setup.target), get_transport("local")
-    here = read_host(link)
-    if (here.cpu, here.machine) != (setup.host.cpu, setup.host.machine):
+    _same_machine(table)
+    known = {
+        network_key(table.space, each.genome, classes=table.classes, batch=table.setup.batch): each
+        for each in table.calibration.networks
+    }
+    sessions = _load(table, tuple(known), cache=cache)
+    target = get_target(table.setup.target)
+    sessions[str(path)] = bound(target, path, threads=table.setup.threads, seed=0)
+    visits = _visit_all(table, sessions)
+    found = {key: entry(each, reference_ns=table.reference_ns) for key, each in visits.items()}
+    shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
+    scale = median(shifts) if shifts else 1.0
+    return entry(visits[str(path)], reference_ns=round(scale * table.reference_ns))
+
+
+def _same_machine(table: LatencyTable) -> None:
+    here, there = read_host(get_transport("local")), table.setup.host
+    if (here.cpu, here.machine) != (there.cpu, there.machine):
         msg = (
-            f"Table {table.name} was measured on {setup.host.cpu}, this is {here.cpu}; "
-            f"measure one here with: hwnat profile --device host-{setup.target} "
+            f"Table {table.name} was measured on {there.cpu}, this is {here.cpu}; "
+            f"measure one here with: hwnat profile --device host-{table.setup.target} "
             f"--space {table.space} --classes {table.classes}"
         )
         raise TableMismatchError(msg)
+
+
+def _load(table: LatencyTable, keys: Sequence[str], *, cache: Path) -> dict[str, Session]:
+    """Load the reference model and the networks of `keys`, in this order as a profile does."""
+    setup, space = table.setup, get_space(table.space)
+    target = get_target(setup.target)
     models = Models(target=target, folder=cache / target.name)
-    known = {
-        network_key(table.space, each.genome, classes=table.classes, batch=setup.batch): each
-        for each in table.calibration.networks
-    }
-    genomes = {key: key.split("|")[2] for key in (setup.reference, *known)}
-    models.export(
-        {
-            key: Arch.from_text(space, genome).ops(classes=table.classes, batch=setup.batch)
-            for key, genome in genomes.items()
-        },
-        progress=_silent,
-    )
-    sessions = {key: models.load(key, threads=setup.threads)[0] for key in genomes}
-    reference = sessions.pop(setup.reference)
-    sessions[str(path)] = bound(target, path, threads=setup.threads, seed=0)
-    visits: dict[str, list[Measurement]] = {key: [] for key in sessions}
-    conditions = ConditionsReader(link)
-    rng = np.random.default_rng(0)
+    wanted = (setup.reference, *keys)
+    archs = {key: Arch.from_text(space, key.split("|")[2]) for key in wanted}
+    sources = {k: a.ops(classes=table.classes, batch=setup.batch) for k, a in archs.items()}
+    models.export(sources, progress=_silent)
+    return {key: models.load(key, threads=setup.threads)[0] for key in wanted}
+
+
+def _visit_all(table: LatencyTable, sessions: dict[str, Session]) -> dict[str, list[Measurement]]:
+    """Visit every session but the reference in shuffled rounds."""
+    setup, reference = table.setup, sessions[table.setup.reference]
+    subjects = tuple(key for key in sessions if key != setup.reference)
+    visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
+    conditions = ConditionsReader(get_transport("local"))
+    rounds = shuffled_rounds(subjects, table.protocol.rounds, rng=np.random.default_rng(0))
     with pinned(choose_cores(setup.affinity or "auto", threads=setup.threads)):
-        for round_, key in shuffled_rounds(tuple(sessions), table.protocol.rounds, rng=rng):
+        for round_, key in rounds:
             visits[key].append(
                 visit(
                     key,
@@ -77,10 +94,7 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
                     conditions=conditions,
                 )
             )
-    found = {key: entry(each, reference_ns=table.reference_ns) for key, each in visits.items()}
-    shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
-    scale = median(shifts) if shifts else 1.0
-    return entry(visits[str(path)], reference_ns=round(scale * table.reference_ns))
+    return visits
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -47,6 +47,19 @@ _DRAWS_PER_NETWORK: Final = 20
 _FEWEST_TO_RANK: Final = 3
 
 
+def adaptation_recipe(config: SearchConfig) -> Recipe:
+    """Return NAT's settings for adaptation: no warm-up, no label smoothing, one cosine."""
+    return Recipe(
+        epochs=config.epochs,
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=NAT_DECAY,
+        warmup=0.0,
+        label_smoothing=0.0,
+        seed=config.seed,
+    )
+
+
 class Search:
     """One run of NAT in a folder; `run` resumes where the folder ends.
 
@@ -72,15 +85,7 @@ class Search:
         self.supernet, self.data = supernet, data
         self.space: Space = supernet.space
         rounds = config.iterations + 1 if config.adapt else 1
-        recipe = Recipe(
-            epochs=config.epochs,
-            batch=config.batch,
-            learning_rate=config.learning_rate,
-            weight_decay=NAT_DECAY,
-            warmup=0.0,
-            label_smoothing=0.0,
-            seed=config.seed,
-        )
+        recipe = adaptation_recipe(config)
         self._adapter = Adapter(supernet, data, recipe, rounds=rounds)
         self.evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
         check_folder(folder, config)
