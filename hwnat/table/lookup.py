@@ -19,7 +19,8 @@ from hwnat.table.calibrate import Calibration, NetworkCheck
 
 # Format history. Never edit an entry; add one and a migration.
 #   1  nanoseconds per block, calibration and validation on whole networks
-TABLE_SCHEMA: Final = 1
+#   2  an interval for each entry; tables of operators, imported and transferred tables; models
+TABLE_SCHEMA: Final = 2
 
 #: Above an hour; sums of so many nanoseconds still fit into 64 bits with room for a count.
 MAX_NS: Final = 1 << 42
@@ -34,14 +35,20 @@ class Entry:
     Attributes:
         p50_ns: median over the visits of (operation / reference model), times the reference's
             long-run median, less the table's overhead.
-        p10_ns: tenth percentile of single runs on the same scale; `p90_ns` likewise.
-        n: runs that went into it.
+        p10_ns: tenth percentile of single runs on the same scale; `p90_ns` likewise. Equal to
+            the interval's ends where no run of this operation was timed on this device.
+        low_ns: `low_ns` to `high_ns` holds the true latency nine times in ten.
+        n: runs that went into it, or measurements that it was derived from.
         spread: interquartile range of the visits' ratios over their median.
+        provenance: timed on the device; interpolated from other shapes there; transferred from
+            other devices; imported from a file; estimated by a model, of operators or hardware.
     """
 
     p10_ns: int
     p50_ns: int
     p90_ns: int
+    low_ns: int
+    high_ns: int
     n: int
     spread: float
     provenance: Provenance = "measured"
@@ -50,19 +57,68 @@ class Entry:
         if not 0 < self.p10_ns <= self.p50_ns <= self.p90_ns < MAX_NS or self.n < 1:
             msg = f"latencies {self.p10_ns}, {self.p50_ns}, {self.p90_ns} ns of {self.n} runs"
             raise DataError(msg + " are not those of a measurement")
+        if not 0 < self.low_ns <= self.p50_ns <= self.high_ns < MAX_NS:
+            msg = f"interval {self.low_ns} to {self.high_ns} ns does not hold {self.p50_ns} ns"
+            raise DataError(msg)
         if not (math.isfinite(self.spread) and self.spread >= 0):
             msg = f"spread {self.spread} is not possible"
             raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyTable:
-    """Latencies of a space's operations on one device with one runtime.
+class Origin:
+    """Where an imported table's numbers come from.
 
     Attributes:
-        setup: device, runtime and protocol: what the numbers mean.
+        format: name in the entry-point group `hwnat.importers`.
+        files: names of the files, without folders, and the SHA-256 of each.
+        unit: that the files are in.
+        left_out: keys of the files that have no operation key, each with the reason.
+    """
+
+    format: str
+    files: Mapping[str, str]
+    unit: str
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedModel:
+    """A regressor of one kind of operation: all that is needed to fit it again to the table.
+
+    The training set is the table's own measured entries, so nothing is pickled and a diff reads.
+
+    Attributes:
+        kind: of operation.
+        family: which regressor.
+        settings: its hyperparameters.
+        seed: of its random choices.
+        n: entries it was fitted to.
+        cv_error: mean absolute relative error in cross-validation.
+        half_width: relative half-width of its interval, conformal at 90 %.
+    """
+
+    kind: str
+    family: str
+    settings: Mapping[str, float]
+    seed: int
+    n: int
+    cv_error: float
+    half_width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyTable:
+    """Latencies of operations on one device with one runtime, of a space or of any networks.
+
+    Attributes:
+        setup: device, runtime and protocol: what the numbers mean. Of an imported table, what
+            nobody said is 0 or empty.
+        protocol: None where hwnat did not measure.
+        space: whose blocks these are; None for the operators of any network.
+        classes: outputs of the classifier; None without a space.
         resolutions: those of `space` that are covered.
-        reference_ns: long-run median of the reference model.
+        reference_ns: long-run median of the reference model; None where there was none.
         overhead_ns: what starting a run takes; a network pays it once, so no entry holds it.
         entries: operation key to latency.
         calibration: how sums of entries become latencies of networks.
@@ -70,15 +126,18 @@ class LatencyTable:
         conditions: at the first and after the last measurement.
         hwnat: version that built it.
         created: UTC, ISO 8601.
+        origin: of an imported table.
+        sources: ids of the tables that entries were transferred from.
+        models: of operations that are not among the entries.
     """
 
     setup: Setup
-    protocol: TimingProtocol
-    space: str
-    classes: int
+    protocol: TimingProtocol | None
+    space: str | None
+    classes: int | None
     resolutions: tuple[int, ...]
     granularity: Literal["block", "operator"]
-    reference_ns: int
+    reference_ns: int | None
     overhead_ns: int
     entries: Mapping[str, Entry]
     calibration: Calibration
@@ -86,10 +145,17 @@ class LatencyTable:
     conditions: tuple[Conditions | None, Conditions | None]
     hwnat: str
     created: str
+    origin: Origin | None = None
+    sources: tuple[str, ...] = ()
+    models: tuple[FittedModel, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.entries and self.reference_ns > 0 and 0 <= self.overhead_ns < MAX_NS):
-            msg = "a table needs entries, a reference latency and an overhead"
+        reference = 1 if self.reference_ns is None else self.reference_ns
+        if not (self.entries and reference > 0 and 0 <= self.overhead_ns < MAX_NS):
+            msg = "a table needs entries, a positive reference latency and an overhead"
+            raise DataError(msg)
+        if (self.space is None) != (self.classes is None):
+            msg = f"space {self.space} with {self.classes} classes is not possible"
             raise DataError(msg)
 
     @property
@@ -101,7 +167,30 @@ class LatencyTable:
     def name(self) -> str:
         """What messages call this table."""
         setup = self.setup
-        return f"{setup.device}/{setup.target}-{setup.precision}-{self.space}"
+        return f"{setup.device}/{setup.target}-{setup.precision}-{self.space or 'operators'}"
+
+    def of_space(self) -> tuple[str, int]:
+        """Return the name of the space whose blocks these are, and the classifier's outputs.
+
+        Raises:
+            TableMismatchError: it holds operators of any network.
+        """
+        if self.space is None or self.classes is None:
+            msg = f"Table {self.name} holds operators of no particular space; give it a --model."
+            raise TableMismatchError(msg)
+        return self.space, self.classes
+
+    def timed_as(self) -> tuple[TimingProtocol, int]:
+        """Return protocol and reference latency in ns of a table that hwnat measured.
+
+        Raises:
+            TableMismatchError: it was imported, so nothing can be timed on its scale.
+        """
+        if self.protocol is None or self.reference_ns is None:
+            msg = f"Table {self.name} was not measured by hwnat, so nothing is timed on its scale; "
+            msg += f"measure one with: hwnat profile --device {self.setup.device}"
+            raise TableMismatchError(msg)
+        return self.protocol, self.reference_ns
 
     def lookup(self, key: str) -> Entry:
         """Return the latency of an operation.
@@ -120,8 +209,9 @@ class LatencyTable:
         same = [each for each in self.entries if each.startswith(f"{kind}|")]
         near = get_close_matches(key, same or self.entries, n=3, cutoff=0.0)
         sizes = {*self.resolutions, *([] if resolution is None else [resolution])}
-        argv = ["hwnat", "profile", "--device", self.setup.device, "--space", self.space]
-        argv += ["--classes", str(self.classes)]
+        argv = ["hwnat", "profile", "--device", self.setup.device]
+        if self.space is not None:
+            argv += ["--space", self.space, "--classes", str(self.classes)]
         argv += [word for size in sorted(sizes) for word in ("--resolution", str(size))]
         if resolution is None:
             argv += ["--op", key]
@@ -152,15 +242,39 @@ def load_table(path: str | Path) -> LatencyTable:
     if not isinstance(content, dict) or "schema" not in content:
         msg = f"{where}: not a latency table; build one with: hwnat profile."
         raise DataError(msg)
-    if (schema := content.pop("schema")) != TABLE_SCHEMA:
+    schema, claimed = content.pop("schema"), content.pop("table_id", None)
+    if schema not in (1, TABLE_SCHEMA):
         msg = f"{where}: schema {schema!r}; this hwnat reads {TABLE_SCHEMA}. Build it again with: "
         raise TableMismatchError(msg + "hwnat table build.")
-    claimed = content.pop("table_id", None)
+    digest = _digest(content)
+    if schema == 1:
+        _migrate(content, where=where)
     table = parse.record(LatencyTable, content, where=where)
-    if claimed != table.table_id:
+    if claimed != digest:
         msg = f"{where}: content does not match its table_id {claimed!r}; it was edited or damaged."
         raise DataError(msg + " Build it again with: hwnat table build.")
     return table
+
+
+def interval_ns(p50_ns: int, spread: float, visits: int) -> tuple[int, int]:
+    """Return the 90 % interval of a median over visits, from the spread of their ratios.
+
+    Source: the median's standard error is 1.25 times the mean's, and an interquartile range is
+    1.35 standard deviations, for errors that are normal in the middle.
+    """
+    half = 1.645 * 1.2533 / 1.349 * spread / math.sqrt(visits)
+    return max(1, math.floor(p50_ns / (1 + half))), math.ceil(p50_ns * (1 + half))
+
+
+def _migrate(content: dict[str, Any], *, where: str) -> None:
+    """Bring a table of schema 1 to schema 2: intervals follow from spread and rounds."""
+    try:
+        rounds = content["protocol"]["rounds"]
+        for row in content["entries"].values():
+            row["low_ns"], row["high_ns"] = interval_ns(row["p50_ns"], row["spread"], rounds)
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as damage:
+        msg = f"{where}: not a table of schema 1 ({damage!r}). Build it again with: "
+        raise DataError(msg + "hwnat table build.") from damage
 
 
 def _plain(table: LatencyTable) -> dict[str, Any]:
