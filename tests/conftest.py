@@ -66,7 +66,7 @@ def a_setup():
 @pytest.fixture(scope="session")
 def an_entry():
     """Build an `Entry` of so many nanoseconds: `an_entry(900)`, with `provenance=…` and so on."""
-    from hwnat.table.lookup import Entry
+    from hwnat.table.entry import Entry
 
     def build(ns, **changes):
         default = {

@@ -13,7 +13,8 @@ from hwnat.records.arch import Arch
 from hwnat.records.grid import grid
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MAX_BLOCK, Space, get_space
-from hwnat.table.lookup import Entry, LatencyTable
+from hwnat.table.entry import Entry
+from hwnat.table.lookup import LatencyTable
 
 Integers = npt.NDArray[np.int64]
 

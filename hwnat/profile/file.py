@@ -14,7 +14,8 @@ from hwnat.records.arch import Arch
 from hwnat.records.measurement import Measurement, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
-from hwnat.table.lookup import Entry, LatencyTable
+from hwnat.table.entry import Entry
+from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Session, get_target
 from hwnat.transport.base import get_transport
 

@@ -13,7 +13,8 @@ from hwnat.records.measurement import Measurement, ProfileRun, lower_quartile
 from hwnat.records.space import get_space
 from hwnat.records.store import Store
 from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
-from hwnat.table.lookup import Entry, LatencyTable, interval_ns
+from hwnat.table.entry import Entry, interval_ns
+from hwnat.table.lookup import LatencyTable
 
 
 def build_table(store: Store, run: ProfileRun) -> LatencyTable:

@@ -12,7 +12,8 @@ from hwnat.errors import DataError, HwnatError, TableMismatchError, UncoveredOpE
 from hwnat.records.measurement import Conditions
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.calibrate import Calibration
-from hwnat.table.lookup import Entry, LatencyTable, Origin, default_path, load_table
+from hwnat.table.entry import Entry, Origin
+from hwnat.table.lookup import LatencyTable, default_path, load_table
 
 entries = st.builds(
     lambda low, more, most, n, spread: Entry(
