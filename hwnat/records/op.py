@@ -122,6 +122,8 @@ class OpSpec:
         kernel: height of the window, and its width unless `kernel_w` is set.
         out_hw: height and width of the output where they are not the input's over the stride,
             rounded up.
+        residual: of a block, its input is added to its output; of an operator, any other tensor
+            of its output's shape.
         tail: element-wise operations fused behind it besides `act` and the shortcut.
     """
 
@@ -164,7 +166,10 @@ class OpSpec:
         yield self.act not in get_args(Activation), f"activation {self.act!r}"
         yield (self.kind == "mbconv") != (self.mid_channels > 0), f"mid {self.mid_channels}"
         yield min(self.se_channels, self.tail, self.kernel_w) < 0, "a negative count"
-        yield self.residual and not self._keeps_shape, "a shortcut over a change of shape"
+        yield (
+            block and self.residual and not self._keeps_shape,
+            "a shortcut over a change of shape",
+        )
         yield self.mode not in get_args(Mode), f"mode {self.mode!r}"
         yield self._needs("mode") and self.mode == "none", "no mode"
         yield self.kind == "act" and self.act == "none", "no activation"

@@ -15,6 +15,8 @@ from hwnat.records.artifact import Artifact, Layout, Shape
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnat.targets.trace import Trace
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -73,6 +75,16 @@ class Target(Protocol):
 
         Raises:
             DataError: the file is missing or not a model of this format.
+        """
+        ...
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what the runtime executes of a file of this target or of an ONNX file.
+
+        Raises:
+            DataError: the file is missing, damaged, has no fixed shapes, or holds what the
+                runtime cannot execute; the message names it.
+            UsageError: this target has no form for what an ONNX file holds.
         """
         ...
 

@@ -13,6 +13,8 @@ from hwnat.targets.onnx import write_onnx
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnat.targets.trace import Trace
+
 
 class OpenvinoTarget:
     """Exporter through ONNX, timer through OpenVINO's CPU plug-in."""
@@ -41,6 +43,12 @@ class OpenvinoTarget:
         """Open a file; see `Target.load`."""
         require_file(path.with_suffix(".bin"), "OpenVINO weights")
         return _OpenvinoSession(require_file(path, "OpenVINO"), threads)
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what OpenVINO's CPU plug-in executes; see `Target.trace`."""
+        from hwnat.targets.trace_openvino import trace_openvino
+
+        return trace_openvino(path, runtime=" ".join(self.runtime()))
 
     def runtime(self) -> tuple[str, str]:
         """Return ("openvino", version)."""
@@ -73,24 +81,28 @@ def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
     return kinds
 
 
+def cpu_config(threads: int) -> dict[str, object]:
+    """Return the settings that models are timed and traced with."""
+    return {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Each model would be bound to a core of its own: one of two that are timed in
+        # alternation then waits for whatever else runs there, and their ratio means nothing.
+        "ENABLE_CPU_PINNING": False,
+        # Without it a CPU with bf16 instructions computes in bf16.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+
 class _OpenvinoSession(Session):
     """One reused infer request with a bound input tensor."""
 
     def __init__(self, path: Path, threads: int) -> None:
         import openvino as ov
 
-        config = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-            # Each model would be bound to a core of its own: one of two that are timed in
-            # alternation then waits for whatever else runs there, and their ratio means nothing.
-            "ENABLE_CPU_PINNING": False,
-            # Without it a CPU with bf16 instructions computes in bf16.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
         try:
-            model = ov.Core().compile_model(path, "CPU", config)
+            model = ov.Core().compile_model(path, "CPU", cpu_config(threads))
             shape = tuple(model.input().shape)
         except RuntimeError as error:
             msg = f"{path} is not a model that OpenVINO can load; export it again."
