@@ -11,6 +11,7 @@ from hwnat.errors import UsageError
 from hwnat.profile.conditions import (
     ConditionsReader,
     choose_cores,
+    may_run_realtime,
     now,
     pinned,
     read_host,
@@ -64,7 +65,7 @@ def profile(
         run = _recorded(db, wanted)
         models = Models(target=target, folder=cache / target.name)
         models.export(_sources(plan), progress=report)
-        with pinned(cores):
+        with pinned(cores, realtime=run.setup.realtime):
             _measure(db, run, models, conditions=ConditionsReader(link), report=report)
         return build_table(db, run)
 
@@ -89,6 +90,7 @@ def begin(
         warmup=device.protocol.warmup,
         visit_ms=device.protocol.visit_ms,
         reference=network_key(space, plan.reference.text, classes=classes, batch=batch),
+        realtime=device.priority == "auto" and may_run_realtime(),
     )
     return ProfileRun(
         setup=setup,
