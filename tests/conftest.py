@@ -1,6 +1,8 @@
 """Settings for all tests, and fixtures of more than one package."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -8,6 +10,16 @@ from hypothesis import settings
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.
 settings.register_profile("hwnat", deadline=None)
 settings.load_profile("hwnat")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return the folder of published measurements; the test is skipped where there is none."""
+    beside = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("HWNAT_SHARED_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no published measurements at {folder}; HWNAT_SHARED_DATA names another place")
+    return folder
 
 
 @pytest.fixture
