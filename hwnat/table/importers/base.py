@@ -1,7 +1,8 @@
 """What an importer is, what it returns, and how one is found by its name.
 
 An importer hands every number it meets to an `Intake` (hwnat.table.importers.intake), which
-parses it strictly, turns it into nanoseconds and keeps account; `Intake.done` makes the record.
+parses it strictly (hwnat.table.importers.values), turns it into nanoseconds and keeps account;
+`Intake.done` makes the record.
 """
 
 import hashlib

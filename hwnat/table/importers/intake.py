@@ -1,11 +1,8 @@
-"""Strict parsing shared by all importers: numbers, units, keys that occur twice."""
+"""The account that every importer keeps: entries, what was left out, what is odd."""
 
-import json
-import re
 from collections.abc import Sequence
-from math import isfinite
 from statistics import median, pstdev
-from typing import Any, Final
+from typing import Final
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.op import OpSpec
@@ -20,118 +17,11 @@ from hwnat.table.importers.base import (
     Source,
     Unit,
 )
-from hwnat.table.lookup import MAX_NS, Entry
+from hwnat.table.importers.values import NS, NotMeasuredError, imported_entry, number, to_ns
+from hwnat.table.lookup import Entry
 
-_NS: Final[dict[Unit, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-#: Half the width of a normal distribution's central 90 %, and its interquartile range, in
-#: standard deviations.
-Z90: Final = 1.645
-IQR: Final = 1.349
 #: Above this ratio of standard deviation to mean a measurement says little.
 MAX_STD: Final = 0.2
-
-
-class NotMeasuredError(DataError):
-    """A value that stands where a latency belongs and is none."""
-
-
-def number(value: object, *, where: str) -> float:
-    """Return a finite number; text must be a plain decimal.
-
-    Args:
-        value: what the decoder returned.
-        where: file, line and key, named in the message.
-
-    Raises:
-        DataError: it is something else, NaN or infinite.
-
-    >>> number("1.5e3", where="f:1")
-    1500.0
-    """
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        plain, value = True, value.strip()
-    found = _float(value) if plain else float("nan")
-    if not isfinite(found):
-        msg = f"{where}: {value!r:.60} is not a finite number. Correct it or take the entry out."
-        raise NotMeasuredError(msg)
-    return found
-
-
-def _float(value: Any) -> float:  # noqa: ANN401 - an int, a float or the text of one
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf")
-
-
-def positive(value: object, *, where: str) -> float:
-    """Return a finite number over zero.
-
-    Raises:
-        DataError: it is not; the message says what -1 and 0 usually mean.
-    """
-    found = number(value, where=where)
-    if found <= 0:
-        msg = f"{where}: {value!r:.60} is no latency; -1 or 0 often stands for 'not measured'."
-        raise NotMeasuredError(msg + " Take the entry out, or measure it.")
-    return found
-
-
-def to_ns(value: object, unit: Unit, *, where: str) -> int:
-    """Convert a latency to whole nanoseconds.
-
-    Raises:
-        DataError: it is no latency, below half a nanosecond, or over an hour: a wrong unit.
-    """
-    ns = positive(value, where=where) * _NS[unit]
-    if not 0.5 < ns < MAX_NS:
-        msg = f"{where}: {value!r:.60} {unit} is out of range; is the unit right? Give --unit."
-        raise DataError(msg)
-    return round(ns)
-
-
-def imported_entry(mean_ns: int, *, std_ns: float = 0.0, n: int = 1) -> Entry:
-    """Make the entry of a published mean.
-
-    The interval is mean -/+ 1.645 std, not divided by the root of `n`: runs of one process are
-    not independent. A file without a spread gives an interval without width.
-    """
-    half = round(Z90 * std_ns)
-    return Entry(
-        p10_ns=max(1, mean_ns - half),
-        p50_ns=mean_ns,
-        p90_ns=min(MAX_NS - 1, mean_ns + half),
-        n=n,
-        spread=round(IQR * std_ns / mean_ns, 4),
-        provenance="imported",
-    )
-
-
-class Pairs(tuple[tuple[str, object], ...]):
-    """The members of a JSON object in order, keys that occur twice included."""
-
-    __slots__ = ()
-
-
-def json_pairs(source: Source) -> Pairs:
-    """Decode a JSON object without losing keys that occur twice; nested ones likewise.
-
-    NaN and infinities come back as text, for `number` to refuse with their key.
-
-    Raises:
-        DataError: not JSON, truncated, or no object.
-    """
-    try:
-        found = json.loads(source.text, object_pairs_hook=Pairs, parse_constant=str)
-    except (ValueError, RecursionError) as damage:
-        msg = f"{source.name}: not JSON, or truncated ({damage}); get the file again."
-        raise DataError(msg) from damage
-    if not isinstance(found, Pairs):
-        msg = f"{source.name}: expected an object of keys, found {type(found).__name__}."
-        raise DataError(msg)
-    return found
 
 
 class Intake:
@@ -226,8 +116,12 @@ class Intake:
         self._found[op.key] = [(ns, deviation, int(count))]
         self._places[op.key] = where
 
-    def add_repeat(self, op: OpSpec, value: object, *, foreign: str, where: str) -> None:
+    def add_repeat(
+        self, op: OpSpec, value: object, *, foreign: str, where: str, n: int = 1
+    ) -> None:
         """Take in one of several timings of equal work; the entry will be their median.
+
+        `n` is the number of runs that went into the value.
 
         Raises:
             DataError: a value that is no latency; not if the request is lenient.
@@ -236,7 +130,7 @@ class Intake:
         if ns is None:
             self._unmapped[foreign] = "its value is no latency"
             return
-        self._found.setdefault(op.key, []).append((ns, 0.0, 1))
+        self._found.setdefault(op.key, []).append((ns, 0.0, n))
         self._places.setdefault(op.key, where)
 
     def leave_out(self, foreign: str, reason: str) -> None:
@@ -306,7 +200,7 @@ class Intake:
         if found < 0:
             msg = f"{where}: {std!r:.60} is negative; is it the column you mean?"
             raise DataError(msg)
-        return found * _NS[self.unit]
+        return found * NS[self.unit]
 
     def _twice(self, key: str, before_ns: int, ns: int, *, where: str) -> None:
         first = self._places[key]
@@ -327,4 +221,6 @@ def _entry(values: Sequence[tuple[int, float, int]]) -> Entry:
         ns, deviation, count = values[0]
         return imported_entry(ns, std_ns=deviation, n=count)
     series = [ns for ns, _, _ in values]
-    return imported_entry(round(median(series)), std_ns=pstdev(series), n=len(series))
+    return imported_entry(
+        round(median(series)), std_ns=pstdev(series), n=sum(n for _, _, n in values)
+    )
