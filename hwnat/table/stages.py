@@ -14,7 +14,10 @@ from hwnat.table.lookup import LatencyTable
 
 #: Networks drawn to find the median one.
 _NETWORKS: Final = 101
-_COLOURS: Final = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb")
+_COLOURS: Final = (
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
+    *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#bbbbbb"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ class Subject:
         named: whole networks without one; their operations must be there all the same.
         findings: those of reading the files.
         places: entry to the file and line it comes from.
+        unmapped: what the files hold and `entries` do not, with the reason.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Subject:
     named: tuple[NetworkTotal, ...] = ()
     findings: tuple[Finding, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    unmapped: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_table(cls, table: LatencyTable, *, name: str) -> Self:
@@ -83,6 +85,7 @@ class Subject:
             networks=imported.networks,
             findings=imported.findings,
             places=imported.places,
+            unmapped=imported.unmapped,
         )
 
     @classmethod
