@@ -54,22 +54,20 @@ def rounded(subjects: Sequence[Subject]) -> Outcome:
 
 
 def noisy(subjects: Sequence[Subject]) -> Outcome:
-    """Standard deviation above a fifth of the mean."""
-    if not any(entry.spread for each in subjects for entry in each.entries.values()):
-        return "no entry has a spread"
-    return [
-        _finding(
-            "noisy",
-            "warning",
-            each,
-            key,
-            f"standard deviation {entry.spread / IQR:.0%} of the mean, over {_MAX_STD:.0%}: "
-            "measure it again before relying on it",
-        )
-        for each in subjects
-        for key, entry in each.entries.items()
-        if entry.spread / IQR > _MAX_STD
-    ]
+    """Standard deviation above a fifth of the mean, of entries and of networks."""
+    found, applied = [], False
+    for each in subjects:
+        ratios = {key: entry.spread / IQR for key, entry in each.entries.items()}
+        ratios |= {net.name: net.std_ns / net.measured_ns for net in each.networks}
+        applied = applied or any(ratios.values())
+        for key, ratio in ratios.items():
+            if ratio > _MAX_STD:
+                message = (
+                    f"standard deviation {ratio:.0%} of the mean, over {_MAX_STD:.0%}: "
+                    "measure it again before relying on it"
+                )
+                found.append(_finding("noisy", "warning", each, key, message))
+    return found if applied else "no entry has a spread"
 
 
 def wrong_unit(subjects: Sequence[Subject]) -> Outcome:

@@ -261,6 +261,14 @@ def test_deviations_above_a_fifth_of_the_mean(clean):
         assert found(rules.noisy([planted])) == expected
 
 
+def test_deviations_of_whole_networks_count_too(clean):
+    subject = clean()
+    first, *rest = subject.networks
+    noisy = replace(first, std_ns=first.measured_ns // 4)
+    planted = replace(subject, networks=(noisy, *rest))
+    assert found(rules.noisy([planted])) == [("warning", "phone.json", first.name)]
+
+
 def test_findings_name_the_line_if_there_is_one(clean):
     subject = clean()
     key = next(iter(subject.entries))

@@ -114,12 +114,14 @@ class NetworkTotal:
     Attributes:
         keys: canonical keys of its operations in order, repeats included.
         unmapped: its foreign keys that have no canonical one.
+        std_ns: standard deviation of its runs, 0 if the files have none.
     """
 
     name: str
     keys: tuple[str, ...]
     measured_ns: int
     unmapped: tuple[str, ...] = ()
+    std_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
