@@ -13,7 +13,7 @@ from typing import Final
 from hwnat.records.cost import op_cost
 from hwnat.records.op import OpSpec
 from hwnat.table.entry import Entry
-from hwnat.table.importers.base import Finding, Severity
+from hwnat.table.importers.base import Finding, NetworkTotal, Severity
 from hwnat.table.importers.values import IQR
 from hwnat.table.subject import Subject
 
@@ -217,12 +217,12 @@ def total_is_sum(subjects: Sequence[Subject]) -> Outcome:
     """Network latencies that are sums of entries and not measurements."""
     found, applied = [], False
     for each in subjects:
-        gaps = {}
-        for net in each.networks:
-            if net.unmapped or any(key not in each.entries for key in net.keys):
-                continue
-            total = each.overhead_ns + sum(each.entries[key].p50_ns for key in net.keys)
-            gaps[net.name] = abs(total - net.measured_ns) / net.measured_ns
+        sums = {net: _sum_ns(each, net) for net in each.networks}
+        gaps = {
+            net.name: abs(total - net.measured_ns) / net.measured_ns
+            for net, total in sums.items()
+            if total is not None
+        }
         applied = applied or bool(gaps)
         exact = [name for name, gap in gaps.items() if gap < 1e-7]
         all_near = len(gaps) >= 3 and max(gaps.values()) < _TOO_GOOD
@@ -233,6 +233,15 @@ def total_is_sum(subjects: Sequence[Subject]) -> Outcome:
             )
             found.append(_finding("total-is-sum", "error", each, name, message))
     return found if applied else "needs networks whose operations are all there (--network)"
+
+
+def _sum_ns(subject: Subject, net: NetworkTotal) -> int | None:
+    """Return the sum of a network's rows, or of its entries; None if it is not known."""
+    if net.sum_ns:
+        return net.sum_ns
+    if net.unmapped or any(key not in subject.entries for key in net.keys):
+        return None
+    return subject.overhead_ns + sum(subject.entries[key].p50_ns for key in net.keys)
 
 
 def missing(subjects: Sequence[Subject]) -> Outcome:

@@ -107,6 +107,14 @@ def test_one_total_that_is_exactly_the_sum(clean):
     assert found(rules.total_is_sum([planted])) == [("error", "phone.json", first.name)]
 
 
+def test_a_total_that_is_the_sum_of_its_own_rows(clean):
+    subject = clean()
+    first, *rest = subject.networks
+    added = replace(first, sum_ns=first.measured_ns, unmapped=("PAD",))
+    planted = replace(subject, networks=(added, *rest))
+    assert found(rules.total_is_sum([planted])) == [("error", "phone.json", first.name)]
+
+
 def test_totals_that_all_agree_with_the_sum_too_well(clean):
     subject = clean()
 
