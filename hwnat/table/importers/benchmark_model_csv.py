@@ -29,6 +29,8 @@ from hwnat.table.importers.values import number
 _RUNS: Final = re.compile(r"(?:INFO: )?(?:Operator-wise )?Profiling Info for Regular .*:\s*")
 _ORDER: Final = re.compile(r"=+ Run Order =+\s*")
 _TIMINGS: Final = re.compile(r"Timings \(microseconds\): count=(\d{1,9}) ")
+#: A number, or what a program prints for one that is none; never a word such as `F32)`.
+_CELL: Final = r", ([+-]?(?:[\d.][\d.eE+-]*|nan|inf))%?"
 _EXECUTED: Final = re.compile(r"Number of nodes executed: (\d+)\s*")
 #: Node types whose operation can be told, against keys that are one row off.
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -182,8 +184,7 @@ def _nodes(source: Source, lines: Sequence[str], *, begin: int) -> Iterator[_Nod
     if (header[:1], header[-1:]) != (["node type"], ["name"]) or "avg_ms" not in between:
         msg = f"{source.at(begin + 2)}: expected 'node type, …, avg_ms, …, name'; another format?"
         raise DataError(msg)
-    numbers = r"".join(r", ([^\s,]+)%?" for _ in between)
-    row = re.compile(rf"\s*(\S.*?){numbers}, (.*\S)\s*")
+    row = re.compile(rf"\s*(\S.*?){_CELL * len(between)}, (.*\S)\s*")
     count = 0
     for number_, line in enumerate(lines[begin + 2 :], begin + 3):
         if not line.strip():

@@ -42,6 +42,13 @@ def test_the_older_generation_has_a_start_and_commas_in_names(read):
     assert imported.places[ADD].startswith("0.csv:")
 
 
+@pytest.mark.parametrize("kind", ["Softmax (NC, F32)", "Fully Connected (NC, F32) GEMM", "A, B"])
+def test_node_types_may_hold_commas(read, kind):
+    row = f"{kind}, 9, 0.25, 60%, 60%, 0, 1, Delegate/{kind}:0".replace("/A, B", "/A\tB")
+    imported = read(profile(row), keys={f"Delegate/{kind}:0".replace("/A, B", "/A,B"): LINEAR})
+    assert imported.entries[LINEAR].p50_ns == 250_000
+
+
 def test_the_initialisation_and_the_summaries_are_no_nodes(read):
     imported = read(profile(STEM), keys={"[stem]:0": CONV})
     assert {key: entry.p50_ns for key, entry in imported.entries.items()} == {CONV: 2_000_000}
