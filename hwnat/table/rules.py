@@ -33,6 +33,8 @@ _DROP: Final = 0.1
 #: Agreement with a sum that no device repeats to, and that three networks do not reach by chance.
 _TOO_GOOD: Final = 1e-3
 _MS: Final = 1_000_000
+#: Kinds whose two widths are free of each other and of what else the operation does.
+_WIDE: Final = ("conv", "deconv", "linear", "matmul", "convpool", "mix", "mbconv")
 
 
 def rounded(subjects: Sequence[Subject]) -> Outcome:
@@ -203,7 +205,7 @@ def _families(ops: Mapping[str, OpSpec]) -> Iterator[tuple[str, Rows]]:
             axes.append(("expanded width", op.mid_channels, block_rest))
         if op.kind == "dwconv":
             axes.append(("width", channels, (op.out_channels // channels, op.kernel)))
-        else:
+        elif op.kind in _WIDE:
             axes.append(("output width", op.out_channels, (channels, op.kernel, *block)))
             axes.append(("input width", channels, (op.out_channels, op.kernel, *block)))
         for axis, size, others in axes:

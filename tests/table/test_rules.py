@@ -225,6 +225,15 @@ def test_operators_have_widths_too(an_entry, small, large):
     assert found(rules.falls(subjects[1:])) == [("warning", "t", large)]
 
 
+def test_widths_that_other_operands_decide_are_not_compared(an_entry):
+    entries = {
+        "concat|in=1x8x8x16|out=64|n=2|float32": an_entry(9_000),
+        "concat|in=1x8x8x32|out=64|n=2|float32": an_entry(5_000),
+    }
+    subject = Subject(name="t", device="d", entries=entries)
+    assert rules.falls([subject]) == "no two operations differ in a kernel or a width alone"
+
+
 def test_without_intervals_a_fall_must_be_large(an_entry):
     small, large = ("linear|in=1x1x1x64|out=10|float32", "linear|in=1x1x1x64|out=100|float32")
     for ns, count in ((4_600, 0), (4_400, 1)):
