@@ -107,8 +107,9 @@ def _odd_units(subject: Subject, rates: Mapping[str, float]) -> Iterator[Finding
     by_kind = defaultdict(list)
     for key, rate in rates.items():
         by_kind[key.partition("|")[0]].append(rate)
+    middles = {kind: median(each) for kind, each in by_kind.items()}
     for key, rate in rates.items():
-        middle = median(by_kind[key.partition("|")[0]])
+        middle = middles[key.partition("|")[0]]
         if not 1 / _UNIT_FACTOR < rate / middle < _UNIT_FACTOR:
             message = (
                 f"{rate:.3g} billion MACs/s, {rate / middle:.3g} times the median of its kind: "
