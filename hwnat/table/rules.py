@@ -167,8 +167,9 @@ def _resolution(entries: Iterable[Entry]) -> int:
 
 
 def falls(subjects: Sequence[Subject]) -> Outcome:
-    """Cost that falls as a kernel or a width grows, beyond both intervals."""
-    found, applied = [], False
+    """Cost that falls as a kernel or a width grows, beyond both intervals; the largest first."""
+    found: list[tuple[float, Finding]] = []
+    applied = False
     for each in subjects:
         for axis, rows in _families(each.ops):
             applied = True
@@ -182,8 +183,11 @@ def falls(subjects: Sequence[Subject]) -> Outcome:
                     f"{before.p50_ns / 1e6:.4g} ms, beyond both intervals: measure both again, "
                     "or find out which kernels run"
                 )
-                found.append(_finding("falls", "warning", each, large_key, message))
-    return found if applied else "no two operations differ in a kernel or a width alone"
+                finding = _finding("falls", "warning", each, large_key, message)
+                found.append((after.p50_ns / before.p50_ns, finding))
+    if not applied:
+        return "no two operations differ in a kernel or a width alone"
+    return [finding for _, finding in sorted(found, key=lambda each: each[0])]
 
 
 Rows = list[tuple[int, str]]

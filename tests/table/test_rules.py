@@ -225,6 +225,14 @@ def test_operators_have_widths_too(an_entry, small, large):
     assert found(rules.falls(subjects[1:])) == [("warning", "t", large)]
 
 
+def test_the_largest_fall_comes_first(an_entry):
+    keys = [f"linear|in=1x1x1x64|out={out}|float32" for out in (10, 20, 30)]
+    costs = dict(zip(keys, (9_000, 8_000, 2_000), strict=True))
+    entries = {key: an_entry(ns) for key, ns in costs.items()}
+    outcome = rules.falls([Subject(name="t", device="d", entries=entries)])
+    assert [key for _, _, key in found(outcome)] == [keys[2], keys[1]]
+
+
 def test_widths_that_other_operands_decide_are_not_compared(an_entry):
     entries = {
         "concat|in=1x8x8x16|out=64|n=2|float32": an_entry(9_000),
