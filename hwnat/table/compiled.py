@@ -170,22 +170,19 @@ def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
 
 
 def _usual(compiled: CompiledTable) -> float:
-    calibration = compiled.table.calibration
-    found = [_entries_var(compiled, each.genome) for each in calibration.networks]
-    predicted = [calibration.apply(each.sum_ns, each.ops) for each in calibration.networks]
-    relative = np.array(found) * (calibration.scale / np.array(predicted)) ** 2
-    return float(relative.mean()) if found else 0.0
-
-
-def _entries_var(compiled: CompiledTable, genome: str) -> float:
-    """Return the squared half-width of a network's sum in ns²; 0 where it cannot be known."""
-    try:
-        rows = np.array([compiled.space.decode(genome)])
-    except UsageError:
-        return 0.0
-    var = np.zeros(1)
-    sums, _ = compiled.packed.sums(rows, var=var)
-    return float(var[0]) if sums[0] > 0 else 0.0
+    """Return the mean over the calibration networks of their entries' relative variance."""
+    calibration, found = compiled.table.calibration, []
+    for each in calibration.networks:
+        try:
+            rows = np.array([compiled.space.decode(each.genome)])
+        except UsageError:
+            rows = np.empty((0, compiled.space.genes), np.int64)
+        var = np.zeros(len(rows))
+        sums, ops = compiled.packed.sums(rows, var=var)
+        known = sums > 0
+        relative = var[known] * (calibration.scale / calibration.apply(sums, ops)[known]) ** 2
+        found.append(float(relative.sum()))
+    return float(np.mean(found)) if found else 0.0
 
 
 def mismatch(table: LatencyTable, what: str, *, held: object, wanted: object) -> TableMismatchError:
