@@ -6,6 +6,8 @@ Without a table, entries are made up for every resolution of mbv3-w1.0: their va
 here. The contenders take turns; seconds are those of this process on the CPU, so that waiting for
 others does not count. The dict is the plain way to keep such a table: block keys are strings,
 made for each block of each network and looked up. All give the same nanoseconds; that is checked.
+What the decomposition by slot answers is timed beside them: a lower bound of a genome with half of
+its genes open, the best score under the median latency, and the whole front.
 """
 
 import argparse
@@ -14,11 +16,14 @@ import platform
 from collections.abc import Callable, Sequence
 from statistics import median
 from time import process_time
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnat.predict.additive import AdditivePredictor
+from hwnat.predict.bounds import LatencyBounds
+from hwnat.predict.budget import best_under, score_front
 from hwnat.records.device import TimingProtocol
 from hwnat.records.grid import distinct_ops, grid
 from hwnat.records.measurement import Host, Setup
@@ -27,8 +32,8 @@ from hwnat.table.calibrate import Calibration, NetworkCheck
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable, load_table
 
-BATCH, DICT, SINGLE, ROUNDS = 200_000, 2_000, 2_000, 15
-BARS = {"batch_per_s": 5e6, "single_us": 20.0, "batch_over_dict": 100.0}
+BATCH, FEW, ROUNDS = 200_000, 2_000, 15
+BARS = {"batch networks/s": 5e6, "batch over dict": 100.0, "single µs": 20.0}
 
 
 def main() -> None:
@@ -39,66 +44,80 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     table = load_table(asked.table) if asked.table else made_up(MBV3_W10)
-    found = compare(table, rounds=asked.rounds)
-    if asked.json:
-        print(json.dumps(found, indent=2))
-        return
-    print(f"{found['space']}, {found['resolutions']} resolutions, Python {found['python']},")
-    print(f"numpy {found['numpy']}; {asked.rounds} alternating rounds: median (lowest to highest)")
-    for name in ("dict", "batch", "batch_with_interval"):
-        low, middle, high = found[f"{name}_per_s"]
-        print(f"{name:20} {middle:12,.0f} networks/s   ({low:,.0f} to {high:,.0f})")
-    for name in ("single_array", "single_list"):
-        low, middle, high = found[f"{name}_us"]
-        print(f"{name:20} {middle:12.1f} µs a network   ({low:.1f} to {high:.1f})")
-    print(f"batch over dict: {found['batch_over_dict']:.0f} x; with intervals ", end="")
-    print(f"{found['interval_over_dict']:.0f} x (bars: {BARS})")
-    print(f"compiling the table: {found['compile_ms']:.0f} ms")
-
-
-def compare(table: LatencyTable, *, rounds: int) -> dict[str, object]:
-    """Let the contenders take turns; every figure is (lowest, median, highest) over rounds."""
     begin = process_time()
     predictor = AdditivePredictor(table)
     compile_ms = (process_time() - begin) * 1e3
-    space, rng = predictor.space, np.random.default_rng(0)
+    taken = take_turns(contenders(predictor), rounds=asked.rounds)
+    per_s = {name: spread([1 / t for t in taken[name]]) for name in ("dict", "batch", "interval")}
+    ratios = {n: [d / t for d, t in zip(taken["dict"], taken[n], strict=True)] for n in per_s}
+    found = {
+        "space": predictor.space.name,
+        "resolutions": len(table.resolutions),
+        "rounds": asked.rounds,
+        "networks_per_s": per_s,
+        "over_dict": {name: spread(values) for name, values in ratios.items()},
+        "us": {n: spread([t * 1e6 for t in taken[n]]) for n in taken if n not in per_s},
+        "compile_ms": compile_ms,
+        "bars": BARS,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    print(json.dumps(found, indent=2) if asked.json else as_text(found))
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Format what was found: median (lowest to highest)."""
+    lines = [f"{found['space']}, {found['resolutions']} resolutions, {found['rounds']} rounds"]
+    for name, (low, middle, high) in found["networks_per_s"].items():
+        _, ratio, _ = found["over_dict"][name]
+        lines.append(
+            f"{name:18} {middle:12,.0f} networks/s ({low:,.0f} to {high:,.0f}), {ratio:.0f} x dict"
+        )
+    for name, (low, middle, high) in found["us"].items():
+        lines.append(f"{name:18} {middle:12,.1f} µs ({low:,.1f} to {high:,.1f})")
+    bars = ", ".join(f"{name} {bar:,.0f}" for name, bar in found["bars"].items())
+    return "\n".join([*lines, f"compiling the table: {found['compile_ms']:.0f} ms; bars: {bars}"])
+
+
+def contenders(predictor: AdditivePredictor) -> dict[str, tuple[int, Callable[[], object]]]:
+    """Return what takes turns, each with how many answers one turn gives."""
+    table, space, rng = predictor.table, predictor.space, np.random.default_rng(0)
     genomes = space.sample(BATCH, rng=rng)
     genomes[:, 0] = rng.choice([space.resolutions.index(r) for r in table.resolutions], BATCH)
-    few, costs = genomes[:DICT], string_keyed(table, space)
-    arrays = [row[None] for row in genomes[:SINGLE]]
-    lists = [[row] for row in genomes[:SINGLE].tolist()]
+    few, strings = genomes[:FEW], string_keyed(table, space)
+    arrays, lists = [row[None] for row in few], [[row] for row in few.tolist()]
     expected = predictor.latency_ns(genomes)
-    assert by_dict(few, costs, table, space).tolist() == expected[:DICT].tolist()
-    assert [predictor.latency_ns(row).item() for row in arrays] == expected[:SINGLE].tolist()
-    contenders: dict[str, tuple[int, Callable[[], object]]] = {
-        "dict": (DICT, lambda: by_dict(few, costs, table, space)),
+    assert by_dict(few, strings, table, space).tolist() == expected[:FEW].tolist()
+    assert [predictor.latency_ns(row).item() for row in arrays] == expected[:FEW].tolist()
+    costs, one = predictor.slot_costs(), predictor.slot_costs(table.resolutions[-1:])
+    bounds, opened = LatencyBounds(costs), np.where(rng.random(few.shape) < 0.5, -1, few)
+    scores = np.sqrt(costs.block_ns.mean(axis=1)) * rng.normal(1, 0.05, costs.block_ns.shape[::2])
+    limit_ns = float(np.median(expected))
+    return {
+        "dict": (FEW, lambda: by_dict(few, strings, table, space)),
         "batch": (BATCH, lambda: predictor.latency_ns(genomes)),
-        "batch_with_interval": (BATCH, lambda: predictor.estimate(genomes)),
-        "single_array": (SINGLE, lambda: [predictor.latency_ns(row) for row in arrays]),
-        "single_list": (SINGLE, lambda: [predictor.latency_ns(row) for row in lists]),
+        "interval": (BATCH, lambda: predictor.estimate(genomes)),
+        "single, array": (FEW, lambda: [predictor.latency_ns(row) for row in arrays]),
+        "single, list": (FEW, lambda: [predictor.latency_ns(row) for row in lists]),
+        "lower bound": (FEW, lambda: bounds.least_ns(opened)),
+        "best_under": (1, lambda: best_under(costs, scores, limit_ns=limit_ns)),
+        "best_under, 1 res.": (1, lambda: best_under(one, scores, limit_ns=limit_ns)),
+        "score_front": (1, lambda: score_front(costs, scores)),
+        "score_front, 1 res": (1, lambda: score_front(one, scores)),
     }
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
+
+
+def take_turns(
+    runs: dict[str, tuple[int, Callable[[], object]]], *, rounds: int
+) -> dict[str, list[float]]:
+    """Return the seconds an answer takes, one value a round."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for name, (count, run) in contenders.items():
+        for name, (count, run) in runs.items():
             begin = process_time()
             run()
             taken[name].append((process_time() - begin) / count)
-    over = [d / b for d, b in zip(taken["dict"], taken["batch"], strict=True)]
-    wide = [d / b for d, b in zip(taken["dict"], taken["batch_with_interval"], strict=True)]
-    return {
-        "space": space.name,
-        "resolutions": len(table.resolutions),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "rounds": rounds,
-        "n": {name: count for name, (count, _) in contenders.items()},
-        **{f"{n}_per_s": spread([1 / t for t in taken[n]]) for n in contenders if n[0] != "s"},
-        **{f"{n}_us": spread([t * 1e6 for t in taken[n]]) for n in contenders if n[0] == "s"},
-        "batch_over_dict": median(over),
-        "interval_over_dict": median(wide),
-        "compile_ms": compile_ms,
-        "bars": BARS,
-    }
+    return taken
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
