@@ -16,7 +16,7 @@ from hwnat.records.measurement import Conditions, Setup
 from hwnat.records.space import Space
 from hwnat.records.store import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
-from hwnat.table.entry import MAX_NS, Entry, FittedModel, Origin, interval_ns
+from hwnat.table.entry import MAX_NS, Effort, Entry, FittedModel, Origin, interval_ns
 
 if TYPE_CHECKING:
     from hwnat.table.compiled import CompiledTable
@@ -49,6 +49,7 @@ class LatencyTable:
         origin: of an imported table.
         sources: ids of the tables that entries were transferred from.
         models: of operations that are not among the entries.
+        effort: of a table that was not timed in full.
     """
 
     setup: Setup
@@ -68,6 +69,7 @@ class LatencyTable:
     origin: Origin | None = None
     sources: tuple[str, ...] = ()
     models: tuple[FittedModel, ...] = ()
+    effort: Effort | None = None
 
     def __post_init__(self) -> None:
         reference = 1 if self.reference_ns is None else self.reference_ns
