@@ -11,7 +11,7 @@ from hwnat.errors import DataError, UsageError
 from hwnat.predict.score import score
 
 #: Values that an evaluation says of itself, so that it can be made again.
-Facts = Mapping[str, str | int | float | bool | None | list[str]]
+Facts = Mapping[str, str | int | float | bool | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
