@@ -1,6 +1,8 @@
 """Settings for all tests, and fixtures of more than one package."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -8,6 +10,16 @@ from hypothesis import settings
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.
 settings.register_profile("hwnat", deadline=None)
 settings.load_profile("hwnat")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return the folder of published measurements; the test is skipped where there is none."""
+    beside = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("HWNAT_SHARED_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no published measurements at {folder}; HWNAT_SHARED_DATA names another place")
+    return folder
 
 
 @pytest.fixture
@@ -51,8 +63,28 @@ def a_setup():
     return build
 
 
+@pytest.fixture(scope="session")
+def an_entry():
+    """Build an `Entry` of so many nanoseconds: `an_entry(900)`, with `provenance=…` and so on."""
+    from hwnat.table.entry import Entry
+
+    def build(ns, **changes):
+        default = {
+            "p10_ns": max(1, ns - 9),
+            "p50_ns": ns,
+            "p90_ns": ns + 90,
+            "low_ns": max(1, ns - ns // 100),
+            "high_ns": ns + ns // 100,
+            "n": 40,
+            "spread": 0.01,
+        }
+        return Entry(**{**default, **changes})
+
+    return build
+
+
 @pytest.fixture
-def a_table(a_setup):
+def a_table(a_setup, an_entry):
     """Build a full table of a space: `a_table(space, (24,))`, entry costs made from the keys."""
     from zlib import crc32
 
@@ -60,7 +92,7 @@ def a_table(a_setup):
     from hwnat.records.grid import distinct_ops
     from hwnat.records.space import MBV3_NANO
     from hwnat.table.calibrate import Calibration
-    from hwnat.table.lookup import Entry, LatencyTable
+    from hwnat.table.lookup import LatencyTable
 
     def build(space=MBV3_NANO, resolutions=None, *, classes=10, setup=None, **changes):
         resolutions = space.resolutions if resolutions is None else resolutions
@@ -68,10 +100,7 @@ def a_table(a_setup):
             op.key: 1_000 + crc32(op.key.encode()) % 90_000
             for op in distinct_ops(space, resolutions, classes=classes)
         }
-        entries = {
-            key: Entry(p10_ns=ns - 9, p50_ns=ns, p90_ns=ns + 90, n=40, spread=0.01)
-            for key, ns in costs.items()
-        }
+        entries = {key: an_entry(ns) for key, ns in costs.items()}
         default = {
             "setup": setup or a_setup(),
             "protocol": TimingProtocol(),

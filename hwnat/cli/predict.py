@@ -27,7 +27,7 @@ def predict(
     table = load_table(table_path)
     predictor = AdditivePredictor(table, get_space(space_name) if space_name else None)
     network = Arch.from_text(predictor.space, genome)
-    found = predictor.predict(network.ops(classes=table.classes, batch=table.setup.batch))
+    found = predictor.predict(network.ops(classes=predictor.classes, batch=table.setup.batch))
     if as_json:
         print_json(
             {

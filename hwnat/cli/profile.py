@@ -86,7 +86,7 @@ def profile(
         return
     click.echo(path)
     click.echo(
-        f"{len(table.entries)} operations, reference {milliseconds(table.reference_ns)} ms, "
+        f"{len(table.entries)} operations, reference {milliseconds(table.timed_as()[1])} ms, "
         f"calibration {table.calibration.form} on {len(table.calibration.networks)} networks.",
         err=True,
     )

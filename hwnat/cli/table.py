@@ -50,7 +50,7 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
         ("covers", f"{table.space} at {', '.join(map(str, table.resolutions))}"),
         ("networks", f"batch {setup.batch}, {setup.precision}, {table.classes} classes"),
         ("protocol", table.protocol),
-        ("reference", f"{setup.reference}: {milliseconds(table.reference_ns)} ms"),
+        ("reference", f"{setup.reference}: {milliseconds(table.reference_ns or 0)} ms"),
         ("overhead", f"{milliseconds(table.overhead_ns)} ms to start a run"),
         (
             "calibration",

@@ -204,7 +204,8 @@ def _predict(arch: Arch, target: str, table: LatencyTable) -> Prediction:
             f"measure one with: hwnat profile --device host-{target} --space {table.space}"
         )
         raise TableMismatchError(msg)
-    return AdditivePredictor(table, arch.space).predict(arch.ops(classes=table.classes))
+    predictor = AdditivePredictor(table, arch.space)
+    return predictor.predict(arch.ops(classes=predictor.classes))
 
 
 def _timing(path: Path, table: LatencyTable, prediction: Prediction, cache: Path) -> Timing:

@@ -13,7 +13,8 @@ from hwnat.records.arch import Arch
 from hwnat.records.grid import grid
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MAX_BLOCK, Space, get_space
-from hwnat.table.lookup import Entry, LatencyTable
+from hwnat.table.entry import Entry
+from hwnat.table.lookup import LatencyTable
 
 Integers = npt.NDArray[np.int64]
 
@@ -65,10 +66,11 @@ class AdditivePredictor:
         precision: str = "fp32",
     ) -> None:
         self.table = table
-        self.space = space or get_space(table.space)
+        name, self.classes = table.of_space()
+        self.space = space or get_space(name)
         asked = {
-            "space": (self.space.name, table.space),
-            "class count": (table.classes if classes is None else classes, table.classes),
+            "space": (self.space.name, name),
+            "class count": (self.classes if classes is None else classes, self.classes),
             "batch": (batch, table.setup.batch),
             "precision": (precision, table.setup.precision),
         }
@@ -117,9 +119,9 @@ class AdditivePredictor:
             if op.in_shape[0] != self.table.setup.batch:
                 held = self.table.setup.batch
                 raise _mismatch(self.table, "batch", held=held, wanted=op.in_shape[0])
-            if op.kind == "linear" and op.out_channels != self.table.classes:
-                held = self.table.classes
-                raise _mismatch(self.table, "class count", held=held, wanted=op.out_channels)
+            if op.kind == "linear" and op.out_channels != self.classes:
+                wanted = op.out_channels
+                raise _mismatch(self.table, "class count", held=self.classes, wanted=wanted)
 
     def latency_ns(self, genomes: npt.ArrayLike) -> Latencies:
         """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.
@@ -147,7 +149,7 @@ class AdditivePredictor:
         if sums.min() < 0:
             # Predicting such a network by itself raises, and names what is missing.
             arch = Arch(space=self.space, genome=tuple(map(int, rows[int(sums.argmin())])))
-            self.predict(arch.ops(classes=self.table.classes, batch=self.table.setup.batch))
+            self.predict(arch.ops(classes=self.classes, batch=self.table.setup.batch))
         return sums
 
     def _rows(self, genomes: npt.ArrayLike) -> Integers:
@@ -172,12 +174,13 @@ def _compile(table: LatencyTable, space: Space) -> _Cells:
         found = table.entries.get(op.key)
         return _MISSING if found is None else (found.p50_ns << _BITS) + 1
 
+    _, classes = table.of_space()
     shape = (space.genes - 2, len(space.resolutions), len(space.skeletons), MAX_BLOCK + 1)
     fixed, blocks = np.full(shape[1:3], _MISSING), np.full(shape, _MISSING)
     blocks[..., 0] = 0
     for index, resolution in enumerate(space.resolutions):
         for column, (width, _) in enumerate(space.skeletons):
-            here = grid(space, resolution, width, classes=table.classes, batch=table.setup.batch)
+            here = grid(space, resolution, width, classes=classes, batch=table.setup.batch)
             total = (table.overhead_ns << _BITS) + sum(map(cell, here.fixed))
             fixed[index, column] = max(total, _MISSING)
             for slot, choices in enumerate(here.blocks):

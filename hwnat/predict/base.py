@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.records.op import OpSpec
-from hwnat.table.lookup import Provenance
+from hwnat.table.entry import Provenance
 
 Latencies = npt.NDArray[np.float64]
 

@@ -14,7 +14,8 @@ from hwnat.records.arch import Arch
 from hwnat.records.measurement import Measurement, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
-from hwnat.table.lookup import Entry, LatencyTable
+from hwnat.table.entry import Entry
+from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Session, get_target
 from hwnat.transport.base import get_transport
 
@@ -38,18 +39,19 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
         TableMismatchError: the table was measured on another machine.
     """
     _same_machine(table)
+    (space, classes), (_, reference_ns) = table.of_space(), table.timed_as()
     known = {
-        network_key(table.space, each.genome, classes=table.classes, batch=table.setup.batch): each
+        network_key(space, each.genome, classes=classes, batch=table.setup.batch): each
         for each in table.calibration.networks
     }
     sessions = _load(table, tuple(known), cache=cache)
     target = get_target(table.setup.target)
     sessions[str(path)] = bound(target, path, threads=table.setup.threads, seed=0)
     visits = _visit_all(table, sessions)
-    found = {key: entry(each, reference_ns=table.reference_ns) for key, each in visits.items()}
+    found = {key: entry(each, reference_ns=reference_ns) for key, each in visits.items()}
     shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
     scale = median(shifts) if shifts else 1.0
-    return entry(visits[str(path)], reference_ns=round(scale * table.reference_ns))
+    return entry(visits[str(path)], reference_ns=round(scale * reference_ns))
 
 
 def _same_machine(table: LatencyTable) -> None:
@@ -65,12 +67,13 @@ def _same_machine(table: LatencyTable) -> None:
 
 def _load(table: LatencyTable, keys: Sequence[str], *, cache: Path) -> dict[str, Session]:
     """Load the reference model and the networks of `keys`, in this order as a profile does."""
-    setup, space = table.setup, get_space(table.space)
+    setup, (name, classes) = table.setup, table.of_space()
+    space = get_space(name)
     target = get_target(setup.target)
     models = Models(target=target, folder=cache / target.name)
     wanted = (setup.reference, *keys)
     archs = {key: Arch.from_text(space, key.split("|")[2]) for key in wanted}
-    sources = {k: a.ops(classes=table.classes, batch=setup.batch) for k, a in archs.items()}
+    sources = {k: a.ops(classes=classes, batch=setup.batch) for k, a in archs.items()}
     models.export(sources, progress=_silent)
     return {key: models.load(key, threads=setup.threads)[0] for key in wanted}
 
@@ -81,7 +84,7 @@ def _visit_all(table: LatencyTable, sessions: dict[str, Session]) -> dict[str, l
     subjects = tuple(key for key in sessions if key != setup.reference)
     visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
     conditions = ConditionsReader(get_transport("local"))
-    rounds = shuffled_rounds(subjects, table.protocol.rounds, rng=np.random.default_rng(0))
+    rounds = shuffled_rounds(subjects, table.timed_as()[0].rounds, rng=np.random.default_rng(0))
     with pinned(choose_cores(setup.affinity or "auto", threads=setup.threads)):
         for round_, key in rounds:
             visits[key].append(

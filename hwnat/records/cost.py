@@ -6,6 +6,7 @@ the element-wise products that torchprofile counts (one per h-swish output, one 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from hwnat.records.op import OpSpec
 
@@ -35,37 +36,41 @@ class Cost:
         )
 
 
+#: Kinds with weights; `convpool` and `mix` have 1x1 windows.
+_WEIGHTED: Final = ("conv", "dwconv", "deconv", "convpool", "mix", "linear")
+#: Weighted kinds whose batch norm is trained beside the weights and folded into a bias.
+_NORMED: Final = ("conv", "dwconv", "deconv", "convpool")
+
+
 def op_cost(op: OpSpec) -> Cost:
-    """Return the cost of one operation."""
+    """Return the cost of one operation; what has no weights and no products costs nothing."""
+    if op.kind == "mbconv":
+        return _mbconv_cost(op)
+    if op.kind not in (*_WEIGHTED, "matmul"):
+        return Cost(params=0, folded_params=0, macs=0, macs_torchprofile=0)
+    batch, height, width, channels = op.in_shape
+    # A pooled convolution is computed on the whole map, a transposed one once an input pixel.
+    whole = op.kind in ("convpool", "deconv")
+    area = batch * (height * width if whole else op.out_size[0] * op.out_size[1])
+    window = op.kernel * (op.kernel_w or op.kernel)
+    each = window * (1 if op.kind == "dwconv" else channels // op.groups)
+    weights = each * op.out_channels
+    params = 0 if op.kind == "matmul" else weights
+    bias = op.out_channels if op.kind in (*_NORMED, "linear") else 0
+    muls = area * op.out_channels if op.act == "hswish" else 0
+    return Cost(
+        params=params + bias * (2 if op.kind in _NORMED else 1),
+        folded_params=params + bias,
+        macs=weights * area,
+        macs_torchprofile=weights * area + muls,
+    )
+
+
+def _mbconv_cost(op: OpSpec) -> Cost:
     batch, height, width, channels = op.in_shape
     area_in = batch * height * width
     area_out = batch * op.out_size[0] * op.out_size[1]
     product = 1 if op.act == "hswish" else 0
-    weights = op.kernel**2 * channels * op.out_channels
-    if op.kind == "mbconv":
-        return _mbconv_cost(op, area_in, area_out, product)
-    if op.kind in ("conv", "convpool"):
-        area = area_in if op.kind == "convpool" else area_out
-        macs, norms = weights * area, op.out_channels
-        muls = product * op.out_channels * area
-        return Cost(
-            params=weights + 2 * norms,
-            folded_params=weights + norms,
-            macs=macs,
-            macs_torchprofile=macs + muls,
-        )
-    bias = op.out_channels if op.kind == "linear" else 0
-    macs = weights * batch
-    return Cost(
-        params=weights + bias,
-        folded_params=weights + bias,
-        macs=macs,
-        macs_torchprofile=macs + product * op.out_channels * batch,
-    )
-
-
-def _mbconv_cost(op: OpSpec, area_in: int, area_out: int, product: int) -> Cost:
-    batch, _, _, channels = op.in_shape
     mid, squeezed = op.mid_channels, op.se_channels
     expands = mid != channels
     weights = op.kernel**2 * mid + mid * op.out_channels + (channels * mid if expands else 0)

@@ -1,99 +1,221 @@
 """One fused operation or block, as a runtime will see it, and its canonical key."""
 
 import re
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final, Literal, get_args
 
 from hwnat.errors import DataError
 
-Kind = Literal["conv", "mbconv", "convpool", "mix", "linear"]
-Activation = Literal["none", "relu", "hswish", "mish"]
+BlockKind = Literal["mbconv", "convpool", "mix"]
+OperatorKind = Literal[
+    "conv",
+    "dwconv",
+    "deconv",
+    "linear",
+    "matmul",
+    "pool",
+    "gpool",
+    "add",
+    "mul",
+    "concat",
+    "act",
+    "softmax",
+    "norm",
+    "resize",
+    "move",
+]
+Kind = Literal[BlockKind, OperatorKind]
+Activation = Literal[
+    "none",
+    "relu",
+    "relu6",
+    "leakyrelu",
+    "prelu",
+    "elu",
+    "hswish",
+    "hsigmoid",
+    "swish",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "mish",
+]
+Mode = Literal["none", "max", "avg", "layer", "rms", "group", "instance", "batch"]
 DType = Literal["float32", "float16", "int8"]
 
-#: What each kind says in its key after the input shape, in this order: (short name, field).
-_KEY_FIELDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "conv": (("out", "out_channels"), ("k", "kernel"), ("s", "stride"), ("act", "act")),
-    "mbconv": (
-        ("mid", "mid_channels"),
-        ("out", "out_channels"),
-        ("k", "kernel"),
-        ("s", "stride"),
-        ("act", "act"),
-        ("se", "se_channels"),
-        ("skip", "residual"),
-    ),
-    "convpool": (("out", "out_channels"), ("act", "act")),
-    "mix": (("out", "out_channels"), ("act", "act")),
-    "linear": (("out", "out_channels"),),
+#: Short name in a key -> field. The order of this table is the order in a key.
+_SHORT: Final[dict[str, str]] = {
+    "mid": "mid_channels",
+    "out": "out_channels",
+    "k": "kernel",
+    "s": "stride",
+    "act": "act",
+    "se": "se_channels",
+    "skip": "residual",
+    "op": "mode",
+    "n": "operands",
+    "g": "groups",
+    "d": "dilation",
+    "kw": "kernel_w",
+    "o": "out_hw",
+    "bc": "broadcast",
+    "t": "tail",
+}
+#: What each kind's key says: always, and only where it is not the default.
+_SAYS: Final[dict[str, tuple[str, str]]] = {
+    "mbconv": ("mid out k s act se skip", ""),
+    "convpool": ("out act", ""),
+    "mix": ("out act", ""),
+    "conv": ("out k s act", "skip g d kw o t"),
+    "dwconv": ("out k s act", "skip d kw o t"),
+    "deconv": ("out k s act", "g d kw o t"),
+    "linear": ("out", "act skip t"),
+    "matmul": ("out", "act skip t"),
+    "pool": ("k s op", "act kw o t"),
+    "gpool": ("op", "act t"),
+    "add": ("act n", "bc t"),
+    "mul": ("act n", "bc t"),
+    "concat": ("out n", "act t"),
+    "act": ("act", "t"),
+    "softmax": ("", ""),
+    "norm": ("op", "act skip t"),
+    "resize": ("o", "act t"),
+    "move": ("", "out o"),
+}
+_TEXT: Final[dict[str, tuple[str, ...]]] = {
+    "act": get_args(Activation),
+    "mode": get_args(Mode),
 }
 _SHAPE: Final = re.compile(r"[1-9]\d{0,5}(?:x[1-9]\d{0,5}){3}")
+_SIZE: Final = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 _INTEGER: Final = re.compile(r"0|[1-9]\d{0,5}")
+_MAX: Final = 999_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpSpec:
     """A fused operation or block at batch `in_shape[0]`; equal work has an equal key.
 
-    Kinds, each with what is fused into it:
-        conv: k x k convolution, batch norm, activation.
+    Blocks, each with what is fused into it:
         mbconv: inverted residual block; `mid_channels == in channels` means no expansion
             convolution; `se_channels` is the squeezed width, 0 for no squeeze-and-excitation.
         convpool: 1x1 convolution, batch norm, activation, global average pool.
         mix: 1x1 convolution without bias or batch norm on a 1x1 map, activation.
-        linear: fully connected layer with bias on a 1x1 map.
+
+    Operators, batch norm and bias folded, activation, shortcut and further element-wise tail
+    fused where the runtime fuses them:
+        conv, dwconv, deconv: dense or grouped, depthwise, transposed convolution.
+        linear: fully connected layer with bias along the last axis.
+        matmul: product of two computed tensors, (h, w, c) by (h, c, out).
+        pool, gpool: window and global pooling; `mode` says max or avg.
+        add, mul: element-wise over `operands` tensors, one of them `broadcast` from 1x1.
+        concat: of `operands` tensors to `out_channels`; the input is the widest of them.
+        act, softmax, norm: what was not fused; `mode` says which normalisation.
+        resize: to `out_hw`.
+        move: layout and padding: transpose, reshape with a copy, pad, slice, split, gather.
 
     Attributes:
-        in_shape: (batch, height, width, channels), NHWC, all at least 1.
+        in_shape: (batch, height, width, channels), NHWC, all at least 1; a sequence of tokens
+            is (batch, 1, tokens, channels).
+        kernel: height of the window, and its width unless `kernel_w` is set.
+        out_hw: height and width of the output where they are not the input's over the stride,
+            rounded up.
+        tail: element-wise operations fused behind it besides `act` and the shortcut.
     """
 
     kind: Kind
     in_shape: tuple[int, int, int, int]
-    out_channels: int
+    out_channels: int = 0
     mid_channels: int = 0
     kernel: int = 1
     stride: int = 1
     act: Activation = "none"
     se_channels: int = 0
     residual: bool = False
+    mode: Mode = "none"
+    operands: int = 1
+    groups: int = 1
+    dilation: int = 1
+    kernel_w: int = 0
+    out_hw: tuple[int, int] | None = None
+    broadcast: bool = False
+    tail: int = 0
     dtype: DType = "float32"
 
     def __post_init__(self) -> None:
-        problems = [
-            (self.kind not in _KEY_FIELDS, f"unknown kind {self.kind!r}"),
-            (len(self.in_shape) != 4 or min(self.in_shape) < 1, f"shape {self.in_shape}"),
-            (self.out_channels < 1, f"out channels {self.out_channels}"),
-            (self.kind in ("mix", "linear") and self.in_shape[1:3] != (1, 1), "a map over 1x1"),
-            (self.kernel not in (1, 3, 5, 7), f"kernel {self.kernel}"),
-            (self.stride not in (1, 2), f"stride {self.stride}"),
-            (self.act not in get_args(Activation), f"activation {self.act!r}"),
-            ((self.kind == "mbconv") != (self.mid_channels > 0), f"mid {self.mid_channels}"),
-            (self.se_channels < 0, f"se {self.se_channels}"),
-            (self.residual and not self._keeps_shape, "a shortcut over a change of shape"),
-            (self.dtype not in get_args(DType), f"dtype {self.dtype!r}"),
-            (self._stray is not None, f"{self._stray} without meaning for this kind"),
-        ]
-        for wrong, what in problems:
+        for wrong, what in self._problems():
             if wrong:
                 msg = f"Operation {self.kind}: {what} is not possible."
                 raise DataError(msg)
 
+    def _problems(self) -> Iterator[tuple[bool, str]]:
+        """Yield what may be wrong, each relying on what stands before it."""
+        yield self.kind not in _SAYS, f"unknown kind {self.kind!r}"
+        yield len(self.in_shape) != 4 or min(self.in_shape) < 1, f"shape {self.in_shape}"
+        yield self._needs("out_channels") and self.out_channels < 1, f"out {self.out_channels}"
+        yield self.kind == "mix" and self.in_shape[1:3] != (1, 1), "a map over 1x1"
+        block = self.kind in get_args(BlockKind)
+        yield block and self.kernel not in (1, 3, 5, 7), f"kernel {self.kernel}"
+        yield block and self.stride not in (1, 2), f"stride {self.stride}"
+        sizes = (self.kernel, self.stride, self.operands, self.groups, self.dilation)
+        yield not 1 <= min(sizes) <= max(sizes) <= _MAX, f"sizes {sizes}"
+        yield self.act not in get_args(Activation), f"activation {self.act!r}"
+        yield (self.kind == "mbconv") != (self.mid_channels > 0), f"mid {self.mid_channels}"
+        yield min(self.se_channels, self.tail, self.kernel_w) < 0, "a negative count"
+        yield self.residual and not self._keeps_shape, "a shortcut over a change of shape"
+        yield self.mode not in get_args(Mode), f"mode {self.mode!r}"
+        yield self._needs("mode") and self.mode == "none", "no mode"
+        yield self.kind == "act" and self.act == "none", "no activation"
+        yield self.kind == "resize" and self.out_hw is None, "no output size"
+        yield self.kernel_w == self.kernel, f"a square kernel written as {self.kernel_w} wide"
+        channels, out = self.in_shape[3], self.out_channels
+        yield bool(channels % self.groups or out % self.groups), f"{self.groups} groups"
+        yield self.kind == "dwconv" and bool(out % channels), f"out {out} of {channels} channels"
+        yield self.out_hw is not None and not self._says_size, f"output size {self.out_hw}"
+        yield self.dtype not in get_args(DType), f"dtype {self.dtype!r}"
+        yield self._stray is not None, f"{self._stray} without meaning for this kind"
+
+    def _needs(self, field: str) -> bool:
+        return field in fields_of(self.kind)[0]
+
     @property
     def _keeps_shape(self) -> bool:
-        return self.stride == 1 and self.in_shape[3] == self.out_channels
+        out = self.out_channels or self.in_shape[3]
+        return self.out_size == self.in_shape[1:3] and self.in_shape[3] == out
+
+    @property
+    def _default_size(self) -> tuple[int, int]:
+        _, height, width, _ = self.in_shape
+        return (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
+
+    @property
+    def _says_size(self) -> bool:
+        """Whether `out_hw` is possible and has to be said: equal work has one key."""
+        size = self.out_hw
+        if size is None or len(size) != 2 or not 1 <= min(size) <= max(size) <= _MAX:
+            return False
+        return self._needs("out_hw") or size != self._default_size
 
     @property
     def _stray(self) -> str | None:
         """A field that is set although the key is silent on it: equal keys mean equal work."""
-        return next((f for f, unset in _silent(self.kind) if getattr(self, f) != unset), None)
+        always, optional = fields_of(self.kind)
+        silent = _defaults().keys() - {*always, *optional}
+        return next((f for f in sorted(silent) if getattr(self, f) != _defaults()[f]), None)
 
     @property
     def out_size(self) -> tuple[int, int]:
-        """Height and width of the output; padding is kernel // 2, so a stride rounds up."""
-        if self.kind == "convpool":
+        """Height and width of the output; a stride rounds up unless `out_hw` says otherwise."""
+        if self.kind in ("convpool", "gpool"):
             return 1, 1
-        _, height, width, _ = self.in_shape
-        return (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
+        return self.out_hw or self._default_size
+
+    @property
+    def out_shape(self) -> tuple[int, int, int, int]:
+        """(batch, height, width, channels) of the output."""
+        return (self.in_shape[0], *self.out_size, self.out_channels or self.in_shape[3])
 
     @property
     def key(self) -> str:
@@ -101,11 +223,13 @@ class OpSpec:
 
         >>> OpSpec(kind="linear", in_shape=(1, 1, 1, 64), out_channels=10).key
         'linear|in=1x1x1x64|out=10|float32'
+        >>> OpSpec(kind="conv", in_shape=(1, 8, 8, 4), out_channels=4, kernel=3, groups=2).key
+        'conv|in=1x8x8x4|out=4|k=3|s=1|act=none|g=2|float32'
         """
+        always, optional = fields_of(self.kind)
         parts = [self.kind, "in=" + "x".join(map(str, self.in_shape))]
-        for short, field in _KEY_FIELDS[self.kind]:
-            value = getattr(self, field)
-            parts.append(f"{short}={int(value) if isinstance(value, bool) else value}")
+        said = (*always, *(f for f in optional if getattr(self, f) != _defaults()[f]))
+        parts += [f"{_SHORTENED[field]}={_print(getattr(self, field))}" for field in said]
         return "|".join([*parts, self.dtype])
 
     @classmethod
@@ -116,24 +240,14 @@ class OpSpec:
             DataError: the text is not the canonical key of any operation.
         """
         kind, *rest = key.split("|")
-        fields = _KEY_FIELDS.get(kind)
-        if fields is None or len(rest) != len(fields) + 2:
+        if kind not in _SAYS or len(rest) < 2:
             msg = f"Not an operation key: {key[:120]!r}."
             raise DataError(msg)
         shape_text = rest[0].removeprefix("in=")
         if not _SHAPE.fullmatch(shape_text):
             msg = f"Operation key {key[:120]!r}: bad input shape {rest[0]!r}."
             raise DataError(msg)
-        values: dict[str, object] = {}
-        for (short, field), part in zip(fields, rest[1:-1], strict=True):
-            name, _, text = part.partition("=")
-            integral = field != "act"
-            if name != short or (integral and not _INTEGER.fullmatch(text)):
-                msg = f"Operation key {key[:120]!r}: expected {short}=…, found {part!r}."
-                raise DataError(msg)
-            values[field] = int(text) if integral else text
-        if "residual" in values:
-            values["residual"] = bool(values["residual"])
+        values = _parsefields_of(kind, rest[1:-1], key=key[:120])
         shape = tuple(int(size) for size in shape_text.split("x"))
         spec = cls(kind=kind, in_shape=shape, dtype=rest[-1], **values)  # type: ignore[arg-type]
         if spec.key != key:
@@ -142,8 +256,54 @@ class OpSpec:
         return spec
 
 
+_SHORTENED: Final = {field: short for short, field in _SHORT.items()}
+
+
+def _parsefields_of(kind: str, parts: list[str], *, key: str) -> dict[str, object]:
+    """Read the fields between shape and data type; their order is checked by the canonical key."""
+    always, optional = fields_of(kind)
+    values: dict[str, object] = {}
+    for index, part in enumerate(parts):
+        short, _, text = part.partition("=")
+        field = _SHORT.get(short, "")
+        expected = always[index] if index < len(always) else ""
+        value = _parse(field, text)
+        if value is None or (field != expected if expected else field not in optional):
+            known = _SHORTENED[expected] if expected else " or ".join(_SAYS[kind][1].split())
+            msg = f"Operation key {key!r}: expected {known or 'the data type'}=…, found {part!r}."
+            raise DataError(msg)
+        values[field] = value
+    if len(parts) < len(always):
+        msg = f"Not an operation key: {key!r}; {_SHORTENED[always[len(parts)]]}=… is missing."
+        raise DataError(msg)
+    return values
+
+
+def _parse(field: str, text: str) -> object:
+    """Return the value of a field, None if the text is none."""
+    if field in _TEXT:
+        return text
+    if field == "out_hw":
+        size = _SIZE.fullmatch(text)
+        return (int(size[1]), int(size[2])) if size else None
+    if not _INTEGER.fullmatch(text):
+        return None
+    return bool(int(text)) if field in ("residual", "broadcast") else int(text)
+
+
+def _print(value: object) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return str(int(value) if isinstance(value, bool) else value)
+
+
 @cache
-def _silent(kind: Kind) -> tuple[tuple[str, object], ...]:
-    told = {field for _, field in _KEY_FIELDS.get(kind, ())} | {"dtype"}
-    optional = (f for f in fields(OpSpec) if f.default is not MISSING and f.name not in told)
-    return tuple((f.name, f.default) for f in optional)
+def fields_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields that a kind's key always says, and those it says if they are set."""
+    always, optional = _SAYS.get(kind, ("", ""))
+    return tuple(_SHORT[s] for s in always.split()), tuple(_SHORT[s] for s in optional.split())
+
+
+@cache
+def _defaults() -> dict[str, object]:
+    return {f.name: f.default for f in fields(OpSpec) if f.name in _SHORTENED}

@@ -13,7 +13,8 @@ from hwnat.records.measurement import Measurement, ProfileRun, lower_quartile
 from hwnat.records.space import get_space
 from hwnat.records.store import Store
 from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
-from hwnat.table.lookup import Entry, LatencyTable
+from hwnat.table.entry import Entry, interval_ns
+from hwnat.table.lookup import LatencyTable
 
 
 def build_table(store: Store, run: ProfileRun) -> LatencyTable:
@@ -77,12 +78,17 @@ def entry(visits: Sequence[Measurement], *, reference_ns: int, less_ns: int = 0)
     low, middle, high = map(float, np.quantile(ratios, [0.25, 0.5, 0.75]))
     p10, p90 = map(float, np.quantile(runs, [0.1, 0.9]))
     p50_ns = max(1, round(middle * reference_ns) - less_ns)
+    # What is subtracted takes nothing of the uncertainty away.
+    spread = (high - low) / middle
+    below, above = interval_ns(p50_ns + less_ns, spread, len(visits))
     return Entry(
+        low_ns=max(1, min(p50_ns, below - less_ns)),
+        high_ns=max(p50_ns, above - less_ns),
         p10_ns=max(1, min(p50_ns, round(p10 * reference_ns) - less_ns)),
         p50_ns=p50_ns,
         p90_ns=max(p50_ns, round(p90 * reference_ns) - less_ns),
         n=len(runs),
-        spread=round((high - low) / middle, 4),
+        spread=round(spread, 4),
     )
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,53 +15,26 @@ from hwnat.records.device import TimingProtocol
 from hwnat.records.measurement import Conditions, Setup
 from hwnat.records.store import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
+from hwnat.table.entry import MAX_NS, Entry, FittedModel, Origin, interval_ns
 
 # Format history. Never edit an entry; add one and a migration.
 #   1  nanoseconds per block, calibration and validation on whole networks
-TABLE_SCHEMA: Final = 1
-
-#: Above an hour; sums of so many nanoseconds still fit into 64 bits with room for a count.
-MAX_NS: Final = 1 << 42
-
-Provenance = Literal["measured", "interpolated", "transferred", "imported", "estimated"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """Latency of one operation.
-
-    Attributes:
-        p50_ns: median over the visits of (operation / reference model), times the reference's
-            long-run median, less the table's overhead.
-        p10_ns: tenth percentile of single runs on the same scale; `p90_ns` likewise.
-        n: runs that went into it.
-        spread: interquartile range of the visits' ratios over their median.
-    """
-
-    p10_ns: int
-    p50_ns: int
-    p90_ns: int
-    n: int
-    spread: float
-    provenance: Provenance = "measured"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.p10_ns <= self.p50_ns <= self.p90_ns < MAX_NS or self.n < 1:
-            msg = f"latencies {self.p10_ns}, {self.p50_ns}, {self.p90_ns} ns of {self.n} runs"
-            raise DataError(msg + " are not those of a measurement")
-        if not (math.isfinite(self.spread) and self.spread >= 0):
-            msg = f"spread {self.spread} is not possible"
-            raise DataError(msg)
+#   2  an interval for each entry; tables of operators, imported and transferred tables; models
+TABLE_SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyTable:
-    """Latencies of a space's operations on one device with one runtime.
+    """Latencies of operations on one device with one runtime, of a space or of any networks.
 
     Attributes:
-        setup: device, runtime and protocol: what the numbers mean.
+        setup: device, runtime and protocol: what the numbers mean. Of an imported table, what
+            nobody said is 0 or empty.
+        protocol: None where hwnat did not measure.
+        space: whose blocks these are; None for the operators of any network.
+        classes: outputs of the classifier; None without a space.
         resolutions: those of `space` that are covered.
-        reference_ns: long-run median of the reference model.
+        reference_ns: long-run median of the reference model; None where there was none.
         overhead_ns: what starting a run takes; a network pays it once, so no entry holds it.
         entries: operation key to latency.
         calibration: how sums of entries become latencies of networks.
@@ -70,15 +42,18 @@ class LatencyTable:
         conditions: at the first and after the last measurement.
         hwnat: version that built it.
         created: UTC, ISO 8601.
+        origin: of an imported table.
+        sources: ids of the tables that entries were transferred from.
+        models: of operations that are not among the entries.
     """
 
     setup: Setup
-    protocol: TimingProtocol
-    space: str
-    classes: int
+    protocol: TimingProtocol | None
+    space: str | None
+    classes: int | None
     resolutions: tuple[int, ...]
     granularity: Literal["block", "operator"]
-    reference_ns: int
+    reference_ns: int | None
     overhead_ns: int
     entries: Mapping[str, Entry]
     calibration: Calibration
@@ -86,10 +61,17 @@ class LatencyTable:
     conditions: tuple[Conditions | None, Conditions | None]
     hwnat: str
     created: str
+    origin: Origin | None = None
+    sources: tuple[str, ...] = ()
+    models: tuple[FittedModel, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.entries and self.reference_ns > 0 and 0 <= self.overhead_ns < MAX_NS):
-            msg = "a table needs entries, a reference latency and an overhead"
+        reference = 1 if self.reference_ns is None else self.reference_ns
+        if not (self.entries and reference > 0 and 0 <= self.overhead_ns < MAX_NS):
+            msg = "a table needs entries, a positive reference latency and an overhead"
+            raise DataError(msg)
+        if (self.space is None) != (self.classes is None):
+            msg = f"space {self.space} with {self.classes} classes is not possible"
             raise DataError(msg)
 
     @property
@@ -101,7 +83,30 @@ class LatencyTable:
     def name(self) -> str:
         """What messages call this table."""
         setup = self.setup
-        return f"{setup.device}/{setup.target}-{setup.precision}-{self.space}"
+        return f"{setup.device}/{setup.target}-{setup.precision}-{self.space or 'operators'}"
+
+    def of_space(self) -> tuple[str, int]:
+        """Return the name of the space whose blocks these are, and the classifier's outputs.
+
+        Raises:
+            TableMismatchError: it holds operators of any network.
+        """
+        if self.space is None or self.classes is None:
+            msg = f"Table {self.name} holds operators of no particular space; give it a --model."
+            raise TableMismatchError(msg)
+        return self.space, self.classes
+
+    def timed_as(self) -> tuple[TimingProtocol, int]:
+        """Return protocol and reference latency in ns of a table that hwnat measured.
+
+        Raises:
+            TableMismatchError: it was imported, so nothing can be timed on its scale.
+        """
+        if self.protocol is None or self.reference_ns is None:
+            msg = f"Table {self.name} was not measured by hwnat, so nothing is timed on its scale; "
+            msg += f"measure one with: hwnat profile --device {self.setup.device}"
+            raise TableMismatchError(msg)
+        return self.protocol, self.reference_ns
 
     def lookup(self, key: str) -> Entry:
         """Return the latency of an operation.
@@ -120,8 +125,9 @@ class LatencyTable:
         same = [each for each in self.entries if each.startswith(f"{kind}|")]
         near = get_close_matches(key, same or self.entries, n=3, cutoff=0.0)
         sizes = {*self.resolutions, *([] if resolution is None else [resolution])}
-        argv = ["hwnat", "profile", "--device", self.setup.device, "--space", self.space]
-        argv += ["--classes", str(self.classes)]
+        argv = ["hwnat", "profile", "--device", self.setup.device]
+        if self.space is not None:
+            argv += ["--space", self.space, "--classes", str(self.classes)]
         argv += [word for size in sorted(sizes) for word in ("--resolution", str(size))]
         if resolution is None:
             argv += ["--op", key]
@@ -152,15 +158,29 @@ def load_table(path: str | Path) -> LatencyTable:
     if not isinstance(content, dict) or "schema" not in content:
         msg = f"{where}: not a latency table; build one with: hwnat profile."
         raise DataError(msg)
-    if (schema := content.pop("schema")) != TABLE_SCHEMA:
+    schema, claimed = content.pop("schema"), content.pop("table_id", None)
+    if schema not in (1, TABLE_SCHEMA):
         msg = f"{where}: schema {schema!r}; this hwnat reads {TABLE_SCHEMA}. Build it again with: "
         raise TableMismatchError(msg + "hwnat table build.")
-    claimed = content.pop("table_id", None)
+    digest = _digest(content)
+    if schema == 1:
+        _migrate(content, where=where)
     table = parse.record(LatencyTable, content, where=where)
-    if claimed != table.table_id:
+    if claimed != digest:
         msg = f"{where}: content does not match its table_id {claimed!r}; it was edited or damaged."
         raise DataError(msg + " Build it again with: hwnat table build.")
     return table
+
+
+def _migrate(content: dict[str, Any], *, where: str) -> None:
+    """Bring a table of schema 1 to schema 2: intervals follow from spread and rounds."""
+    try:
+        rounds = content["protocol"]["rounds"]
+        for row in content["entries"].values():
+            row["low_ns"], row["high_ns"] = interval_ns(row["p50_ns"], row["spread"], rounds)
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as damage:
+        msg = f"{where}: not a table of schema 1 ({damage!r}). Build it again with: "
+        raise DataError(msg + "hwnat table build.") from damage
 
 
 def _plain(table: LatencyTable) -> dict[str, Any]:

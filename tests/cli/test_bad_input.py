@@ -106,7 +106,7 @@ def test_a_truncated_table_is_refused(refused, table_file, share):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema": 99}, "schema 99; this hwnat reads 1. Build it again with: hwnat table build"),
+        ({"schema": 99}, "schema 99; this hwnat reads 2. Build it again with: hwnat table build"),
         ({"classes": 11}, "it was edited or damaged. Build it again with: hwnat table build"),
         ({"bogus": 1}, "unknown key 'bogus'"),
     ],

@@ -111,7 +111,7 @@ def test_one_activation_everywhere_changes_no_cost_and_no_shape():
 
 def test_an_unknown_activation_is_refused():
     with pytest.raises(DataError):
-        Arch.from_text(MBV3_W10, M1).ops(classes=10, activation="gelu")
+        Arch.from_text(MBV3_W10, M1).ops(classes=10, activation="gulu")
 
 
 def test_parameters_are_those_of_the_torch_module(space):

@@ -98,3 +98,20 @@ def test_a_fully_connected_layer_costs_its_weights_and_biases():
 
 def test_nothing_costs_nothing():
     assert total_cost([]).macs == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "params", "macs"),
+    [
+        ("conv|in=1x8x8x16|out=32|k=3|s=2|act=relu|float32", 16 * 32 * 9 + 64, 16 * 32 * 9 * 16),
+        ("conv|in=1x8x8x16|out=32|k=3|s=2|act=relu|g=4|float32", 4 * 32 * 9 + 64, 4 * 32 * 9 * 16),
+        ("conv|in=1x8x8x16|out=32|k=1|s=1|act=none|kw=7|o=8x2|float32", 3584 + 64, 3584 * 16),
+        ("dwconv|in=2x8x8x16|out=16|k=5|s=1|act=relu|float32", 25 * 16 + 32, 25 * 16 * 128),
+        ("linear|in=1x1x7x16|out=8|float32", 16 * 8 + 8, 16 * 8 * 7),
+        ("matmul|in=1x4x7x16|out=8|float32", 0, 16 * 8 * 28),
+        ("add|in=1x8x8x16|act=none|n=2|float32", 0, 0),
+    ],
+)
+def test_an_operator_costs_its_weights_and_products(key, params, macs):
+    cost = op_cost(OpSpec.from_key(key))
+    assert (cost.params, cost.macs) == (params, macs)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shlex
@@ -11,11 +12,18 @@ from hwnat.errors import DataError, HwnatError, TableMismatchError, UncoveredOpE
 from hwnat.records.measurement import Conditions
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.calibrate import Calibration
-from hwnat.table.lookup import Entry, LatencyTable, default_path, load_table
+from hwnat.table.entry import Entry, Origin
+from hwnat.table.lookup import LatencyTable, default_path, load_table
 
 entries = st.builds(
     lambda low, more, most, n, spread: Entry(
-        p10_ns=low, p50_ns=low + more, p90_ns=low + more + most, n=n, spread=spread
+        p10_ns=low,
+        p50_ns=low + more,
+        p90_ns=low + more + most,
+        low_ns=low,
+        high_ns=low + more + most,
+        n=n,
+        spread=spread,
     ),
     st.integers(1, 10**11),
     st.integers(0, 10**11),
@@ -56,7 +64,7 @@ def test_a_table_comes_back_as_it_was_saved(tmp_path_factory, a_table, entries, 
 def test_every_entry_has_a_line_of_its_own_and_keys_are_sorted(saved):
     table, path = saved
     lines = path.read_text().splitlines()
-    keys = [match[1] for line in lines if (match := re.match(r'  "(.*?)": \{"n"', line))]
+    keys = [match[1] for line in lines if (match := re.match(r'  "(.*?)": \{"high_ns"', line))]
     assert keys == sorted(table.entries)
 
 
@@ -92,7 +100,7 @@ def first(content):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda c: c.update(schema=2), TableMismatchError, "schema 2; this hwnat reads 1"),
+        (lambda c: c.update(schema=3), TableMismatchError, "schema 3; this hwnat reads 2"),
         (lambda c: c.pop("schema"), DataError, "not a latency table"),
         (lambda c: c.update(surprise=1), DataError, "unknown key 'surprise'"),
         (lambda c: c.pop("space"), DataError, "key 'space' is missing"),
@@ -179,3 +187,66 @@ def test_a_table_without_substance_cannot_be_built(a_table, change):
 def test_the_id_tells_spaces_apart(a_table):
     table: LatencyTable = a_table(MBV3_NANO)
     assert table.table_id != replace(table, space="other").table_id
+
+
+def as_schema_1(table):
+    """Write a table as the first version of the format did."""
+    content = json.loads(table.text)
+    for new in ("schema", "table_id", "origin", "sources", "models"):
+        del content[new]
+    for row in content["entries"].values():
+        del row["low_ns"], row["high_ns"]
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return content | {"schema": 1, "table_id": digest}
+
+
+def test_a_table_of_the_first_schema_gains_intervals(saved):
+    table, path = saved
+    path.write_text(json.dumps(as_schema_1(table)))
+    loaded = load_table(path)
+    for key, entry in loaded.entries.items():
+        assert entry.p50_ns == table.entries[key].p50_ns
+        half = 1.645 * 1.2533 / 1.349 * entry.spread / table.protocol.rounds**0.5
+        assert entry.high_ns / entry.p50_ns - 1 == pytest.approx(half, abs=2 / entry.p50_ns)
+        assert entry.p50_ns / entry.low_ns - 1 == pytest.approx(half, abs=2 / entry.low_ns)
+
+
+def test_an_edited_table_of_the_first_schema_is_refused(saved):
+    table, path = saved
+    old = as_schema_1(table)
+    first_of = next(iter(old["entries"].values()))
+    path.write_text(json.dumps(old | {"overhead_ns": 1 + old["overhead_ns"]}))
+    with pytest.raises(DataError, match="does not match its table_id"):
+        load_table(path)
+    del first_of["spread"]
+    canonical = {key: value for key, value in old.items() if key not in ("schema", "table_id")}
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path.write_text(json.dumps(old | {"table_id": digest}))
+    with pytest.raises(DataError, match="not a table of schema 1"):
+        load_table(path)
+
+
+def test_a_table_of_operators_has_no_space(a_table):
+    table = replace(a_table(), space=None, classes=None)
+    assert table.name == "host-onnx/onnx-fp32-operators"
+    with pytest.raises(TableMismatchError, match="of no particular space"):
+        table.of_space()
+    with pytest.raises(DataError, match="is not possible"):
+        replace(table, classes=10)
+
+
+def test_an_imported_table_times_nothing(a_table):
+    origin = Origin(
+        format="x", files={"a.yaml": "0" * 64}, unit="ms", left_out={"Conv": "no shape"}
+    )
+    table = replace(a_table(), protocol=None, reference_ns=None, origin=origin)
+    with pytest.raises(TableMismatchError, match="not measured by hwnat"):
+        table.timed_as()
+
+
+@pytest.mark.parametrize("wrong", [{"low_ns": 0}, {"low_ns": 901}, {"high_ns": 899}])
+def test_an_interval_holds_its_latency(an_entry, wrong):
+    with pytest.raises(DataError, match="does not hold"):
+        an_entry(900, **wrong)

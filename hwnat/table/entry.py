@@ -1,0 +1,102 @@
+"""What a latency table holds for one operation, and where it comes from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from hwnat.errors import DataError
+
+#: Above an hour; sums of so many nanoseconds still fit into 64 bits with room for a count.
+MAX_NS: Final = 1 << 42
+
+Provenance = Literal["measured", "interpolated", "transferred", "imported", "estimated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Latency of one operation.
+
+    Attributes:
+        p50_ns: median over the visits of (operation / reference model), times the reference's
+            long-run median, less the table's overhead.
+        p10_ns: tenth percentile of single runs on the same scale; `p90_ns` likewise. Equal to
+            the interval's ends where no run of this operation was timed on this device.
+        low_ns: `low_ns` to `high_ns` holds the true latency nine times in ten.
+        n: runs that went into it, or measurements that it was derived from.
+        spread: interquartile range of the visits' ratios over their median.
+        provenance: timed on the device; interpolated from other shapes there; transferred from
+            other devices; imported from a file; estimated by a model, of operators or hardware.
+    """
+
+    p10_ns: int
+    p50_ns: int
+    p90_ns: int
+    low_ns: int
+    high_ns: int
+    n: int
+    spread: float
+    provenance: Provenance = "measured"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p10_ns <= self.p50_ns <= self.p90_ns < MAX_NS or self.n < 1:
+            msg = f"latencies {self.p10_ns}, {self.p50_ns}, {self.p90_ns} ns of {self.n} runs"
+            raise DataError(msg + " are not those of a measurement")
+        if not 0 < self.low_ns <= self.p50_ns <= self.high_ns < MAX_NS:
+            msg = f"interval {self.low_ns} to {self.high_ns} ns does not hold {self.p50_ns} ns"
+            raise DataError(msg)
+        if not (math.isfinite(self.spread) and self.spread >= 0):
+            msg = f"spread {self.spread} is not possible"
+            raise DataError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an imported table's numbers come from.
+
+    Attributes:
+        format: name in the entry-point group `hwnat.importers`.
+        files: names of the files, without folders, and the SHA-256 of each.
+        unit: that the files are in.
+        left_out: keys of the files that have no operation key, each with the reason.
+    """
+
+    format: str
+    files: Mapping[str, str]
+    unit: str
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedModel:
+    """A regressor of one kind of operation: all that is needed to fit it again to the table.
+
+    The training set is the table's own measured entries, so nothing is pickled and a diff reads.
+
+    Attributes:
+        kind: of operation.
+        family: which regressor.
+        settings: its hyperparameters.
+        seed: of its random choices.
+        n: entries it was fitted to.
+        cv_error: mean absolute relative error in cross-validation.
+        half_width: relative half-width of its interval, conformal at 90 %.
+    """
+
+    kind: str
+    family: str
+    settings: Mapping[str, float]
+    seed: int
+    n: int
+    cv_error: float
+    half_width: float
+
+
+def interval_ns(p50_ns: int, spread: float, visits: int) -> tuple[int, int]:
+    """Return the 90 % interval of a median over visits, from the spread of their ratios.
+
+    Source: the median's standard error is 1.25 times the mean's, and an interquartile range is
+    1.35 standard deviations, for errors that are normal in the middle.
+    """
+    half = 1.645 * 1.2533 / 1.349 * spread / math.sqrt(visits)
+    return max(1, math.floor(p50_ns / (1 + half))), math.ceil(p50_ns * (1 + half))
