@@ -191,9 +191,10 @@ class Regression:
             variance[part] += self._kernel.noise(asked[part], self._theta)
         return mean + self._centre, np.sqrt(variance)
 
-    def left_out(self) -> Floats:
-        """Return each timing's error when predicted from the others, in standard deviations."""
-        return np.asarray(self._weights / np.sqrt(np.diag(self._inverse)))
+    def left_out(self) -> tuple[Floats, Floats]:
+        """Return each timing's error when predicted from the others, and its claimed deviation."""
+        precision = np.diag(self._inverse)
+        return np.asarray(self._weights / precision), np.asarray(1 / np.sqrt(precision))
 
 
 def most_informative(

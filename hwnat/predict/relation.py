@@ -1,7 +1,7 @@
 """What other devices' tables say about every operation, as inputs of a regression."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,11 +28,13 @@ class Relation:
     """Operations that at least one source holds.
 
     Attributes:
-        keys: of n operations, sorted.
+        ops: n of them, by their keys' order.
+        keys: of the operations, sorted.
         inputs: of the regression.
         base: (n,) mean log latency over the sources.
     """
 
+    ops: tuple[OpSpec, ...]
     keys: tuple[str, ...]
     inputs: Inputs
     base: Floats
@@ -57,18 +59,18 @@ def relate(sources: Sequence[LatencyTable], *, seed: int = 0) -> Relation:
         msg = f"Cannot transfer from {', '.join(names) or 'no table'}: name different tables."
         raise DataError(msg)
     keys = tuple(sorted({key for table in sources for key in table.entries}))
-    ops = [OpSpec.from_key(key) for key in keys]
+    ops = tuple(OpSpec.from_key(key) for key in keys)
     logs = np.array([[_log(table.entries, key) for table in sources] for key in keys])
     logs, extra = _filled(ops, logs, names, rng=np.random.default_rng(seed))
-    return Relation(keys=keys, inputs=_inputs(ops, logs, extra), base=logs.mean(axis=1))
+    inputs = _inputs(ops, logs, extra)
+    return Relation(ops=ops, keys=keys, inputs=inputs, base=logs.mean(axis=1))
 
 
-def work_relation(keys: Sequence[str]) -> Relation:
-    """Relate operations by their work alone: what a device's timings say without any other's."""
-    ops = [OpSpec.from_key(key) for key in sorted(keys)]
-    logs = np.log([[work(op)] for op in ops])
-    inputs = _inputs(ops, logs, np.zeros(len(ops)))
-    return Relation(keys=tuple(sorted(keys)), inputs=inputs, base=logs.mean(axis=1))
+def without_sources(relation: Relation) -> Relation:
+    """Relate the same operations by their work alone, as if there were no other device."""
+    logs = np.log([[float(work(op))] for op in relation.ops])
+    inputs = _inputs(relation.ops, logs, np.zeros(len(logs)))
+    return replace(relation, inputs=inputs, base=logs[:, 0])
 
 
 def work(op: OpSpec) -> int:

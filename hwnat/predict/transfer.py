@@ -2,7 +2,8 @@
 
 Devices differ less than networks do: the log of a latency is close to the mean of its logs on
 other devices. A Gaussian process explains what is left of it, from how the other devices differ
-on that operation, its kind and its sizes.
+on that operation, its kind and its sizes. Where the other devices mislead, as another runtime's
+tables may, left-out timings show it, and the work of each operation takes their place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from hwnat.errors import DataError, UncoveredOpError, UsageError
 from hwnat.predict.gaussian import Floats, Regression, most_informative
-from hwnat.predict.relation import Relation, relate
+from hwnat.predict.relation import Relation, relate, without_sources
 from hwnat.table.entry import MAX_NS, Entry
 from hwnat.table.lookup import LatencyTable
 
@@ -87,38 +88,42 @@ def transfer(
 
 
 def expected(
-    relation: Relation, measured: Mapping[str, int], keys: Sequence[str]
+    relations: Sequence[Relation], measured: Mapping[str, int], keys: Sequence[str]
 ) -> tuple[Floats, Floats, Floats]:
     """Return (n,) latencies of `keys` and their intervals' ends, in ns.
+
+    Of several relations of the same operations the one counts that predicts left-out timings
+    best.
 
     Raises:
         DataError: too few timings of operations that the relation holds.
     """
-    timed = [key for key in sorted(measured) if relation.rows([key])]
+    timed = sorted(measured.keys() & set(relations[0].keys))
     if len(timed) < MIN_TIMINGS:
         msg = f"Only {len(timed)} of {len(measured)} timings are of operations that the sources "
         msg += f"hold; time at least {MIN_TIMINGS} of those that the plan names."
         raise DataError(msg)
-    rows = relation.rows(timed)
-    logs = np.log([measured[key] for key in timed])
-    model = Regression(relation.inputs, rows, logs - relation.base[rows])
-    asked = relation.rows(keys)
-    mean, deviation = model.predict(asked)
-    mean = mean + relation.base[asked]
-    half = _quantile(np.abs(model.left_out())) * deviation
+    rows, asked = relations[0].rows(timed), relations[0].rows(keys)
+    logs = np.log([float(measured[key]) for key in timed])
+    models = [Regression(each.inputs, rows, logs - each.base[rows]) for each in relations]
+    errors = [float(np.abs(model.left_out()[0]).mean()) for model in models]
+    best = errors.index(min(errors))
+    mean, deviation = models[best].predict(asked)
+    mean = mean + relations[best].base[asked]
+    half = _quantile(*models[best].left_out()) * deviation
     low, high = np.exp(mean - half), np.exp(mean + half)
     return np.clip(np.exp(mean + deviation**2 / 2), low, high), low, high
 
 
-def _quantile(left_out: Floats) -> float:
+def _quantile(errors: Floats, claimed: Floats) -> float:
     """Return the half-width of an interval, in the deviations that the model claims.
 
     The conformal rank of the left-out errors; few of them are mixed, by their logs, with what a
     normal distribution says.
     """
-    count = len(left_out)
+    count = len(errors)
     rank = min(count, int(np.ceil(_COVERAGE * (count + 1))))
-    found = float(np.sort(left_out)[rank - 1])
+    found = float(np.sort(np.abs(errors) / claimed)[rank - 1])
     trust = count / (count + _TRUST)
     return float(np.exp(trust * np.log(max(found, 1e-3)) + (1 - trust) * np.log(_NORMAL)))
 
@@ -126,7 +131,7 @@ def _quantile(left_out: Floats) -> float:
 def _entries(relation: Relation, measured: Mapping[str, Entry], keys: Sequence[str]) -> list[Entry]:
     timed = {key: entry.p50_ns for key, entry in measured.items()}
     count = len(relation.rows(list(timed)))
-    values = np.stack(expected(relation, timed, keys))
+    values = np.stack(expected([relation, without_sources(relation)], timed, keys))
     whole = np.clip(np.rint(values), 1, MAX_NS - 1).astype(np.int64)
     return [_entry(*map(int, each), count=count) for each in whole.T]
 
