@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol, Self, runtime_checkable
 
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
-from hwnat.table.lookup import Entry
+from hwnat.table.entry import Entry
 
 Unit = Literal["ns", "us", "ms", "s"]
 Granularity = Literal["block", "operator"]
@@ -155,7 +155,6 @@ class Imported:
             files are no such table.
         networks: whole networks that the files call measured.
         facts: what the format or the files say about the runtime.
-        licence: what is known of the terms; empty if nothing.
     """
 
     format: str
@@ -172,7 +171,6 @@ class Imported:
     resolutions: tuple[int, ...] = ()
     networks: tuple[NetworkTotal, ...] = ()
     facts: Facts = field(default_factory=Facts)
-    licence: str = ""
 
     def __post_init__(self) -> None:
         if (self.space is None) != (self.classes is None):

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from statistics import median, pstdev
-from typing import Final
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.op import OpSpec
+from hwnat.table.entry import Entry
 from hwnat.table.importers.base import (
     Facts,
     Finding,
@@ -18,10 +18,6 @@ from hwnat.table.importers.base import (
     Unit,
 )
 from hwnat.table.importers.values import NS, NotMeasuredError, imported_entry, number, to_ns
-from hwnat.table.lookup import Entry
-
-#: Above this ratio of standard deviation to mean a measurement says little.
-MAX_STD: Final = 0.2
 
 
 class Intake:
@@ -109,10 +105,6 @@ class Intake:
         if before := self._found.get(op.key):
             self._twice(op.key, before[0][0], ns, where=where)
             return
-        if deviation > MAX_STD * ns:
-            message = f"standard deviation is {deviation / ns:.0%} of the mean, over {MAX_STD:.0%}:"
-            message += " measure it again, or widen what you conclude from it"
-            self.find("noisy", "warning", where=where, key=op.key, message=message)
         self._found[op.key] = [(ns, deviation, int(count))]
         self._places[op.key] = where
 
@@ -155,7 +147,6 @@ class Intake:
         space: tuple[str, int, tuple[int, ...]] | None = None,
         networks: Sequence[NetworkTotal] = (),
         facts: Facts | None = None,
-        licence: str = "",
     ) -> Imported:
         """Return the record.
 
@@ -164,7 +155,6 @@ class Intake:
             space: name, classes and resolutions, if this is a space's block table.
             networks: whole networks that the files call measured.
             facts: what the format or the files say about the runtime.
-            licence: what is known of the terms.
 
         Raises:
             DataError: there is not one entry; the message gives the first reason.
@@ -189,7 +179,6 @@ class Intake:
             resolutions=resolutions,
             networks=tuple(networks),
             facts=facts or Facts(),
-            licence=licence,
         )
 
     def _deviation_ns(self, std: object, *, where: str) -> float:

@@ -6,8 +6,8 @@ from math import isfinite
 from typing import Any, Final
 
 from hwnat.errors import DataError
+from hwnat.table.entry import MAX_NS, Entry
 from hwnat.table.importers.base import Source, Unit
-from hwnat.table.lookup import MAX_NS, Entry
 
 #: Nanoseconds in each unit.
 NS: Final[dict[Unit, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -85,10 +85,13 @@ def imported_entry(mean_ns: int, *, std_ns: float = 0.0, n: int = 1) -> Entry:
     not independent. A file without a spread gives an interval without width.
     """
     half = round(Z90 * std_ns)
+    low_ns, high_ns = max(1, mean_ns - half), min(MAX_NS - 1, mean_ns + half)
     return Entry(
-        p10_ns=max(1, mean_ns - half),
+        p10_ns=low_ns,
         p50_ns=mean_ns,
-        p90_ns=min(MAX_NS - 1, mean_ns + half),
+        p90_ns=high_ns,
+        low_ns=low_ns,
+        high_ns=high_ns,
         n=n,
         spread=round(IQR * std_ns / mean_ns, 4),
         provenance="imported",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hwnat import plugins
 from hwnat.errors import DataError, HwnatError, UsageError
 from hwnat.records.op import OpSpec
+from hwnat.table.entry import MAX_NS
 from hwnat.table.importers.base import (
     GROUP,
     Finding,
@@ -26,7 +27,6 @@ from hwnat.table.importers.base import (
     get_importer,
     import_files,
 )
-from hwnat.table.lookup import MAX_NS
 
 FORMATS = plugins.names(GROUP)
 IMPOSSIBLE = ["-1", "0", "0.0", "-0.5", "nan", "inf", "-Infinity", "1e400", "x", "1_0", "\u0661"]
