@@ -6,15 +6,15 @@ that two resolutions share stands in both files; the entry is the median of such
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot
 from typing import Final
 
 from hwnat.errors import DataError
-from hwnat.records.grid import grid
+from hwnat.records.grid import distinct_ops
 from hwnat.records.op import OpSpec
-from hwnat.records.space import MBV3_W10, MBV3_W12
+from hwnat.records.space import MBV3, MBV3_W10, MBV3_W12, Space
 from hwnat.table.importers.base import Facts, Imported, Importer, Request, Source, Unit
 from hwnat.table.importers.intake import Intake
 from hwnat.table.importers.ofa_text import (
@@ -91,20 +91,18 @@ def covered_space(ops: Mapping[str, OpSpec]) -> tuple[str, int, tuple[int, ...]]
     """
     stems = sorted({op.in_shape[1] for op in ops.values() if op.in_shape[3] == 3})
     classes = sorted({op.out_channels for op in ops.values() if op.kind == "linear"})
-    for space in (MBV3_W10, MBV3_W12):
-        ((width, _),) = space.skeletons
+    for space in (MBV3, MBV3_W10, MBV3_W12):
         for outputs in classes:
-            covered = [
-                size
-                for size in stems
-                if all(
-                    op.key in ops
-                    for op in grid(replace(space, resolutions=(size,)), size, width, classes=outputs)
-                )
-            ]
+            covered = [size for size in stems if _covers(ops, space, size, outputs)]
             if covered:
                 return space.name, outputs, tuple(covered)
     return None
+
+
+def _covers(ops: Container[str], space: Space, size: int, classes: int) -> bool:
+    """Whether all operations of a space at a resolution are there."""
+    alone = replace(space, resolutions=(size,))
+    return all(op.key in ops for op in distinct_ops(alone, (size,), classes=classes))
 
 
 def _count(row: _Row) -> int:
