@@ -99,9 +99,7 @@ def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -
     )
 
 
-def fill(
-    entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given"
-) -> Filled:
+def fill(entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given") -> Filled:
     """Look up what was measured and interpolate the rest over map sizes; deterministic.
 
     Args:

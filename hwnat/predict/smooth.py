@@ -81,7 +81,9 @@ class Smoothness:
         measured = np.zeros(0) if known.y is None else known.y
         variance = self.covariance(known, known) + (self.noise**2 + _JITTER) * np.eye(len(known.x))
         across = self.covariance(known, wanted)
-        solved = np.linalg.solve(variance, np.column_stack([measured, np.ones_like(measured), across]))
+        solved = np.linalg.solve(
+            variance, np.column_stack([measured, np.ones_like(measured), across])
+        )
         by_y, by_one, by_across = solved[:, 0], solved[:, 1], solved[:, 2:]
         level = by_y.sum() / by_one.sum()
         mean = level + across.T @ (by_y - level * by_one)

@@ -114,7 +114,9 @@ def score_offgrid(
     """
     resolutions = sorted(published.hidden)
     if networks < len(resolutions):
-        msg = f"{networks} networks are too few for {len(resolutions)} resolutions; give --networks."
+        msg = (
+            f"{networks} networks are too few for {len(resolutions)} resolutions; give --networks."
+        )
         raise UsageError(msg)
     batches = _draw(published, networks, seed=seed)
     wanted = {op.key: op for each in batches.values() for op in each.ops}

@@ -13,7 +13,7 @@ from typing import Final
 
 from hwnat.errors import DataError
 from hwnat.records.grid import distinct_ops
-from hwnat.records.op import OpSpec
+from hwnat.records.op import Activation, OpSpec
 from hwnat.records.space import MBV3, MBV3_W10, MBV3_W12, Space
 from hwnat.table.importers.base import Facts, Imported, Importer, Request, Source, Unit
 from hwnat.table.importers.intake import Intake
@@ -29,6 +29,7 @@ from hwnat.table.importers.values import number
 
 _FIELDS: Final = ("count", "mean", "std")
 _BLOCK: Final = {"expand", "kernel", "stride", "idskip", "se", "hs"}
+_ACTIVATIONS: Final[Mapping[int, Activation]] = {0: "relu", 1: "hswish"}
 #: Both parts of a `convpool`.
 _HEAD: Final = ("Conv_1", "AvgPool2D")
 
@@ -152,8 +153,8 @@ def _operation(name: BlockName) -> OpSpec:
     """
     shape, out = (1, *name.in_shape), name.out_shape[2]
     if name.kind == "expanded_conv" and name.numbers.keys() == _BLOCK:
-        act = {0: "relu", 1: "hswish"}.get(name.numbers["hs"])
-        if act not in ("relu", "hswish"):
+        act = _ACTIVATIONS.get(name.numbers["hs"])
+        if act is None:
             msg = f"hs:{name.numbers['hs']} is neither 0 nor 1"
             raise DataError(msg)
         return mbconv(name, mid=name.numbers["expand"], act=act)
@@ -177,35 +178,36 @@ def _convpools(
     pools = {name.in_shape: item for item, name in heads if name.kind == "AvgPool2D"}
     convs = {name.out_shape for _, name in heads if name.kind == "Conv_1"}
     for item, name in heads:
+        pool = pools.get(name.out_shape)
         if name.kind == "AvgPool2D":
             if name.in_shape not in convs:
                 intake.leave_out(item.key, "no Conv_1 has this output")
-            continue
-        pool = pools.get(name.out_shape)
-        if pool is None or name.in_shape[:2] != name.out_shape[:2]:
+        elif pool is None or name.in_shape[:2] != name.out_shape[:2]:
             intake.leave_out(item.key, "no AvgPool2D follows it")
-            continue
-        op = OpSpec(
-            kind="convpool",
-            in_shape=(1, *name.in_shape),
-            out_channels=name.out_shape[2],
-            act="hswish",
-        )
-        parts = [_row(op, each, source) for each in (item, pool)]
-        both = [intake.latency_ns(row.foreign, row.mean, where=row.where) for row in parts]
-        if None in both:
-            for row in parts:
-                intake.leave_out(row.foreign, "a part of the head is no latency")
-            continue
-        mean, std = (
-            [number(value, where=f"{row.where}: {row.foreign}") for row, value in zip(parts, each)]
-            for each in ([row.mean for row in parts], [row.std for row in parts])
-        )
-        if min(std) < 0:
-            msg = f"{parts[0].where}: {item.key}: a standard deviation is negative."
-            raise DataError(msg)
-        rows.append(replace(parts[0], mean=sum(mean), std=hypot(*std)))
+        else:
+            op = OpSpec(
+                kind="convpool",
+                in_shape=(1, *name.in_shape),
+                out_channels=name.out_shape[2],
+                act="hswish",
+            )
+            rows += _joined(_row(op, item, source), _row(op, pool, source), intake)
     return rows
+
+
+def _joined(conv: _Row, pool: _Row, intake: Intake) -> list[_Row]:
+    """Add up both parts of a head; none if one of them is no latency."""
+    both = (conv, pool)
+    if None in [intake.latency_ns(row.foreign, row.mean, where=row.where) for row in both]:
+        for row in both:
+            intake.leave_out(row.foreign, "a part of the head is no latency")
+        return []
+    means = [number(row.mean, where=f"{row.where}: {row.foreign}") for row in both]
+    spreads = [number(row.std, where=f"{row.where}: {row.foreign}: std") for row in both]
+    if min(spreads) < 0:
+        msg = f"{conv.where}: {conv.foreign}: a standard deviation of the head is negative."
+        raise DataError(msg)
+    return [replace(conv, mean=sum(means), std=hypot(*spreads))]
 
 
 _CHECK: type[Importer] = OfaYaml
