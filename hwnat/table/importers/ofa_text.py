@@ -63,9 +63,9 @@ def items(source: Source, *, names: Sequence[str]) -> tuple[Item, ...]:
         if not text.strip():
             continue
         if not text.startswith(" "):
+            key, fields = _key(text, where=source.at(line)), {}
             _check_complete(source, found, names)
-            fields = {}
-            found.append(Item(key=_key(text, where=source.at(line)), line=line, fields=fields))
+            found.append(Item(key=key, line=line, fields=fields))
             continue
         field = _FIELD.fullmatch(text)
         if field is None or not found:
