@@ -36,7 +36,8 @@ class Filled:
     """Entries for all that was asked for, and how their errors go together.
 
     Attributes:
-        entries: key to entry, in the order asked; the measured ones unchanged.
+        entries: key to entry, in the order asked; those that the table has are unchanged.
+        interpolated: keys that the table lacked.
         covariance: (n, n) of the logarithms of the entries, against another measurement.
         shared: standard deviation of an error that all entries of a resolution share, found by
             leaving out sizes.
@@ -44,14 +45,10 @@ class Filled:
     """
 
     entries: Mapping[str, Entry]
+    interpolated: tuple[str, ...]
     covariance: Floats
     shared: float
     tile: int
-
-    @property
-    def interpolated(self) -> tuple[str, ...]:
-        """Keys that were not measured."""
-        return tuple(k for k, e in self.entries.items() if e.provenance not in _LEARNED_FROM)
 
     def sums(self, counts: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
         """Return (m,) sums of entries in ns, and the lows and highs of their 90 % intervals.
@@ -100,53 +97,46 @@ def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -
 
 
 def fill(entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given") -> Filled:
-    """Look up what was measured and interpolate the rest over map sizes; deterministic.
+    """Look up what the table has and interpolate the rest over map sizes; deterministic.
 
     Args:
         entries: operation key to entry; only measured and imported ones are learned from.
-        wanted: operations; each needs an entry, or two of its like at other map sizes.
+        wanted: operations; each needs an entry, or two measured ones of its like at other sizes.
         name: of the table, for messages.
 
     Raises:
         UncoveredOpError: neither is there.
-        UsageError: nothing is wanted.
+        UsageError: nothing is wanted, or nothing is to be interpolated or was measured.
     """
     ops = {op.key: op for op in wanted}
-    if not ops:
-        msg = f"No operation is wanted of table {name}; name at least one resolution."
-        raise UsageError(msg)
-    known = {
-        key: OpSpec.from_key(key)
-        for key, each in entries.items()
-        if each.provenance in _LEARNED_FROM
-    }
-    new = [op for key, op in ops.items() if key not in known]
+    known = {k: OpSpec.from_key(k) for k, e in entries.items() if e.provenance in _LEARNED_FROM}
+    new = [op for key, op in ops.items() if key not in entries]
     sizes = _sizes(known.values())
     _check(new, sizes, entries, name=name)
     kinds = {op.kind for op in (new or ops.values())}
-    learned_from = {key: op for key, op in known.items() if op.kind in kinds}
-    model = fit(
-        list(learned_from.values()),
-        np.array([float(entries[key].p50_ns) for key in learned_from]),
-    )
+    learned_from = [op for op in known.values() if op.kind in kinds]
+    if not learned_from:
+        msg = f"Table {name}: no operation is wanted of which a like was measured; name others."
+        raise UsageError(msg)
+    model = fit(learned_from, np.array([float(entries[op.key].p50_ns) for op in learned_from]))
     found, covariance = model.predict(new)
     noise = 2 * model.parts.noise**2
-    place = {op.key: index for index, op in enumerate(new)}
-    filled = {
-        key: entries[key]
-        if key in known
-        else _entry(
-            float(found[place[key]]),
-            float(covariance[place[key], place[key]]) + model.shared**2,
-            inside=sizes[family(op)][0] <= log_size(op) <= sizes[family(op)][-1],
-            n=len(sizes[family(op)]),
-        )
-        for key, op in ops.items()
-    }
-    whole = np.diag([noise] * len(ops))
-    at = [index for index, key in enumerate(ops) if key in place]
+    whole = np.diag([noise if key in known else _variance(entries.get(key)) for key in ops])
+    at = [index for index, key in enumerate(ops) if key not in entries]
     whole[np.ix_(at, at)] = covariance
-    return Filled(entries=filled, covariance=whole, shared=model.shared, tile=model.tile)
+    made = {
+        op.key: _entry(
+            float(ns), float(variance) + model.shared**2, sizes[family(op)], log_size(op)
+        )
+        for op, ns, variance in zip(new, found, np.diag(covariance), strict=True)
+    }
+    return Filled(
+        entries={key: made[key] if key in made else entries[key] for key in ops},
+        interpolated=tuple(made),
+        covariance=whole,
+        shared=model.shared,
+        tile=model.tile,
+    )
 
 
 def _sizes(ops: Iterable[OpSpec]) -> dict[str, list[float]]:
@@ -176,8 +166,15 @@ def _check(
             )
 
 
-def _entry(ns: float, variance: float, *, inside: bool, n: int) -> Entry:
-    """Make an entry from a prediction and the variance of its logarithm."""
+def _variance(entry: Entry | None) -> float:
+    """Return the variance that an interval stands for; of an entry that is still missing, 0."""
+    if entry is None:
+        return 0.0
+    return float(np.log(entry.high_ns / entry.low_ns) / (2 * _Z90)) ** 2
+
+
+def _entry(ns: float, variance: float, sizes: Sequence[float], size: float) -> Entry:
+    """Make an entry from a prediction and the variance of its logarithm; `sizes` were measured."""
     width = float(np.exp(_Z90 * np.sqrt(variance)))
     p50_ns = min(max(1, round(ns)), MAX_NS - 1)
     low_ns = max(1, min(p50_ns, round(ns / width)))
@@ -188,7 +185,7 @@ def _entry(ns: float, variance: float, *, inside: bool, n: int) -> Entry:
         p90_ns=high_ns,
         low_ns=low_ns,
         high_ns=high_ns,
-        n=n,
+        n=len(sizes),
         spread=0.0,
-        provenance="interpolated" if inside else "estimated",
+        provenance="interpolated" if sizes[0] <= size <= sizes[-1] else "estimated",
     )

@@ -12,7 +12,7 @@ from hwnat.predict.evaluate.base import Agreement, Evaluation, agreement, evalua
 from hwnat.predict.interpolate import Filled, fill
 from hwnat.predict.workload import family
 from hwnat.records.cost import total_cost
-from hwnat.records.grid import Grid, grid
+from hwnat.records.grid import Grid, distinct_ops, grid
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
 from hwnat.table.entry import Entry
@@ -89,14 +89,30 @@ def evaluate_offgrid(
 
 
 def _other_space(seen: Imported, other: Imported) -> DataError:
+    """Return the error for files that are not of one space; it names what is missing."""
     name = other.sources[0].name
-    if other.space is None or seen.space is None:
-        lacking = name if other.space is None else ", ".join(each.name for each in seen.sources)
-        return DataError(f"{lacking}: holds no resolution of a known space as a whole.")
+    if seen.space is None:
+        names = ", ".join(each.name for each in seen.sources)
+        return DataError(f"{names}: no file holds all blocks of a known space at a resolution.")
+    if other.space is None:
+        lacks = _lacks(other, get_space(seen.space), seen.classes or 1)
+        msg = f"{name}: does not hold all blocks of {seen.space} at a resolution{lacks}."
+        return DataError(msg + " Get the whole file.")
     return DataError(
         f"{name}: of space {other.space} with {other.classes} classes, "
         f"the tables of {seen.space} with {seen.classes}; compare tables of one space."
     )
+
+
+def _lacks(other: Imported, space: Space, classes: int) -> str:
+    """Say what a file lacks at the resolution that its stem tells."""
+    ops = [OpSpec.from_key(key) for key in other.entries]
+    size = next((op.in_shape[1] for op in ops if op.kind == "conv" and op.in_shape[3] == 3), None)
+    if size is None:
+        return ": it has no stem"
+    wanted = distinct_ops(replace(space, resolutions=(size,)), (size,), classes=classes)
+    missing = [op.key for op in wanted if op.key not in other.entries]
+    return f": {len(missing)} are missing at {size}, such as {missing[0]}" if missing else ""
 
 
 def score_offgrid(

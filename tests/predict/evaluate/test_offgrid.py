@@ -110,8 +110,15 @@ def test_a_resolution_on_both_sides_or_twice_is_refused(write):
 
 
 def test_a_table_with_a_hole_is_named(write):
-    with pytest.raises(DataError, match=r"64\.yaml: holds no resolution"):
-        evaluate_offgrid([write(32)], [write(64, drop=40)], seed=0)
+    one, holed = write(32), write(64, drop=40)
+    with pytest.raises(DataError, match=r"64\.yaml: does not hold .*: it has no stem"):
+        evaluate_offgrid([one], [holed], seed=0)
+    lines = write(64).read_text().splitlines(keepends=True)
+    holed.write_text("".join(lines[:80] + lines[84:]))
+    with pytest.raises(DataError, match=r"1 are missing at 64, such as mbconv\|in=1x16x16x32"):
+        evaluate_offgrid([one], [holed], seed=0)
+    with pytest.raises(DataError, match=r"64\.yaml: no file holds all blocks"):
+        evaluate_offgrid([holed], [one], seed=0)
 
 
 @pytest.mark.slow
