@@ -57,9 +57,11 @@ def test_sizes_between_are_interpolated_and_sizes_beyond_are_flagged(entries):
 def test_derived_entries_stay_but_teach_nothing(entries):
     known = entries(blocks(10, 12, 14))
     derived = entries(blocks(13), provenance="transferred")
-    slow = {key: replace(each, p50_ns=each.low_ns, p10_ns=each.low_ns) for key, each in derived.items()}
-    filled = fill({**known, **slow}, blocks(11, 13))
-    assert {key: filled.entries[key] for key in slow} == slow
+    fast = {
+        key: replace(each, p50_ns=each.low_ns, p10_ns=each.low_ns) for key, each in derived.items()
+    }
+    filled = fill({**known, **fast}, blocks(11, 13))
+    assert {key: filled.entries[key] for key in fast} == fast
     assert {key: filled.entries[key] for key in filled.interpolated} == fill(
         known, blocks(11)
     ).entries
@@ -87,7 +89,7 @@ def test_sums_carry_intervals_that_narrow_as_errors_cancel(entries):
     assert low[0] < total[0]
 
 
-@pytest.mark.slow
+@pytest.mark.fast
 def test_a_table_grows_by_resolutions(a_table, entries):
     known = entries(distinct_ops(MBV3_NANO, (24, 32), classes=10))
     table = a_table(MBV3_NANO, (24, 32), entries=known)
