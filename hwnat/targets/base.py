@@ -70,6 +70,15 @@ class Target(Protocol):
         """
         ...
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file as a file of this target, as an exported network would be.
+
+        Raises:
+            DataError: the file is missing or damaged.
+            UsageError: it holds what has no form in this target; the message names it.
+        """
+        ...
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open an exported file for running.
 

@@ -41,6 +41,15 @@ class OnnxTarget:
             path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
         )
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write a self-contained copy; see `Target.convert`."""
+        from onnx import save
+
+        from hwnat.targets.onnx_graph import open_onnx
+
+        with staged(path) as draft:
+            save(open_onnx(onnx).model, draft)
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
         return _OnnxSession(require_file(path, "ONNX"), threads)
@@ -74,6 +83,11 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
     with warnings.catch_warnings():
         for said in ("You are using the legacy TorchScript", "The feature will be removed"):
             warnings.filterwarnings("ignore", said, DeprecationWarning)
+        # Padding becomes arithmetic on constants, which every runtime folds.
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
+        # Torch's own functions check shapes, which are fixed here.
+        tracer = torch.jit.TracerWarning
+        warnings.filterwarnings("ignore", category=tracer, module=r"torch\.nn\.")
         try:
             torch.onnx.export(
                 eval_copy(module),

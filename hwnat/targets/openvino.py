@@ -39,6 +39,14 @@ class OpenvinoTarget:
             },
         )
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file as IR; see `Target.convert`."""
+        from hwnat.targets.onnx_graph import open_onnx
+
+        open_onnx(onnx)
+        with staged(path) as draft:
+            _write_ir(onnx, draft)
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
         require_file(path.with_suffix(".bin"), "OpenVINO weights")
@@ -60,14 +68,30 @@ _CHECK: type[Target] = OpenvinoTarget
 
 def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
     """Write the IR through an interim ONNX file and return the kinds of its operations."""
+    interim = path.with_suffix(".onnx")
+    write_onnx(module, input_shape, interim)
+    kinds = _write_ir(interim, path)
+    interim.unlink()
+    return kinds
+
+
+def _write_ir(onnx: Path, path: Path) -> list[str]:
+    """Write an ONNX file as IR and return the kinds of its operations.
+
+    Raises:
+        DataError: OpenVINO cannot read it.
+    """
     import openvino as ov
     from openvino.passes import ConstantFolding, Manager
 
-    interim = path.with_suffix(".onnx")
-    write_onnx(module, input_shape, interim)
     # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
     # the reader leaves is folded here, and its process-wide numbering is made this file's own.
-    model = ov.Core().read_model(interim)
+    try:
+        model = ov.Core().read_model(onnx)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[-200:]
+        msg = f"{onnx} is not a model that OpenVINO can read ({reason}); export it again."
+        raise DataError(msg) from error
     passes = Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)
@@ -76,8 +100,7 @@ def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
         node.set_friendly_name(f"{node.get_type_name()}_{index}")
     ov.save_model(model, path, compress_to_fp16=False)
     kinds = [node.get_type_name() for node in nodes]
-    del model, nodes, node  # they map the interim file
-    interim.unlink()
+    del model, nodes, node  # they map the ONNX file
     return kinds
 
 

@@ -60,6 +60,20 @@ class TfliteTarget:
             path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
         )
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file of the family that the writer knows; see `Target.convert`."""
+        from hwnat.targets.onnx_import import import_onnx
+        from hwnat.targets.tflite_writer import write_tflite
+
+        imported = import_onnx(onnx)
+        with staged(path) as draft:
+            write_tflite(
+                imported.module,
+                imported.input_shape,
+                draft,
+                split_depthwise=self._split_depthwise,
+            )
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
         return _TfliteSession(require_file(path, "TFLite"), threads)

@@ -117,6 +117,8 @@ class _Lowering:
             if node.op == "placeholder":
                 self.index[node] = self.file.tensor(file_shape(node), "input")
                 inputs.append(self.index[node])
+            elif node.op == "get_attr":
+                self.index[node] = self._stored(node)
             elif node.op == "output":
                 outputs.append(self.index[self._operand(node, node.args[0])])
             else:
@@ -126,6 +128,12 @@ class _Lowering:
             msg = f"A TFLite file needs one input and one operator; found {len(inputs)} inputs."
             raise UsageError(msg)
         return self.file.finish(inputs, outputs)
+
+    def _stored(self, node: fx.Node) -> int:
+        """Store a tensor of the module, axes as the file has them."""
+        *path, name = str(node.target).split(".")
+        values = getattr(self.traced.get_submodule(".".join(path)), name).detach().numpy()
+        return self.file.constant(values.transpose(0, 2, 3, 1) if values.ndim == 4 else values)
 
     def _note(self, node: fx.Node) -> None:
         """Note which operators a node became; one that became none is part of its source's."""

@@ -32,6 +32,9 @@ class StubTarget:
         assert threads == 1
         return StubSession(tuple(map(int, path.read_text().strip("()").split(","))))
 
+    def convert(self, onnx, path):
+        raise NotImplementedError(path)
+
     def trace(self, path):
         raise NotImplementedError(path)
 
