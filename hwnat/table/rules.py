@@ -33,8 +33,8 @@ _DROP: Final = 0.1
 #: Agreement with a sum that no device repeats to, and that three networks do not reach by chance.
 _TOO_GOOD: Final = 1e-3
 _MS: Final = 1_000_000
-#: Kinds whose two widths are free of each other and of what else the operation does.
-_WIDE: Final = ("conv", "deconv", "linear", "matmul", "convpool", "mix", "mbconv")
+#: Kinds whose widths follow from other operands, or are no work.
+_NARROW: Final = ("concat", "move")
 
 
 def rounded(subjects: Sequence[Subject]) -> Outcome:
@@ -204,17 +204,20 @@ def _families(ops: Mapping[str, OpSpec]) -> Iterator[tuple[str, Rows]]:
         axes: list[tuple[str, int, tuple[object, ...]]] = [
             ("kernel", op.kernel, (channels, op.out_channels, *block))
         ]
-        if op.kind == "mbconv":
+        if op.mid_channels:
             squeezed = op.se_channels > 0
-            block_rest = (channels, op.out_channels, op.kernel, squeezed)
-            axes.append(("expanded width", op.mid_channels, block_rest))
+            others = (channels, op.out_channels, op.kernel, squeezed)
+            axes.append(("expanded width", op.mid_channels, others))
         if op.kind == "dwconv":
             axes.append(("width", channels, (op.out_channels // channels, op.kernel)))
-        elif op.kind in _WIDE:
-            axes.append(("output width", op.out_channels, (channels, op.kernel, *block)))
-            axes.append(("input width", channels, (op.out_channels, op.kernel, *block)))
-        for axis, size, others in axes:
-            families[(axis, *place, *others)].append((size, key))
+        elif op.out_channels and op.kind not in _NARROW:
+            # A block of equal widths may spare a projection beside it.
+            equal = channels == op.out_channels
+            axes.append(("output width", op.out_channels, (channels, equal, op.kernel, *block)))
+            if not op.mid_channels:
+                axes.append(("input width", channels, (op.out_channels, op.kernel)))
+        for axis, size, fixed in axes:
+            families[(axis, *place, *fixed)].append((size, key))
     for family, rows in families.items():
         if len({size for size, _ in rows}) > 1:
             yield str(family[0]), rows
