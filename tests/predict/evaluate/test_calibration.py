@@ -68,7 +68,7 @@ def test_intervals_hold_about_nine_in_ten_over_many_draws(noise):
 
 
 def test_one_network_gives_the_width_that_is_expected():
-    assert half_width(totals()[np.arange(1)]) == pytest.approx(2.2 * 0.024)
+    assert half_width(totals()[np.arange(1)]) == pytest.approx(2.06 * 0.024)
 
 
 @given(st.integers(0, 1_000), st.integers(1, 39))
