@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import DataError, UncoveredOpError
-from hwnat.predict.choice import Sample, arrays, choose, fit_pair, predict_pair
+from hwnat.predict.choice import Sample as Sample
+from hwnat.predict.choice import arrays, choose, fit_pair, predict_pair
 from hwnat.predict.features import EXTENT, NAMES, model_kind, row, work
 from hwnat.records.op import OpSpec
 from hwnat.table.entry import FittedModel

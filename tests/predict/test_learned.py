@@ -11,6 +11,7 @@ from hwnat.predict.choice import Sample
 from hwnat.predict.learned import MIN_SAMPLES, fit_models, fit_samples
 from hwnat.records.cost import op_cost
 from hwnat.records.op import OpSpec
+from hwnat.table.lookup import load_table
 
 
 def conv(side, channels, out, kernel=1, **more):
@@ -136,7 +137,7 @@ def test_types_are_not_mixed(samples):
         fit_samples([*samples, other])
 
 
-def test_a_tables_entries_train_its_models(a_table, an_entry):
+def test_a_tables_entries_train_its_models(a_table, an_entry, tmp_path):
     table = a_table()
     entries = {key: an_entry(round(true_ns(OpSpec.from_key(key)))) for key in table.entries}
     models = fit_models(replace(table, entries=entries))
@@ -144,7 +145,10 @@ def test_a_tables_entries_train_its_models(a_table, an_entry):
     found = models.predict([OpSpec.from_key(key)])
     assert found.ns[0] == pytest.approx(entries[key].p50_ns, rel=0.05)
     kept = replace(table, entries=entries, models=models.fitted)
-    assert fit_models(kept, seed=5).fitted == models.fitted
+    kept.save(tmp_path / "table.json")
+    loaded = load_table(tmp_path / "table.json")
+    assert loaded.table_id == kept.table_id
+    assert fit_models(loaded, seed=5).fitted == models.fitted
 
 
 def test_entries_that_were_derived_train_nothing(a_table, an_entry):
