@@ -80,3 +80,11 @@ def test_picks_leave_less_variance_than_random_rows():
     rng = np.random.default_rng(0)
     others = [rng.permutation(300)[:12] for _ in range(5)]
     assert left < np.mean([Regression(x, o, y[o]).predict(rows)[1].mean() for o in others])
+
+
+def test_equal_rows_and_equal_values_are_no_reason_to_fail():
+    x = inputs(8)
+    rows = [0, 0, 0, 0, 1, 1]
+    mean, deviation = Regression(x, rows, np.full(6, 0.5)).predict([0, 5])
+    assert np.isfinite(mean).all()
+    assert (deviation > 0).all()

@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError, UncoveredOpError, UsageError
-from hwnat.predict.transfer import choose_timings, transfer
+from hwnat.predict.relation import relate, without_sources
+from hwnat.predict.transfer import choose_timings, expected, transfer
 
 SOURCES = ({"compute": 1.0, "memory": 1.0}, {"compute": 0.7, "memory": 2.5})
 TARGET = {"compute": 0.4, "memory": 1.2, "noise": 0.01}
@@ -93,6 +94,20 @@ def test_misleading_sources_do_not_spoil_what_the_timings_say(phone, target):
     misleading = [phone(name, noise=1.5, seed=seed) for seed, name in enumerate("xy")]
     timed = {key: target.entries[key] for key in choose_timings(misleading, 60)}
     assert np.median(errors(transfer(misleading, timed), target, timed)) < 0.15
+
+
+def test_a_noisy_source_is_mended_by_the_work_of_the_operations(phone, target):
+    noisy = phone("x", noise=0.1, seed=1)
+    relation = relate([noisy])
+    timed = {key: target.entries[key] for key in choose_timings([noisy], 60)}
+    known = {key: entry.p50_ns for key, entry in timed.items()}
+    rest = [key for key in target.entries if key not in timed]
+    truth = np.array([target.entries[key].p50_ns for key in rest])
+
+    def error(*relations):
+        return np.abs(expected(relations, known, rest)[0] / truth - 1).mean()
+
+    assert error(relation, without_sources(relation)) < 0.5 * error(relation)
 
 
 def test_an_operation_that_nobody_holds_is_named(sources, target):
