@@ -69,7 +69,8 @@ def _show_stages(table: "LatencyTable", plot: Path | None, *, as_json: bool) -> 
         print_json({"table_id": table.table_id, "by_stage": found, "plot": plot})
         return
     for each in found:
-        calibrated = f", calibrated {milliseconds(each.latency_ns)} ms" if each.latency_ns else ""
+        fitted = each.latency_ns if table.calibration.form != "none" else None
+        calibrated = f", calibrated {milliseconds(fitted)} ms" if fitted else ""
         rows = [
             (name, milliseconds(ns), f"{ns / each.total_ns:.1%}", _bar(ns / each.total_ns))
             for name, ns in each.parts.items()

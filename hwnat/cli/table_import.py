@@ -110,41 +110,44 @@ def lint(
     Takes our own tables, or with --format files that others published. Give several devices'
     tables to find entries copied between them. Warnings leave the exit code at 0.
     """
-    from hwnat.errors import GateError, UsageError
+    from hwnat.errors import GateError
     from hwnat.table.lint import lint as check
+
+    subjects = _subjects(files, name, devices, unit, _pairs(options))
+    if published := [_network(each) for each in networks]:
+        subjects = [each.with_networks(published) for each in subjects]
+    report = check(subjects)
+    (_print_as_json if as_json else _print_report)(report, subjects)
+    if report.errors:
+        msg = f"{report.errors} errors in {', '.join(map(str, files[:3]))}"
+        msg += (", …" * (len(files) > 3)) + "; correct them as each line says."
+        raise GateError(msg)
+
+
+def _subjects(
+    files: Sequence[Path],
+    name: str | None,
+    devices: Sequence[str],
+    unit: Any,  # noqa: ANN401 - one of the choices
+    options: Mapping[str, str],
+) -> list["Subject"]:
+    """Read what is to be looked at: our tables, or with a format's name files of others."""
+    from hwnat.errors import UsageError
+    from hwnat.table.importers.base import Request
     from hwnat.table.subject import Subject
 
     if name is None:
         if devices or options or unit:
             msg = "--device, --unit and --option are about files of others; give --format too."
             raise UsageError(msg)
-        subjects = [Subject.of_file(path) for path in files]
-    else:
-        groups = [(each, files) for each in devices] or [(_own(path), (path,)) for path in files]
-        subjects = [
-            _subject(name, paths, _request(device, unit, options)) for device, paths in groups
-        ]
-    if published := [_network(each) for each in networks]:
-        subjects = [each.with_networks(published) for each in subjects]
-    report = check(subjects)
-    if as_json:
-        print_json(
-            {
-                "tables": [each.name for each in subjects],
-                "entries": [len(each.entries) for each in subjects],
-                "errors": report.errors,
-                "warnings": report.warnings,
-                "findings": report.findings,
-                "not_applied": dict(report.not_applied),
-                "left_out": [dict(each.unmapped) for each in subjects],
-            }
+        return [Subject.of_file(path) for path in files]
+    groups = [(each, tuple(files)) for each in devices] or [(_own(path), (path,)) for path in files]
+    return [
+        Subject.of_imported(
+            _read(name, paths, Request(device=device, unit=unit, options=options, lenient=True))
         )
-    else:
-        _print_report(report, subjects)
-    if report.errors:
-        msg = f"{report.errors} errors in {', '.join(map(str, files[:3]))}"
-        msg += (", …" * (len(files) > 3)) + "; correct them as each line says."
-        raise GateError(msg)
+        for device, paths in groups
+    ]
 
 
 def _own(path: Path) -> str:
@@ -152,22 +155,10 @@ def _own(path: Path) -> str:
     return "_".join(path.with_suffix("").parts).strip("/_")
 
 
-def _request(device: str, unit: Any, options: Sequence[str]) -> "Request":  # noqa: ANN401
-    from hwnat.table.importers.base import Request
-
-    return Request(device=device, unit=unit, options=_pairs(options), lenient=True)
-
-
 def _read(name: str, files: Sequence[Path], request: "Request") -> "Imported":
     from hwnat.table.importers.base import import_files as read
 
     return read(name, files, request)
-
-
-def _subject(name: str, files: Sequence[Path], request: "Request") -> "Subject":
-    from hwnat.table.subject import Subject
-
-    return Subject.of_imported(_read(name, files, request))
 
 
 def _pairs(options: Sequence[str]) -> dict[str, str]:
@@ -201,6 +192,20 @@ def _print_left_out(unmapped: Mapping[str, str]) -> None:
         more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         shown = ", ".join(keys[:_SHOWN])
         click.echo(f"left out ({reason}): {shown}{more}", err=True)
+
+
+def _print_as_json(report: "Report", subjects: Sequence["Subject"]) -> None:
+    print_json(
+        {
+            "tables": [each.name for each in subjects],
+            "entries": [len(each.entries) for each in subjects],
+            "errors": report.errors,
+            "warnings": report.warnings,
+            "findings": report.findings,
+            "not_applied": dict(report.not_applied),
+            "left_out": [dict(each.unmapped) for each in subjects],
+        }
+    )
 
 
 def _print_report(report: "Report", subjects: Sequence["Subject"]) -> None:

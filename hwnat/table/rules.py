@@ -13,7 +13,7 @@ from typing import Final
 from hwnat.records.cost import op_cost
 from hwnat.records.op import OpSpec
 from hwnat.table.entry import Entry
-from hwnat.table.importers.base import Finding, Severity
+from hwnat.table.importers.base import Finding, NetworkTotal, Severity
 from hwnat.table.importers.values import IQR
 from hwnat.table.subject import Subject
 
@@ -33,6 +33,8 @@ _DROP: Final = 0.1
 #: Agreement with a sum that no device repeats to, and that three networks do not reach by chance.
 _TOO_GOOD: Final = 1e-3
 _MS: Final = 1_000_000
+#: Kinds whose widths follow from other operands, or are no work.
+_NARROW: Final = ("concat", "move")
 
 
 def rounded(subjects: Sequence[Subject]) -> Outcome:
@@ -105,8 +107,9 @@ def _odd_units(subject: Subject, rates: Mapping[str, float]) -> Iterator[Finding
     by_kind = defaultdict(list)
     for key, rate in rates.items():
         by_kind[key.partition("|")[0]].append(rate)
+    middles = {kind: median(each) for kind, each in by_kind.items()}
     for key, rate in rates.items():
-        middle = median(by_kind[key.partition("|")[0]])
+        middle = middles[key.partition("|")[0]]
         if not 1 / _UNIT_FACTOR < rate / middle < _UNIT_FACTOR:
             message = (
                 f"{rate:.3g} billion MACs/s, {rate / middle:.3g} times the median of its kind: "
@@ -164,8 +167,9 @@ def _resolution(entries: Iterable[Entry]) -> int:
 
 
 def falls(subjects: Sequence[Subject]) -> Outcome:
-    """Cost that falls as a kernel or a width grows, beyond both intervals."""
-    found, applied = [], False
+    """Cost that falls as a kernel or a width grows, beyond both intervals; the largest first."""
+    found: list[tuple[float, Finding]] = []
+    applied = False
     for each in subjects:
         for axis, rows in _families(each.ops):
             applied = True
@@ -179,8 +183,11 @@ def falls(subjects: Sequence[Subject]) -> Outcome:
                     f"{before.p50_ns / 1e6:.4g} ms, beyond both intervals: measure both again, "
                     "or find out which kernels run"
                 )
-                found.append(_finding("falls", "warning", each, large_key, message))
-    return found if applied else "no two operations differ in a kernel or a width alone"
+                finding = _finding("falls", "warning", each, large_key, message)
+                found.append((after.p50_ns / before.p50_ns, finding))
+    if not applied:
+        return "no two operations differ in a kernel or a width alone"
+    return [finding for _, finding in sorted(found, key=lambda each: each[0])]
 
 
 Rows = list[tuple[int, str]]
@@ -197,17 +204,20 @@ def _families(ops: Mapping[str, OpSpec]) -> Iterator[tuple[str, Rows]]:
         axes: list[tuple[str, int, tuple[object, ...]]] = [
             ("kernel", op.kernel, (channels, op.out_channels, *block))
         ]
-        if op.kind == "mbconv":
+        if op.mid_channels:
             squeezed = op.se_channels > 0
-            block_rest = (channels, op.out_channels, op.kernel, squeezed)
-            axes.append(("expanded width", op.mid_channels, block_rest))
+            others = (channels, op.out_channels, op.kernel, squeezed)
+            axes.append(("expanded width", op.mid_channels, others))
         if op.kind == "dwconv":
             axes.append(("width", channels, (op.out_channels // channels, op.kernel)))
-        else:
-            axes.append(("output width", op.out_channels, (channels, op.kernel, *block)))
-            axes.append(("input width", channels, (op.out_channels, op.kernel, *block)))
-        for axis, size, others in axes:
-            families[(axis, *place, *others)].append((size, key))
+        elif op.out_channels and op.kind not in _NARROW:
+            # A block of equal widths may spare a projection beside it.
+            equal = channels == op.out_channels
+            axes.append(("output width", op.out_channels, (channels, equal, op.kernel, *block)))
+            if not op.mid_channels:
+                axes.append(("input width", channels, (op.out_channels, op.kernel)))
+        for axis, size, fixed in axes:
+            families[(axis, *place, *fixed)].append((size, key))
     for family, rows in families.items():
         if len({size for size, _ in rows}) > 1:
             yield str(family[0]), rows
@@ -217,12 +227,12 @@ def total_is_sum(subjects: Sequence[Subject]) -> Outcome:
     """Network latencies that are sums of entries and not measurements."""
     found, applied = [], False
     for each in subjects:
-        gaps = {}
-        for net in each.networks:
-            if net.unmapped or any(key not in each.entries for key in net.keys):
-                continue
-            total = each.overhead_ns + sum(each.entries[key].p50_ns for key in net.keys)
-            gaps[net.name] = abs(total - net.measured_ns) / net.measured_ns
+        sums = {net: _sum_ns(each, net) for net in each.networks}
+        gaps = {
+            net.name: abs(total - net.measured_ns) / net.measured_ns
+            for net, total in sums.items()
+            if total is not None
+        }
         applied = applied or bool(gaps)
         exact = [name for name, gap in gaps.items() if gap < 1e-7]
         all_near = len(gaps) >= 3 and max(gaps.values()) < _TOO_GOOD
@@ -233,6 +243,15 @@ def total_is_sum(subjects: Sequence[Subject]) -> Outcome:
             )
             found.append(_finding("total-is-sum", "error", each, name, message))
     return found if applied else "needs networks whose operations are all there (--network)"
+
+
+def _sum_ns(subject: Subject, net: NetworkTotal) -> int | None:
+    """Return the sum of a network's rows, or of its entries; None if it is not known."""
+    if net.sum_ns:
+        return net.sum_ns
+    if net.unmapped or any(key not in subject.entries for key in net.keys):
+        return None
+    return subject.overhead_ns + sum(subject.entries[key].p50_ns for key in net.keys)
 
 
 def missing(subjects: Sequence[Subject]) -> Outcome:

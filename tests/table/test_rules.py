@@ -107,6 +107,14 @@ def test_one_total_that_is_exactly_the_sum(clean):
     assert found(rules.total_is_sum([planted])) == [("error", "phone.json", first.name)]
 
 
+def test_a_total_that_is_the_sum_of_its_own_rows(clean):
+    subject = clean()
+    first, *rest = subject.networks
+    added = replace(first, sum_ns=first.measured_ns, unmapped=("PAD",))
+    planted = replace(subject, networks=(added, *rest))
+    assert found(rules.total_is_sum([planted])) == [("error", "phone.json", first.name)]
+
+
 def test_totals_that_all_agree_with_the_sum_too_well(clean):
     subject = clean()
 
@@ -215,6 +223,23 @@ def test_operators_have_widths_too(an_entry, small, large):
     subjects = [Subject(name="t", device="d", entries=each) for each in (sound, planted)]
     assert rules.falls(subjects[:1]) == []
     assert found(rules.falls(subjects[1:])) == [("warning", "t", large)]
+
+
+def test_the_largest_fall_comes_first(an_entry):
+    keys = [f"linear|in=1x1x1x64|out={out}|float32" for out in (10, 20, 30)]
+    costs = dict(zip(keys, (9_000, 8_000, 2_000), strict=True))
+    entries = {key: an_entry(ns) for key, ns in costs.items()}
+    outcome = rules.falls([Subject(name="t", device="d", entries=entries)])
+    assert [key for _, _, key in found(outcome)] == [keys[2], keys[1]]
+
+
+def test_widths_that_other_operands_decide_are_not_compared(an_entry):
+    entries = {
+        "concat|in=1x8x8x16|out=64|n=2|float32": an_entry(9_000),
+        "concat|in=1x8x8x32|out=64|n=2|float32": an_entry(5_000),
+    }
+    subject = Subject(name="t", device="d", entries=entries)
+    assert rules.falls([subject]) == "no two operations differ in a kernel or a width alone"
 
 
 def test_without_intervals_a_fall_must_be_large(an_entry):

@@ -1,6 +1,6 @@
 """From what an importer returned to a latency table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import PurePath
 from typing import Final, TypeVar
@@ -11,7 +11,7 @@ from hwnat.records.measurement import Host, Setup
 from hwnat.records.op import OpSpec
 from hwnat.table.calibrate import Calibration
 from hwnat.table.entry import Origin
-from hwnat.table.importers.base import Facts, Imported
+from hwnat.table.importers.base import Facts, Imported, Source
 from hwnat.table.lookup import LatencyTable
 
 T = TypeVar("T", int, str)
@@ -35,26 +35,8 @@ def to_table(imported: Imported, *, created: str, facts: Facts | None = None) ->
     if not imported.entries:
         msg = f"{imported.sources[0].name}: nothing in it becomes an entry, so it gives no table."
         raise DataError(msg)
-    known = _merged(imported.facts, facts or Facts())
-    ops = [OpSpec.from_key(key) for key in imported.entries]
-    batches = sorted({op.in_shape[0] for op in ops})
-    precisions = sorted({_PRECISIONS[op.dtype] for op in ops})
     return LatencyTable(
-        setup=Setup(
-            device=imported.device,
-            host=Host(cpu=None, cores=None, machine=None, os=None),
-            target=known.target or "unknown",
-            runtime=known.runtime or "",
-            runtime_version=known.runtime_version or "",
-            threads=known.threads or 0,
-            affinity=(),
-            precision=_agreed("precision", precisions, known.precision, imported),
-            batch=_agreed("batch", batches, known.batch, imported),
-            runs=0,
-            warmup=0,
-            visit_ms=0.0,
-            reference="",
-        ),
+        setup=_setup(imported, _merged(imported.facts, facts or Facts())),
         protocol=None,
         space=imported.space,
         classes=imported.classes,
@@ -70,10 +52,38 @@ def to_table(imported: Imported, *, created: str, facts: Facts | None = None) ->
         created=created,
         origin=Origin(
             format=imported.format,
-            files={PurePath(each.name).name: each.sha256 for each in imported.sources},
+            files=_files(imported.sources),
             unit=imported.unit,
             left_out=imported.unmapped,
         ),
+    )
+
+
+def _files(sources: Sequence[Source]) -> dict[str, str]:
+    """Return file names to hashes; with folders where two files have one name."""
+    short = {PurePath(each.name).name: each.sha256 for each in sources}
+    return short if len(short) == len(sources) else {each.name: each.sha256 for each in sources}
+
+
+def _setup(imported: Imported, known: Facts) -> Setup:
+    """Say what the numbers mean; batch and precision stand in the keys."""
+    ops = [OpSpec.from_key(key) for key in imported.entries]
+    batches = sorted({op.in_shape[0] for op in ops})
+    precisions = sorted({_PRECISIONS[op.dtype] for op in ops})
+    return Setup(
+        device=imported.device,
+        host=Host(cpu=None, cores=None, machine=None, os=None),
+        target=known.target or "unknown",
+        runtime=known.runtime or "",
+        runtime_version=known.runtime_version or "",
+        threads=known.threads or 0,
+        affinity=(),
+        precision=_agreed("precision", precisions, known.precision, imported),
+        batch=_agreed("batch", batches, known.batch, imported),
+        runs=0,
+        warmup=0,
+        visit_ms=0.0,
+        reference="",
     )
 
 

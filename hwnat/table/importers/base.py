@@ -115,6 +115,8 @@ class NetworkTotal:
         keys: canonical keys of its operations in order, repeats included.
         unmapped: its foreign keys that have no canonical one.
         std_ns: standard deviation of its runs, 0 if the files have none.
+        sum_ns: sum of its own rows where the files list them network by network, 0 if they do
+            not; an entry may be the median of several networks' rows.
     """
 
     name: str
@@ -122,6 +124,7 @@ class NetworkTotal:
     measured_ns: int
     unmapped: tuple[str, ...] = ()
     std_ns: int = 0
+    sum_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 It names a node's type, output tensor and mean time, never its shapes, so what each node computes
 has to be said beside it: `--option keys=FILE`, a JSON object of node name to operation key.
+The `Timings` of a profile are the sum of its nodes' times, so no network is measured by them.
 """
 
 import re
@@ -17,22 +18,19 @@ from hwnat.table.importers.base import (
     Facts,
     Imported,
     Importer,
-    NetworkTotal,
     Request,
     Source,
     Unit,
 )
 from hwnat.table.importers.intake import Intake
-from hwnat.table.importers.values import number, to_ns
+from hwnat.table.importers.values import number
 
 #: Heads the profile of the runs; that of the initialisation, which comes first, is another.
 _RUNS: Final = re.compile(r"(?:INFO: )?(?:Operator-wise )?Profiling Info for Regular .*:\s*")
 _ORDER: Final = re.compile(r"=+ Run Order =+\s*")
-_TIMINGS: Final = re.compile(r"Timings \(microseconds\): count=(\d{1,9}) .*?")
-#: A lone run, or runs all alike, have no `avg`.
-_TOTAL: Final = re.compile(r" (?:avg|curr)=([^\s(]+)")
-#: No node is called more often than this in one run.
-_MAX_CALLS: Final = 10_000
+_TIMINGS: Final = re.compile(r"Timings \(microseconds\): count=(\d{1,9}) ")
+#: A number, or what a program prints for one that is none; never a word such as `F32)`.
+_CELL: Final = r", ([+-]?(?:[\d.][\d.eE+-]*|nan|inf))%?"
 _EXECUTED: Final = re.compile(r"Number of nodes executed: (\d+)\s*")
 #: Node types whose operation can be told, against keys that are one row off.
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -57,7 +55,6 @@ class _Node:
     kind: str
     name: str
     avg_ms: str
-    calls: int
     line: int
 
 
@@ -68,7 +65,6 @@ class _Profile:
     nodes: tuple[_Node, ...]
     inner: tuple[_Node, ...]
     runs: int
-    total_ns: int
 
 
 class BenchmarkModelCsv:
@@ -105,20 +101,16 @@ class BenchmarkModelCsv:
                 f'such as {{"{name}": "conv|in=1x224x224x3|out=16|k=3|s=2|act=relu|float32"}}.'
             )
             raise DataError(msg)
-        networks = [_take(source, profile, keys, intake) for source, profile in profiles]
+        for source, profile in profiles:
+            _take(source, profile, keys, intake)
         return intake.done(
             granularity="operator",
-            networks=networks,
             facts=Facts(target="tflite", runtime="benchmark_model"),
         )
 
 
-def _take(
-    source: Source, profile: _Profile, keys: Mapping[str, OpSpec], intake: Intake
-) -> NetworkTotal:
-    """Hand one file's nodes to the intake; return its whole."""
-    mapped: list[str] = []
-    unmapped: list[str] = []
+def _take(source: Source, profile: _Profile, keys: Mapping[str, OpSpec], intake: Intake) -> None:
+    """Hand one file's nodes to the intake."""
     for node in profile.nodes:
         where = source.at(node.line)
         op = keys.get(node.name)
@@ -129,17 +121,8 @@ def _take(
         else:
             _check_kind(node, op, where=where)
             intake.add_repeat(op, node.avg_ms, foreign=node.name, where=where, n=profile.runs)
-            mapped += [op.key] * node.calls
-            continue
-        unmapped += [node.name] * node.calls
     for node in profile.inner:
         intake.leave_out(node.name, f"{node.kind}: part of a delegate's or subgraph's row")
-    return NetworkTotal(
-        name=source.name,
-        keys=tuple(mapped),
-        measured_ns=profile.total_ns,
-        unmapped=tuple(unmapped),
-    )
 
 
 def _check_kind(node: _Node, op: OpSpec, *, where: str) -> None:
@@ -179,22 +162,12 @@ def _profile(source: Source) -> _Profile:
         nodes=rows[0],
         inner=tuple(node for table in rows[1:] for node in table),
         runs=_count(_TIMINGS.match(lines[totals[0]])),
-        total_ns=_total_ns(lines[totals[0]], where=source.at(totals[0] + 1)),
     )
 
 
 def _count(found: re.Match[str] | None) -> int:
     """Return how often the model ran, at least once."""
     return max(1, int(found[1])) if found else 1
-
-
-def _total_ns(line: str, *, where: str) -> int:
-    """Return the mean time of a whole run."""
-    found = _TOTAL.findall(line)
-    if not found:
-        msg = f"{where}: no time in {line[:80]!r}; profile the model again."
-        raise DataError(msg)
-    return to_ns(found[-1], "us", where=where)
 
 
 def _nodes(source: Source, lines: Sequence[str], *, begin: int) -> Iterator[_Node]:
@@ -211,8 +184,7 @@ def _nodes(source: Source, lines: Sequence[str], *, begin: int) -> Iterator[_Nod
     if (header[:1], header[-1:]) != (["node type"], ["name"]) or "avg_ms" not in between:
         msg = f"{source.at(begin + 2)}: expected 'node type, …, avg_ms, …, name'; another format?"
         raise DataError(msg)
-    numbers = r"".join(r", ([^\s,]+)%?" for _ in between)
-    row = re.compile(rf"\s*(\S.*?){numbers}, (.*\S)\s*")
+    row = re.compile(rf"\s*(\S.*?){_CELL * len(between)}, (.*\S)\s*")
     count = 0
     for number_, line in enumerate(lines[begin + 2 :], begin + 3):
         if not line.strip():
@@ -222,15 +194,10 @@ def _nodes(source: Source, lines: Sequence[str], *, begin: int) -> Iterator[_Nod
             msg = f"{source.at(number_)}: expected {len(header)} values, found {line[:80]!r}."
             raise DataError(msg)
         cells = dict(zip(between, found.groups()[1:-1], strict=True))
-        calls = number(cells.get("times called", "1"), where=source.at(number_))
-        if not 0 <= calls <= _MAX_CALLS:
-            msg = f"{source.at(number_)}: a node called {calls:g} times; the row is damaged."
-            raise DataError(msg)
         yield _Node(
             kind=found[1],
             name=found[found.re.groups].replace("\t", ","),
             avg_ms=cells["avg_ms"],
-            calls=max(1, round(calls)),
             line=number_,
         )
         count += 1

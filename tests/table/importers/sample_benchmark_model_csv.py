@@ -62,6 +62,5 @@ SAMPLE = {
     "options": {"keys": "{folder}/keys.json"},
     "entries": {CONV: 1_894_800, ADD: 309_440, LINEAR: 3_580},
     "unmapped": {"[flat]:3", "[prob]:4"},
-    "networks": {"profile.csv": 5_009_700},
     "planted": ("0.30944", ADD),
 }

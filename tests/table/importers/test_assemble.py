@@ -48,6 +48,12 @@ def test_a_table_says_what_is_known_and_leaves_the_rest_empty(imported, tmp_path
         table.timed_as()
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(imported):
+    sources = tuple(Source.of(f"{folder}/t.yaml", folder.encode()) for folder in "ab")
+    origin = to_table(imported(sources=sources), created=NOW).origin
+    assert list(origin.files) == ["a/t.yaml", "b/t.yaml"]
+
+
 def test_what_the_user_says_wins_over_the_format(imported):
     said = Facts(target="tflite", threads=4)
     table = to_table(imported(facts=said), facts=Facts(threads=1, runtime="gpu"), created=NOW)

@@ -42,6 +42,13 @@ def test_the_older_generation_has_a_start_and_commas_in_names(read):
     assert imported.places[ADD].startswith("0.csv:")
 
 
+@pytest.mark.parametrize("kind", ["Softmax (NC, F32)", "Fully Connected (NC, F32) GEMM", "A, B"])
+def test_node_types_may_hold_commas(read, kind):
+    row = f"{kind}, 9, 0.25, 60%, 60%, 0, 1, Delegate/{kind}:0".replace("/A, B", "/A\tB")
+    imported = read(profile(row), keys={f"Delegate/{kind}:0".replace("/A, B", "/A,B"): LINEAR})
+    assert imported.entries[LINEAR].p50_ns == 250_000
+
+
 def test_the_initialisation_and_the_summaries_are_no_nodes(read):
     imported = read(profile(STEM), keys={"[stem]:0": CONV})
     assert {key: entry.p50_ns for key, entry in imported.entries.items()} == {CONV: 2_000_000}
@@ -69,7 +76,7 @@ def test_equal_operations_give_their_median(read):
 def test_several_runs_of_a_model_are_put_together(read):
     imported = read(profile(STEM), profile(STEM.replace(" 2,", " 4,")), keys={"[stem]:0": CONV})
     assert imported.entries[CONV].p50_ns == 3_000_000
-    assert [each.name for each in imported.networks] == ["0.csv", "1.csv"]
+    assert imported.entries[CONV].n == 100
 
 
 def test_rows_of_a_delegate_are_left_out_and_said(read):
@@ -81,9 +88,8 @@ def test_rows_of_a_delegate_are_left_out_and_said(read):
     assert list(imported.entries) == [CONV]
 
 
-def test_a_node_called_often_counts_as_often_in_the_network(read):
-    imported = read(profile(STEM.replace("0, 1, [", "0, 3, [")), keys={"[stem]:0": CONV})
-    assert imported.networks[0].keys == (CONV,) * 3
+def test_a_profile_measures_no_network_for_its_total_is_the_sum_of_its_nodes(read):
+    assert read(profile(STEM), keys={"[stem]:0": CONV}).networks == ()
 
 
 def test_a_node_below_the_clock_is_left_out_and_said(read):
@@ -95,17 +101,17 @@ def test_a_node_below_the_clock_is_left_out_and_said(read):
 
 
 @pytest.mark.parametrize(
-    ("timings", "ns"),
+    ("timings", "runs"),
     [
-        ("count=1 curr=1210", 1_210_000),
-        ("count=9 curr=5(all same)", 5_000),
-        ("count=9 first=1 curr=1 min=1 max=9 avg=2.35228e+06 std=3", 2_352_280_000),
-        ("count=9 first=1 curr=1 min=1 max=9 avg=7.5 std=3 p5=1 median=2 p95=3", 7_500),
+        ("count=1 curr=1210", 1),
+        ("count=9 curr=5(all same)", 9),
+        ("count=50 first=1 curr=1 min=1 max=9 avg=2.35228e+06 std=3", 50),
+        ("count=50 first=1 curr=1 min=1 max=9 avg=7.5 std=3 p5=1 median=2 p95=3", 50),
     ],
 )
-def test_the_whole_run_is_read_in_all_its_spellings(read, timings, ns):
+def test_runs_are_counted_in_all_spellings(read, timings, runs):
     imported = read(profile(STEM, timings=timings), keys={"[stem]:0": CONV})
-    assert imported.networks[0].measured_ns == ns
+    assert imported.entries[CONV].n == runs
 
 
 def test_keys_of_another_model_are_refused(read):
@@ -135,9 +141,6 @@ def test_a_file_of_keys_that_is_none_is_refused(tmp_path, text):
         (lambda t: t.rpartition("Timings")[0], "truncated"),
         (lambda t: t.replace("avg_ms", "avg"), "avg_ms"),
         (lambda t: t.replace(", [stem]:0", ""), "expected 8 values"),
-        (lambda t: t.replace("0, 1, [stem]", "0, 1e9, [stem]"), "called 1e\\+09 times"),
-        (lambda t: t.replace("avg=5009.7", "avg=-1"), "not measured"),
-        (lambda t: t.replace(" curr=4955", "").replace(" avg=5009.7", ""), "no time in"),
     ],
 )
 def test_a_damaged_profile_is_refused(read, change, message):
@@ -159,4 +162,3 @@ def test_the_tools_own_output_is_read(read, shared_data, generation):
         CONV: 1_894_800,
     }
     assert len(imported.unmapped) == 10
-    assert imported.networks[0].measured_ns == 5_009_700

@@ -237,7 +237,7 @@ def damaged(draw, text):
 
 
 @given(data=st.data())
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_a_damaged_file_gives_sound_entries_or_an_error(given_sample, read, data):
     file = data.draw(st.sampled_from(sorted(given_sample["files"])))
     content = data.draw(damaged(given_sample["files"][file]))
