@@ -138,8 +138,8 @@ def build(
 ) -> None:
     """Build the table of the latest profile in a store; measures nothing."""
     from hwnat.errors import UsageError
+    from hwnat.profile.runner import finish, load_sources
     from hwnat.records.store import Store
-    from hwnat.table.build import build_table
     from hwnat.table.lookup import default_path
 
     if not store.exists():
@@ -154,7 +154,7 @@ def build(
         if not runs:
             msg = f"Store {store} holds no such profile; measure with: hwnat profile."
             raise UsageError(msg)
-        built = build_table(db, runs[-1])
+        built = finish(db, runs[-1], sources=load_sources(runs[-1].sources))
     path = out or default_path(built)
     built.save(path)
     if as_json:

@@ -21,8 +21,8 @@ Settings = Mapping[str, float]
 FAMILIES: Final[Mapping[str, Settings]] = {
     "roofline": {},
     "gaussian_process": {"smoothness": 2.5},
-    "extra_trees": {"trees": 100, "columns": 0.5},
-    "boosted_trees": {"trees": 150, "depth": 6, "rate": 0.08, "columns": 0.3, "rows": 0.7},
+    "extra_trees": {"trees": 100.0, "columns": 0.5},
+    "boosted_trees": {"trees": 150.0, "depth": 6.0, "rate": 0.08, "columns": 0.3, "rows": 0.7},
 }
 #: Most samples of a Gaussian process, whose cost grows with their cube.
 _MAX_EXACT: Final = 240

@@ -28,6 +28,10 @@ _SCALE_SD: Final = 0.3
 _NOISE: Final = 5
 _SLOPES: Final = slice(6, 8)
 _SCALES: Final = slice(8, None)
+#: Variance of noise that is always there: a tenth of a percent.
+_FLOOR: Final = 1e-6
+#: Standard deviations of its prior that a hyperparameter may move.
+_REACH: Final = 8
 #: Rows predicted at a time: the kernel between them and the timings stays small.
 _CHUNK: Final = 4096
 
@@ -120,7 +124,7 @@ class Kernel:
     def noise(self, rows: Integers, theta: Floats) -> Floats:
         """Return the noise variances of rows."""
         log = theta[_NOISE] + self.inputs.noise[rows] @ theta[_SLOPES]
-        return np.asarray(np.exp(2 * log) + self.inputs.extra[rows])
+        return np.asarray(np.exp(2 * log) + self.inputs.extra[rows] + _FLOOR)
 
 
 class Regression:
@@ -150,7 +154,15 @@ class Regression:
         from scipy.optimize import minimize
 
         start = self._kernel.inputs.prior()
-        found = minimize(self._loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100})
+        reach = _REACH * self._kernel.inputs.prior_sd()
+        found = minimize(
+            self._loss,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=np.column_stack([start - reach, start + reach]),
+            options={"maxiter": 100},
+        )
         return np.asarray(found.x, np.float64)
 
     def _loss(self, theta: Floats) -> tuple[float, Floats]:
@@ -164,7 +176,7 @@ class Regression:
         inverse = root.T @ root
         weights = inverse @ self._values
         change = inverse - np.outer(weights, weights)
-        free = (noise - inputs.extra[self._rows]) * np.diag(change)
+        free = (noise - inputs.extra[self._rows] - _FLOOR) * np.diag(change)
         gradient = [
             *(0.5 * float((change * x).sum()) for x in by_amplitude),
             float(free.sum()),

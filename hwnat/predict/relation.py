@@ -11,6 +11,7 @@ from hwnat.errors import DataError
 from hwnat.predict.gaussian import Floats, Inputs, Regression
 from hwnat.records.cost import op_cost
 from hwnat.records.op import OpSpec
+from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 
 Booleans = npt.NDArray[np.bool_]
@@ -79,9 +80,8 @@ def work(op: OpSpec) -> int:
     return max(op_cost(op).macs, batch * height * width * channels)
 
 
-def _log(entries: Mapping[str, object], key: str) -> float:
-    entry = entries.get(key)
-    return float("nan") if entry is None else float(np.log(getattr(entry, "p50_ns")))  # noqa: B009
+def _log(entries: Mapping[str, Entry], key: str) -> float:
+    return float(np.log(entries[key].p50_ns)) if key in entries else float("nan")
 
 
 def _inputs(ops: Sequence[OpSpec], logs: Floats, extra: Floats) -> Inputs:

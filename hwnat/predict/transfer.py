@@ -2,8 +2,11 @@
 
 Devices differ less than networks do: the log of a latency is close to the mean of its logs on
 other devices. A Gaussian process explains what is left of it, from how the other devices differ
-on that operation, its kind and its sizes. Where the other devices mislead, as another runtime's
-tables may, left-out timings show it, and the work of each operation takes their place.
+on that operation, its kind and its sizes. A second one does without the other devices and starts
+from the work of each operation; left-out timings decide how much each has to say, so tables that
+mislead, as another runtime's may, are not followed.
+
+Source of the mixture: Breiman, Stacked regressions, 1996, with one weight and leave-one-out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +30,8 @@ _TARGETS: Final = 1000
 _NORMAL: Final = 1.645
 _TRUST: Final = 30
 _COVERAGE: Final = 0.9
+#: Mixtures of two models that are tried.
+_STEPS: Final = 20
 
 
 def choose_timings(
@@ -92,11 +97,13 @@ def expected(
 ) -> tuple[Floats, Floats, Floats]:
     """Return (n,) latencies of `keys` and their intervals' ends, in ns.
 
-    Of several relations of the same operations the one counts that predicts left-out timings
-    best.
+    Args:
+        relations: one or two of the same operations, mixed as left-out timings tell.
+        measured: latencies of the new device in ns.
+        keys: of operations in the relations.
 
     Raises:
-        DataError: too few timings of operations that the relation holds.
+        DataError: too few timings of operations that the relations hold.
     """
     timed = sorted(measured.keys() & set(relations[0].keys))
     if len(timed) < MIN_TIMINGS:
@@ -106,13 +113,29 @@ def expected(
     rows, asked = relations[0].rows(timed), relations[0].rows(keys)
     logs = np.log([float(measured[key]) for key in timed])
     models = [Regression(each.inputs, rows, logs - each.base[rows]) for each in relations]
-    errors = [float(np.abs(model.left_out()[0]).mean()) for model in models]
-    best = errors.index(min(errors))
-    mean, deviation = models[best].predict(asked)
-    mean = mean + relations[best].base[asked]
-    half = _quantile(*models[best].left_out()) * deviation
+    left_out = np.array([model.left_out() for model in models])
+    shares = _shares(left_out[:, 0], left_out[:, 1])
+    found = np.array([model.predict(asked) for model in models])
+    found[:, 0] += np.array([each.base[asked] for each in relations])
+    mean, deviation = np.tensordot(shares, found, 1)
+    half = _quantile(*np.tensordot(shares, left_out, 1)) * deviation
     low, high = np.exp(mean - half), np.exp(mean + half)
     return np.clip(np.exp(mean + deviation**2 / 2), low, high), low, high
+
+
+def _shares(errors: Floats, claimed: Floats) -> Floats:
+    """Return the shares of one or two models, from their (models, timings) left-out errors.
+
+    A timing that stands alone is hard to predict for any model and says little about the rest,
+    so errors count by what the models claim.
+    """
+    if len(errors) == 1:
+        return np.ones(1)
+    scaled = errors / claimed.mean(axis=0)
+    steps = np.linspace(0, 1, _STEPS + 1)
+    mixed = np.abs(np.outer(1 - steps, scaled[0]) + np.outer(steps, scaled[1])).mean(axis=1)
+    share = float(steps[mixed.argmin()])
+    return np.array([1 - share, share])
 
 
 def _quantile(errors: Floats, claimed: Floats) -> float:

@@ -1,12 +1,13 @@
 """Few timings: which operations to time first, when to stop, and what more would bring."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnat.predict.workload import family, log_size
 from hwnat.records.op import OpSpec
 
 Floats = npt.NDArray[np.float64]
@@ -14,6 +15,9 @@ Floats = npt.NDArray[np.float64]
 #: Share of the budget in the first batch; each further one is a fifth of the budget.
 _FIRST: Final = 0.4
 _FURTHER: Final = 0.2
+#: A kind of fewer families is no material for a model; some sizes of each are timed first.
+_RARE: Final = 5
+_RARE_SIZES: Final = 3
 #: Held-out errors of a handful of entries say nothing.
 _LEAST: Final = 12
 
@@ -21,27 +25,32 @@ _LEAST: Final = 12
 def telling_order(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
     """Order operations so that every beginning of the list is spread over all of them.
 
-    Operations that differ in nothing but the size of their map are one family. Each family
-    gives its largest, then its smallest, then its farthest remaining size; among families of
-    the same turn the next is the one farthest from all before it.
+    Operations that differ in nothing but the size of their map are one family. Kinds of few
+    families come first, for nothing else tells of them. Then each family gives one size, another
+    one than the family before it, then the size farthest from that, and so on; among families
+    of the same turn the next is the one farthest from all before it.
 
     Source: farthest-point sampling, a greedy 2-approximation of the k-centre problem (Gonzalez,
     Clustering to minimize the maximum intercluster distance, 1985).
     """
-    turns: list[list[OpSpec]] = []
-    families: dict[OpSpec, list[OpSpec]] = {}
+    turns: list[list[OpSpec]] = [[]]
+    families: dict[str, list[OpSpec]] = {}
     for op in ops:
-        families.setdefault(_family(op), []).append(op)
-    for members in families.values():
-        members.sort(key=lambda op: -op.in_shape[1] * op.in_shape[2])
-        sizes = np.log([[op.in_shape[1] * op.in_shape[2]] for op in members])
-        for turn, index in enumerate(_farthest_first(sizes)):
-            if turn == len(turns):
-                turns.append([])
+        families.setdefault(family(op), []).append(op)
+    kinds = Counter(members[0].kind for members in families.values())
+    for number, members in enumerate(families.values()):
+        members.sort(key=log_size, reverse=True)
+        rare = kinds[members[0].kind] < _RARE
+        sizes = np.array([[log_size(op)] for op in members])
+        begin = 0 if rare else number % len(members)
+        for place, index in enumerate(_farthest_first(sizes, begin=begin)):
+            turn = 0 if rare and place < _RARE_SIZES else place + 1
+            turns.extend([] for _ in range(turn + 1 - len(turns)))
             turns[turn].append(members[index])
     ordered: list[OpSpec] = []
     for some in turns:
-        ordered += [some[index] for index in _farthest_first(_coordinates(some))]
+        if some:
+            ordered += [some[index] for index in _farthest_first(_coordinates(some))]
     return tuple(ordered)
 
 
@@ -66,13 +75,6 @@ def expected_error(curve: Sequence[tuple[int, float]], timings: int) -> float | 
     return float(np.exp(errors[-1] + slope * (np.log(timings) - n[-1])))
 
 
-def _family(op: OpSpec) -> OpSpec:
-    if op.out_hw is not None:
-        return op
-    batch, *_, channels = op.in_shape
-    return replace(op, in_shape=(batch, 1, 1, channels))
-
-
 def _coordinates(ops: Sequence[OpSpec]) -> Floats:
     """Return (n, features) of zero mean and unit spread: what makes one family unlike another."""
     rows = [
@@ -93,9 +95,9 @@ def _coordinates(ops: Sequence[OpSpec]) -> Floats:
     return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
 
 
-def _farthest_first(points: Floats) -> list[int]:
-    """Order (n, d) points: the first, then always the one farthest from all before it."""
-    order, nearest = [0], np.full(len(points), np.inf)
+def _farthest_first(points: Floats, *, begin: int = 0) -> list[int]:
+    """Order (n, d) points: one, then always the one farthest from all before it."""
+    order, nearest = [begin], np.full(len(points), np.inf)
     for _ in range(len(points) - 1):
         away = ((points - points[order[-1]]) ** 2).sum(axis=1)
         nearest = np.minimum(nearest, away)

@@ -123,7 +123,7 @@ def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
             undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             os.sched_setaffinity(0, cores)
         if realtime:
-            undo.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
+            undo.callback(os.sched_setscheduler, 0, os.sched_getscheduler(0), os.sched_getparam(0))
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
         yield
 

@@ -1,17 +1,19 @@
 """What has to be timed for the table of a space, and on which networks it is checked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from hwnat.errors import UsageError
+from hwnat.predict.transfer import choose_timings
 from hwnat.profile.budget import telling_order
 from hwnat.records.arch import Arch
 from hwnat.records.grid import distinct_ops, resolution_gene
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space
+from hwnat.table.lookup import LatencyTable
 
 #: Fewer timings leave nothing to hold out.
 LEAST_BUDGET: Final = 10
@@ -62,8 +64,7 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
     extra: Sequence[str] = (),
     budget: int | None = None,
     target_error: float | None = None,
-    first: Sequence[str] = (),
-    sources: Mapping[str, str] | None = None,
+    sources: Mapping[str, LatencyTable] | None = None,
 ) -> Plan:
     """Plan the table of a space.
 
@@ -78,18 +79,16 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         extra: keys of further operations to time.
         budget: time so many operations at most and predict the others; None times all.
         target_error: stop before the budget once held-out entries are predicted so well.
-        first: keys to time before all others; with `sources`, no others are timed.
-        sources: paths of other devices' tables to transfer from, and the id of each.
+        sources: path and table of each other device to transfer from; needs a budget.
 
     Raises:
         UsageError: a resolution the space lacks, a budget or an error that cannot be meant.
+        DataError: `sources` cannot be brought together.
     """
     resolutions = tuple(sorted(set(resolutions or space.resolutions)))
     ops = {op.key: op for op in distinct_ops(space, resolutions, classes=classes, batch=batch)}
     ops |= {key: OpSpec.from_key(key) for key in extra}
-    timed = _timed(tuple(ops.values()), extra=extra, first=first, budget=budget)
-    if sources:
-        timed = timed[: len(first)]
+    timed = _timed(ops, extra=extra, budget=budget, sources=sources or {}, seed=seed)
     if target_error is not None and (not 0 < target_error < 1 or budget is None):
         msg = f"A target error of {target_error} needs a --budget and lies between 0 and 1."
         raise UsageError(msg)
@@ -108,29 +107,46 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         reference=reference_network(space, resolutions),
         filled=tuple(op for op in ops.values() if op not in set(timed)),
         target_error=target_error,
-        sources=dict(sources or {}),
+        sources={path: table.table_id for path, table in (sources or {}).items()},
         seed=seed,
     )
 
 
 def _timed(
-    ops: Sequence[OpSpec], *, extra: Sequence[str], first: Sequence[str], budget: int | None
+    ops: Mapping[str, OpSpec],
+    *,
+    extra: Sequence[str],
+    budget: int | None,
+    sources: Mapping[str, LatencyTable],
+    seed: int,
 ) -> tuple[OpSpec, ...]:
     """Choose what to time: all, or what the budget allows, the most telling first.
 
     Raises:
-        UsageError: a budget too small to learn anything from.
+        UsageError: a budget too small to learn anything from, or sources without one.
     """
+    if sources and budget is None:
+        msg = "A transfer times a few operations only: say how many with --budget, such as 30."
+        raise UsageError(msg)
     if budget is None or budget >= len(ops):
-        return tuple(ops)
+        return tuple(ops.values())
     if budget < LEAST_BUDGET:
         msg = f"A budget of {budget} timings is too small to predict {len(ops) - budget} other "
         msg += f"operations from; allow at least {LEAST_BUDGET}."
         raise UsageError(msg)
-    by_key = {op.key: op for op in ops}
-    chosen = {key: by_key[key] for key in (*extra, *first)}
-    rest = telling_order([op for op in ops if op.key not in chosen])
-    return (*chosen.values(), *rest)[:budget]
+    if sources:
+        # What no source holds has to be timed.
+        held = frozenset().union(*(table.entries for table in sources.values()))
+        alone = [key for key in ops if key not in held][: budget - 1]
+        narrowed = [
+            replace(table, entries={k: e for k, e in table.entries.items() if k in ops})
+            for table in sources.values()
+        ]
+        chosen = choose_timings(narrowed, budget - len(alone), seed=seed)
+        return tuple(ops[key] for key in dict.fromkeys((*extra, *alone, *chosen)))[:budget]
+    first = tuple(OpSpec.from_key(key) for key in extra)
+    rest = telling_order([op for op in ops.values() if op not in first])
+    return (*first, *rest)[:budget]
 
 
 def ladder_networks(

@@ -116,11 +116,17 @@ def _time_operations(
     Returns:
         (timings, mean relative error of held-out entries) after each batch.
     """
-    run, curve = visits.run, []
+    run, curve, asked = visits.run, [], 0
     for batch in batches(run.ops):
         visits.make((*batch, run.overhead))
-        timed = timed_entries(visits.db, run)
-        curve.append((len(timed), held_out_error(timed, sources=sources, seed=run.seed)))
+        asked += len(batch)
+        # A resumed profile may hold more already; its curve is that of an uninterrupted one.
+        timed = {
+            key: entry
+            for key, entry in timed_entries(visits.db, run).items()
+            if key in run.ops[:asked]
+        }
+        curve.append((asked, held_out_error(timed, sources=sources, seed=run.seed)))
         if run.target_error is not None and curve[-1][1] <= run.target_error:
             break
     return tuple(curve)

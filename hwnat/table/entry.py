@@ -99,7 +99,7 @@ class Effort:
     Attributes:
         timed: entries timed on the device.
         filled: entries derived from those, or from other devices' tables.
-        curve: (timings, mean relative error of held-out entries) after each batch.
+        curve: (timings, mean relative error of held-out entries) as seen after each batch.
         target_error: timing stopped below it; None if the budget alone decided.
         expected_error: of held-out entries with twice the timings; None if nobody can tell.
     """

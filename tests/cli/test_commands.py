@@ -107,7 +107,7 @@ def test_a_table_is_shown_with_its_entries(run, table):
         (
             ["profile", "--device", "host-onnx", "--space", "mbv3-nano", "--budget", "9"],
             2,
-            "over the budget of 9",
+            "A budget of 9 timings is too small",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_sums_carry_intervals_that_narrow_as_errors_cancel(entries):
     assert low[0] < total[0]
 
 
-@pytest.mark.fast
+@pytest.mark.slow
 def test_a_table_grows_by_resolutions(a_table, entries):
     known = entries(distinct_ops(MBV3_NANO, (24, 32), classes=10))
     table = a_table(MBV3_NANO, (24, 32), entries=known)

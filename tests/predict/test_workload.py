@@ -63,5 +63,5 @@ def test_products_of_untiled_operations_are_their_macs(kind):
 
 
 def test_work_grows_with_the_batch_but_for_the_start():
-    one, two = (terms(block(9, se=True, batch=batch), tile=1) for batch in (1, 2))
+    one, two = (terms(block(9, batch=batch), tile=1) for batch in (1, 2))
     assert two[:-1] == pytest.approx(2 * one[:-1])

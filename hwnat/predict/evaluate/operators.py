@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from hwnat.errors import DataError, UsageError
+from hwnat.predict.choice import Sample
 from hwnat.predict.evaluate.base import Agreement, Evaluation, agreement, evaluation
 from hwnat.predict.evaluate.calibration import (
     Floats,
@@ -22,7 +23,7 @@ from hwnat.predict.evaluate.calibration import (
     scale,
     spread_out,
 )
-from hwnat.predict.learned import Sample, fit_samples
+from hwnat.predict.learned import Estimates, fit_samples
 from hwnat.table.importers.base import Source
 from hwnat.table.importers.mobile_ml_benchmark import (
     NetworkRow,
@@ -31,7 +32,7 @@ from hwnat.table.importers.mobile_ml_benchmark import (
     network_rows,
     operator_rows,
 )
-from hwnat.table.importers.values import number, positive, to_ns
+from hwnat.table.importers.values import positive, to_ns
 
 #: Parts that networks are divided into; each part's operators are predicted from the others'.
 FOLDS: Final = 5
@@ -83,16 +84,15 @@ def evaluate_operators(
     """
     data = read_published(ops_file, nets_file, device)
     real = np.array([each.latency_ns for each in data.samples])
-    ns = real if measured else predicted(data, seed=seed)
-    totals = _totals(data, ns)
+    estimates = None if measured else predicted(data, seed=seed)
+    totals = _totals(data, real if estimates is None else estimates.ns)
     chosen = spread_out(totals.sums_ns, totals.ops, calibrate, seed=seed)
     drawn = np.random.default_rng(seed).permutation(len(data.names))[:calibrate]
     baselines = _baselines(data, totals, chosen) | {
         "random_calibration_networks": _judged(totals, drawn)[0]
     }
-    if not measured:
+    if estimates is not None:
         baselines["measured_operators"] = _judged(_totals(data, real), chosen)[0]
-        baselines["single_operators"] = agreement(ns, real)
     own, coefficients, width = _judged(totals, chosen)
     return evaluation(
         own,
@@ -109,8 +109,20 @@ def evaluate_operators(
             "constant_ns": float(coefficients[2]),
             "half_width": width,
             "left_out": list(data.left_out),
+            **({} if estimates is None else _single(estimates, real)),
         },
     )
+
+
+def _single(estimates: Estimates, real: Floats) -> dict[str, float]:
+    """Say how well single operators are met, and how many are outside the trained range."""
+    inside = (estimates.low_ns <= real) & (real <= estimates.high_ns)
+    return {
+        "operator_n": len(real),
+        "operator_mape": float(np.abs(estimates.ns / real - 1).mean()),
+        "operator_coverage90": float(inside.mean()),
+        "operators_out_of_range": int((~estimates.in_range).sum()),
+    }
 
 
 def read_published(ops_file: Path, nets_file: Path, device: str) -> Published:
@@ -139,12 +151,12 @@ def read_published(ops_file: Path, nets_file: Path, device: str) -> Published:
         msg = f"{ops_file} and {nets_file}: no network of {device} is measured in both."
         raise DataError(msg)
     means = np.array([to_ns(row.mean, "us", where=row.where) for row in kept], np.float64)
-    stds = np.array([number(row.std, where=row.where) * 1_000 for row in kept])
+    stds = np.array([row.std_us * 1_000 for row in kept])
     return Published(
         names=tuple(row.name for row in kept),
         samples=tuple(_sample(row) for network in kept for row in by_network[network.name]),
         measured_ns=means,
-        noise=np.abs(stds) / means,
+        noise=stds / means,
         flops=np.array([positive(row.flops, where=row.where) for row in kept]),
         left_out=tuple(left_out),
     )
@@ -170,8 +182,8 @@ def _sample(row: OperatorRow) -> Sample:
     return Sample(op=row.op, latency_ns=ns, source=row.network)
 
 
-def predicted(data: Published, *, seed: int) -> Floats:
-    """Return (samples,) ns, each predicted by models that never saw its network.
+def predicted(data: Published, *, seed: int) -> Estimates:
+    """Return (samples,) estimates, each by models that never saw its network.
 
     Raises:
         UsageError: there are fewer networks than folds.
@@ -182,13 +194,16 @@ def predicted(data: Published, *, seed: int) -> Floats:
     rng = np.random.default_rng(seed)
     fold = dict(zip(data.names, (rng.permutation(len(data.names)) % FOLDS).tolist(), strict=True))
     folds = np.array([fold[each.source] for each in data.samples])
-    found = np.zeros(len(data.samples))
+    found = np.zeros((3, len(data.samples)))
+    inside = np.zeros(len(data.samples), bool)
     for part in range(FOLDS):
         seen = [each for each in data.samples if fold[each.source] != part]
         models = fit_samples(seen, seed=seed, name=f"networks outside fold {part}")
         where = np.flatnonzero(folds == part)
-        found[where] = models.predict([data.samples[index].op for index in where.tolist()]).ns
-    return found
+        own = models.predict([data.samples[index].op for index in where.tolist()])
+        found[:, where] = own.ns, own.low_ns, own.high_ns
+        inside[where] = own.in_range
+    return Estimates(ns=found[0], low_ns=found[1], high_ns=found[2], in_range=inside)
 
 
 def _totals(data: Published, ns: Floats) -> Totals:

@@ -46,7 +46,8 @@ def score_transfer(
 
     The plan sees the sources only. Blocks of the target that no source holds are left out and
     counted. Networks are walks through the keys (`chain_networks`); their latency is the sum of
-    their blocks, timed ones included, on both sides.
+    their blocks, timed ones included, on both sides. Their interval is the sum of their blocks'
+    ends, as if all erred together: it covers more than it says.
 
     Raises:
         DataError: target and sources share too little.
@@ -137,6 +138,10 @@ def _network_facts(
         found = agreement(
             [sum(entries[key].p50_ns for key in each) for each in networks],
             [sum(target.entries[key].p50_ns for key in each) for each in networks],
+            (
+                [sum(entries[key].low_ns for key in each) for each in networks],
+                [sum(entries[key].high_ns for key in each) for each in networks],
+            ),
         )
     return {
         "networks": len(networks),
@@ -144,5 +149,6 @@ def _network_facts(
         "network_bias": None if found is None else found.bias,
         "network_within5": None if found is None else found.within5,
         "network_within10": None if found is None else found.within10,
+        "network_coverage90": None if found is None else found.coverage90,
         "network_kendall": None if found is None else found.kendall,
     }

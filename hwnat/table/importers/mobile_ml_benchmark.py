@@ -64,6 +64,19 @@ class NetworkRow:
     std: str
     where: str
 
+    @property
+    def std_us(self) -> float:
+        """Standard deviation of the runs in microseconds.
+
+        Raises:
+            DataError: the cell is none.
+        """
+        found = number(self.std, where=f"{self.where}: its deviation")
+        if found < 0:
+            msg = f"{self.where}: its deviation {self.std!r:.60} is negative."
+            raise DataError(msg)
+        return found
+
 
 class MobileMlBenchmark:
     """The operator file, and beside it the file of whole networks if there is one."""
@@ -101,7 +114,7 @@ class MobileMlBenchmark:
                 keys=tuple(keys.get(row.name, ())),
                 measured_ns=measured_ns,
                 unmapped=tuple(missing.get(row.name, ())),
-                std_ns=round(1_000 * number(row.std, where=row.where)),
+                std_ns=round(1_000 * row.std_us),
             )
             for row in networks
             if (measured_ns := intake.latency_ns(row.name, row.mean, where=row.where))

@@ -63,6 +63,7 @@ def test_a_projected_shortcut_and_the_products_of_attention_cost_something():
     assert attention.macs == 64 * attention.params + 64 * 64 * (96 + 192)
 
 
+@pytest.mark.slow
 def test_every_key_of_the_published_tables_has_a_key_of_its_own(shared_data):
     folder = shared_data / "nn-meter-blocks"
     tables = [
