@@ -199,9 +199,7 @@ def make_benches(
         for form in sorted(FORMS, key=lambda each: -worked[each]):
             bench = Bench(op=op, count=copies(op), form=form)
             try:
-                pair = [
-                    _exported(each, target, folder, traces) for each in (bench, bench.baseline)
-                ]
+                pair = [_exported(each, target, folder, traces) for each in (bench, bench.baseline)]
                 rest = difference(bench, *pair)
             except UsageError as error:
                 rest = str(error)
@@ -289,7 +287,7 @@ class _Timing:
         reference = load(self.setup.reference)[0] if todo else None
         conditions = ConditionsReader(get_transport(self.device.transport))
         for count, (round_, subject) in enumerate(todo, start=1 + len(visits) - len(todo)):
-            assert reference is not None  # noqa: S101 - there is something to do
+            assert reference is not None
             db.add(
                 visit(
                     subject,

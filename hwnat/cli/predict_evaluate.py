@@ -1,0 +1,124 @@
+"""`hwnat predict evaluate`: how well the methods do on what others measured and published."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hwnat.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from hwnat.predict.evaluate.base import Agreement, Evaluation
+
+FORMATS: Final = ("mobile-ml-benchmark", "nn-meter-blocks", "ofa-yaml", "nsganet-yaml")
+
+
+@click.command()
+@click.option("--format", "file_format", type=click.Choice(FORMATS), required=True)
+@click.option("--ops", type=click.Path(path_type=Path), help="Operators (mobile-ml-benchmark).")
+@click.option("--nets", type=click.Path(path_type=Path), help="Networks (mobile-ml-benchmark).")
+@click.option("--device", help="Columns to read, such as pixel4 (mobile-ml-benchmark).")
+@click.option("--calibrate", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--measured", is_flag=True, help="Sum measured operators, not predicted ones.")
+@click.option("--sources", help="Files of other devices, A,B (nn-meter-blocks).")
+@click.option("--target", help="File of the new device (nn-meter-blocks).")
+@click.option("--budget", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--tables", help="Files of measured resolutions, A,B (ofa-yaml, nsganet-yaml).")
+@click.option("--test", help="Files of hidden resolutions, C,D (ofa-yaml, nsganet-yaml).")
+@click.option("--networks", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@json_option
+def evaluate(
+    file_format: str,
+    ops: Path | None,
+    nets: Path | None,
+    device: str | None,
+    calibrate: int,
+    measured: bool,
+    sources: str | None,
+    target: str | None,
+    budget: int,
+    tables: str | None,
+    test: str | None,
+    networks: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Predict what others measured from a part of it, and score it on the rest.
+
+    mobile-ml-benchmark: operators of unseen networks, whole networks calibrated on a few.
+    nn-meter-blocks: blocks of a new device, from other devices and a few timings.
+    ofa-yaml, nsganet-yaml: networks at resolutions between those of the tables.
+    """
+    if file_format == "mobile-ml-benchmark":
+        from hwnat.predict.evaluate.operators import evaluate_operators
+
+        found = evaluate_operators(
+            _path("--ops", ops),
+            _path("--nets", nets),
+            _text("--device", device),
+            calibrate=calibrate,
+            seed=seed,
+            measured=measured,
+        )
+    elif file_format == "nn-meter-blocks":
+        from hwnat.predict.evaluate.transfer import evaluate_transfer
+
+        others = _paths("--sources", sources)
+        new = Path(_text("--target", target))
+        found = evaluate_transfer(others, new, budget=budget, seed=seed)
+    else:
+        from hwnat.predict.evaluate.offgrid import evaluate_offgrid
+
+        seen, hidden = _paths("--tables", tables), _paths("--test", test)
+        found = evaluate_offgrid(seen, hidden, networks, seed=seed, file_format=file_format)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _text(option: str, value: str | None) -> str:
+    if not value:
+        msg = f"This format needs {option}."
+        raise click.UsageError(msg)
+    return value
+
+
+def _path(option: str, value: Path | None) -> Path:
+    return Path(_text(option, str(value) if value else None))
+
+
+def _paths(option: str, value: str | None) -> list[Path]:
+    return [Path(each) for each in _text(option, value).split(",") if each]
+
+
+def _print(found: "Evaluation") -> None:
+    columns = (
+        "method",
+        "n",
+        "mean error",
+        "bias",
+        "within 5 %",
+        "within 10 %",
+        "Kendall",
+        "in 90 %",
+    )
+    methods = {"hwnat": found, **found.baselines}
+    print_table("", columns, [(name, *_row(each)) for name, each in methods.items()])
+    for name, value in found.facts.items():
+        click.echo(f"{name:<20}{value}")
+
+
+def _row(each: "Agreement") -> tuple[str, ...]:
+    optional = (each.kendall, each.coverage90)
+    kendall, covered = ("" if value is None else value for value in optional)
+    return (
+        str(each.n),
+        f"{each.mape:.1%}",
+        f"{each.bias:+.1%}",
+        f"{each.within5:.0%}",
+        f"{each.within10:.0%}",
+        f"{kendall:.2f}" if kendall != "" else "",
+        f"{covered:.0%}" if covered != "" else "",
+    )
