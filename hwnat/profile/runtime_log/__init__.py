@@ -40,7 +40,8 @@ __all__ = ["Delegation", "Estimate", "OpTime", "RuntimeLog", "Timing", "parse_lo
 #: A line that only this format has, its tool, its reader; the first that is found decides.
 _TEXTS: Final[tuple[tuple[str, str, Callable[[Output], RuntimeLog]], ...]] = (
     (r"^=+ BENCHMARK RESULTS =+$", litert.MODEL_TOOL, litert.read_model),
-    (r"inference timings in us: |^(?:INFO: )?STARTING!$", "benchmark_model", benchmark_model.read),
+    (r"[Ii]nference timings in us: |Running benchmark for at least |^(?:INFO: )?STARTING!$",
+     "benchmark_model", benchmark_model.read),
     (r"^\[Step \d+/\d+\] ", openvino.TOOL, openvino.read),
     (r"^Session creation time cost: |^Total inference time cost: ", "onnxruntime_perf_test",
      onnxruntime.read),
@@ -52,7 +53,7 @@ _TEXTS: Final[tuple[tuple[str, str, Callable[[Output], RuntimeLog]], ...]] = (
     (r"\AOriginal Operator,", vela.TOOL, vela.read_layers),
     (r"^Network summary for |^Accelerator configuration  +\S", vela.TOOL, vela.read_text),
     (r"^node type, ", "benchmark_model", benchmark_model.read_csv),
-    (r"^=+ Run Order =+$", "litert-profiler", benchmark_model.read_summary),
+    (r"\A\s*=+ Run Order =+$", "litert-profiler", benchmark_model.read_summary),
 )  # fmt: skip
 #: Keys that only this report has, its tool, its reader.
 _REPORTS: Final[

@@ -41,7 +41,7 @@ def read_model(out: Output) -> RuntimeLog:
     warmed = out.count(warmup[2], "warm-up runs", least=0)
     # The tool prints this one without its unit.
     std = ms("Inference (std)", rf"({NUMBER})")[1]
-    profile = read_profile(out, lines[start[0] + end :])
+    profile = read_profile(out, lines[start[0] + end + 1 :])
     return RuntimeLog(
         tool=MODEL_TOOL,
         generation="litert",

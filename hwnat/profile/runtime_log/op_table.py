@@ -128,7 +128,9 @@ def read_profile(out: Output, lines: Sequence[str]) -> Profile:
             table, name = "subgraph", found.group(1)
         elif _DELEGATE.fullmatch(line):
             table, name = "delegate", None
-        elif (banner := _BANNER.fullmatch(line)) and banner.group(1) == "Run Order":
+        elif line.startswith("=") or _OBSERVED.fullmatch(line):
+            if (banner := _BANNER.fullmatch(line)) is None or banner.group(1) != "Run Order":
+                out.wrong(f"{line!r:.80} outside of an operator table")
             _take(out, profile, _read_block(out, profile, reader, (table, name)), stage)
     for stage_name in sorted(profile.headed - profile.seen):
         out.cut(f"the operator table that it announces ({stage_name})")
@@ -177,13 +179,17 @@ def _read_block(
             if _OBSERVED.fullmatch(line):
                 return block
         elif found := _TIMINGS.fullmatch(line):
-            # LiteRT's C API counts operators there, not runs; subgraphs may sum up to 0.
-            if profile.layout == "padded":
-                profile.left_out.append("Timings of all operators")
-            elif graph[0] == "run":
-                block.timing = read_stat(out, found.group(1))[0]
+            block.timing = _read_timing(out, profile, found.group(1), graph[0])
         elif line and not line.startswith("Memory (bytes): "):
             out.wrong(f"{line!r:.80} inside of an operator table")
+
+
+def _read_timing(out: Output, profile: Profile, text: str, table: OpTable) -> Timing | None:
+    """Return the operators' sum per run; that of a subgraph or delegate may well be 0."""
+    if profile.layout == "padded":  # LiteRT's C API counts operators there, not runs.
+        profile.left_out.append("Timings of all operators")
+        return None
+    return read_stat(out, text)[0] if table == "run" else None
 
 
 def _next(out: Output, reader: Iterator[str], missing: str) -> str:

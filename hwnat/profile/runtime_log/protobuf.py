@@ -176,7 +176,8 @@ def _memory(out: Output, memory: Message) -> tuple[int, int, int | None]:
 
 def _profile(out: Output, top: Message) -> RuntimeLog:
     ops: list[OpTime] = []
-    left_out = ["first, last and spread of each operator"]
+    if 1 in top:
+        _text(out, top, 1, "model_name")
     for number, stage in ((2, "init"), (3, "run")):
         if number not in top:
             continue
@@ -188,8 +189,9 @@ def _profile(out: Output, top: Message) -> RuntimeLog:
             ops += _rows(out, raw, table, (1, 3))
         for raw in model.get(2, ()):
             ops += _rows(out, raw, "init" if stage == "init" else "delegate", (1, 2))
+    left_out = ("first, last and spread of each operator",)
     return RuntimeLog(
-        tool="benchmark_model", generation="profile-pb", ops=tuple(ops), left_out=tuple(left_out)
+        tool="benchmark_model", generation="profile-pb", ops=tuple(ops), left_out=left_out
     )
 
 
@@ -198,6 +200,8 @@ def _rows(out: Output, raw: Value, table: OpTable, numbers: tuple[int, int]) -> 
     if not isinstance(raw, bytes):
         out.wrong("a table of operators is a number")
     graph = decode(out, raw)
+    if set(graph) - ({1, 2, 3} if numbers[1] == 3 else {1, 2}):
+        out.wrong("a table of operators has unknown parts")
     name = _text(out, graph, numbers[0], "name") if numbers[0] in graph else None
     rows = []
     for index, item in enumerate(graph.get(numbers[1], ())):
