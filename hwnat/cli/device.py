@@ -32,7 +32,13 @@ def doctor(name: str, as_json: bool) -> None:
     """Reach a device, name its runtime and read its clocks, temperature and load."""
     from dataclasses import asdict
 
-    from hwnat.profile.conditions import advice, choose_cores, read_conditions, read_host
+    from hwnat.profile.conditions import (
+        advice,
+        choose_cores,
+        may_run_realtime,
+        read_conditions,
+        read_host,
+    )
     from hwnat.records.device import load_device
     from hwnat.targets.base import get_target
     from hwnat.transport.base import get_transport
@@ -41,13 +47,15 @@ def doctor(name: str, as_json: bool) -> None:
     link = get_transport(spec.transport)
     runtime, version = get_target(spec.target).runtime()
     host, state = read_host(link), read_conditions(link)
+    realtime = spec.priority == "auto" and may_run_realtime()
     report = {
         "device": spec.name,
         "runtime": f"{runtime} {version}",
         **asdict(host),
         "pinned_to": choose_cores(spec.affinity, threads=spec.threads),
+        "realtime": realtime,
         **asdict(state),
-        "advice": advice(host, state, threads=spec.threads),
+        "advice": advice(host, state, threads=spec.threads, realtime=realtime),
     }
     if as_json:
         print_json(report)

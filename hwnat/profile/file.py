@@ -7,7 +7,13 @@ from statistics import median
 import numpy as np
 
 from hwnat.errors import TableMismatchError
-from hwnat.profile.conditions import ConditionsReader, choose_cores, pinned, read_host
+from hwnat.profile.conditions import (
+    ConditionsReader,
+    choose_cores,
+    may_run_realtime,
+    pinned,
+    read_host,
+)
 from hwnat.profile.models import Models, bound
 from hwnat.profile.paired import shuffled_rounds, visit
 from hwnat.records.arch import Arch
@@ -85,7 +91,8 @@ def _visit_all(table: LatencyTable, sessions: dict[str, Session]) -> dict[str, l
     visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
     conditions = ConditionsReader(get_transport("local"))
     rounds = shuffled_rounds(subjects, table.timed_as()[0].rounds, rng=np.random.default_rng(0))
-    with pinned(choose_cores(setup.affinity or "auto", threads=setup.threads)):
+    cores = choose_cores(setup.affinity or "auto", threads=setup.threads)
+    with pinned(cores, realtime=setup.realtime and may_run_realtime()):
         for round_, key in rounds:
             visits[key].append(
                 visit(

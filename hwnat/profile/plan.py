@@ -1,17 +1,20 @@
 """What has to be timed for the table of a space, and on which networks it is checked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from hwnat.errors import UsageError
+from hwnat.profile.budget import telling_order
 from hwnat.records.arch import Arch
 from hwnat.records.grid import distinct_ops, resolution_gene
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space
 
+#: Fewer timings leave nothing to hold out.
+LEAST_BUDGET: Final = 10
 #: Draws per network asked for before the space counts as too small for so many.
 _TRIES: Final = 100
 
@@ -21,11 +24,15 @@ class Plan:
     """Operations and networks to time.
 
     Attributes:
-        ops: distinct operations, none twice.
+        ops: distinct operations to time, none twice; of a budget, the most telling ones first.
         calibration: random networks that the calibration is fitted on.
         validation: further random networks, none of them in `calibration`.
         overhead: the operation with next to no work: what it takes, every run takes to start.
         reference: the network whose runs alternate with every other model's.
+        filled: further operations of the table, to be predicted from those and `sources`.
+        target_error: stop timing once held-out entries are predicted with this mean error.
+        sources: paths of other devices' tables, and the id of each.
+        seed: of the networks, and of what predicts `filled`.
     """
 
     space: Space
@@ -37,6 +44,10 @@ class Plan:
     calibration: tuple[Arch, ...]
     validation: tuple[Arch, ...]
     reference: Arch
+    filled: tuple[OpSpec, ...] = ()
+    target_error: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
 
 
 def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
@@ -50,8 +61,11 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
     seed: int = 0,
     extra: Sequence[str] = (),
     budget: int | None = None,
+    target_error: float | None = None,
+    first: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Plan the full table of a space.
+    """Plan the table of a space.
 
     Args:
         space: its networks.
@@ -62,19 +76,22 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         validation: random networks to judge the table by, none of them among those.
         seed: of the networks; the calibration's do not depend on how many validate.
         extra: keys of further operations to time.
-        budget: refuse a plan of more distinct operations.
+        budget: time so many operations at most and predict the others; None times all.
+        target_error: stop before the budget once held-out entries are predicted so well.
+        first: keys to time before all others; with `sources`, no others are timed.
+        sources: paths of other devices' tables to transfer from, and the id of each.
 
     Raises:
-        UsageError: a resolution the space lacks, or more operations than the budget.
+        UsageError: a resolution the space lacks, a budget or an error that cannot be meant.
     """
     resolutions = tuple(sorted(set(resolutions or space.resolutions)))
     ops = {op.key: op for op in distinct_ops(space, resolutions, classes=classes, batch=batch)}
     ops |= {key: OpSpec.from_key(key) for key in extra}
-    if budget is not None and len(ops) > budget:
-        msg = (
-            f"The table of {space.name} at resolutions {', '.join(map(str, resolutions))} needs "
-            f"{len(ops)} timings, over the budget of {budget}: name fewer with --resolution."
-        )
+    timed = _timed(tuple(ops.values()), extra=extra, first=first, budget=budget)
+    if sources:
+        timed = timed[: len(first)]
+    if target_error is not None and (not 0 < target_error < 1 or budget is None):
+        msg = f"A target error of {target_error} needs a --budget and lies between 0 and 1."
         raise UsageError(msg)
     rng = np.random.default_rng(seed)
     ladder = ladder_networks(space, resolutions, calibration, rng=rng)
@@ -84,12 +101,36 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         resolutions=resolutions,
         classes=classes,
         batch=batch,
-        ops=tuple(ops.values()),
+        ops=timed,
         overhead=OpSpec(kind="mix", in_shape=(batch, 1, 1, 1), out_channels=1),
         calibration=ladder,
         validation=unseen,
         reference=reference_network(space, resolutions),
+        filled=tuple(op for op in ops.values() if op not in set(timed)),
+        target_error=target_error,
+        sources=dict(sources or {}),
+        seed=seed,
     )
+
+
+def _timed(
+    ops: Sequence[OpSpec], *, extra: Sequence[str], first: Sequence[str], budget: int | None
+) -> tuple[OpSpec, ...]:
+    """Choose what to time: all, or what the budget allows, the most telling first.
+
+    Raises:
+        UsageError: a budget too small to learn anything from.
+    """
+    if budget is None or budget >= len(ops):
+        return tuple(ops)
+    if budget < LEAST_BUDGET:
+        msg = f"A budget of {budget} timings is too small to predict {len(ops) - budget} other "
+        msg += f"operations from; allow at least {LEAST_BUDGET}."
+        raise UsageError(msg)
+    by_key = {op.key: op for op in ops}
+    chosen = {key: by_key[key] for key in (*extra, *first)}
+    rest = telling_order([op for op in ops if op.key not in chosen])
+    return (*chosen.values(), *rest)[:budget]
 
 
 def ladder_networks(

@@ -47,6 +47,8 @@ class DeviceSpec:
         target: name in the entry-point group `hwnat.targets`.
         threads: of the runtime.
         affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
+        priority: `auto` keeps ordinary programs off those cores while a model is timed, where
+            the system permits it; `normal` shares them.
     """
 
     name: str
@@ -54,6 +56,7 @@ class DeviceSpec:
     target: str
     threads: int = 1
     affinity: Literal["auto"] | tuple[int, ...] = "auto"
+    priority: Literal["auto", "normal"] = "auto"
     precision: Literal["fp32"] = "fp32"
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
 

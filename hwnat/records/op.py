@@ -8,7 +8,9 @@ from typing import Final, Literal, get_args
 
 from hwnat.errors import DataError
 
-BlockKind = Literal["mbconv", "convpool", "mix"]
+BlockKind = Literal[
+    "mbconv", "convpool", "mix", "projconv", "tokenconv", "attention", "feedforward", "tokenhead"
+]
 OperatorKind = Literal[
     "conv",
     "dwconv",
@@ -68,6 +70,11 @@ _SAYS: Final[dict[str, tuple[str, str]]] = {
     "mbconv": ("mid out k s act se skip", ""),
     "convpool": ("out act", ""),
     "mix": ("out act", ""),
+    "projconv": ("mid out k s act se", ""),
+    "tokenconv": ("mid out k s act se", ""),
+    "attention": ("mid act op", ""),
+    "feedforward": ("mid act op", ""),
+    "tokenhead": ("mid out act", ""),
     "conv": ("out k s act", "skip g d kw o t"),
     "dwconv": ("out k s act", "skip d kw o t"),
     "deconv": ("out k s act", "g d kw o t"),
@@ -103,6 +110,14 @@ class OpSpec:
             convolution; `se_channels` is the squeezed width, 0 for no squeeze-and-excitation.
         convpool: 1x1 convolution, batch norm, activation, global average pool.
         mix: 1x1 convolution without bias or batch norm on a 1x1 map, activation.
+        projconv: mbconv whose shortcut is a 1x1 convolution where the channels change, behind
+            an average pool where it strides.
+        tokenconv: the same on the map that a sequence of tokens is, back to tokens.
+        attention: self-attention over height x width tokens with shortcut; `mid_channels` is
+            the width of all values, `mode` the normalisation before it.
+        feedforward: two linear layers with `mid_channels` between them, and shortcut.
+        tokenhead: 1x1 convolution of tokens to `mid_channels`, global average pool, 1x1
+            convolution to `out_channels`, classifier.
 
     Operators, batch norm and bias folded, activation, shortcut and further element-wise tail
     fused where the runtime fuses them:
@@ -162,7 +177,7 @@ class OpSpec:
         sizes = (self.kernel, self.stride, self.operands, self.groups, self.dilation)
         yield not 1 <= min(sizes) <= max(sizes) <= _MAX, f"sizes {sizes}"
         yield self.act not in get_args(Activation), f"activation {self.act!r}"
-        yield (self.kind == "mbconv") != (self.mid_channels > 0), f"mid {self.mid_channels}"
+        yield self._needs("mid_channels") != (self.mid_channels > 0), f"mid {self.mid_channels}"
         yield min(self.se_channels, self.tail, self.kernel_w) < 0, "a negative count"
         yield self.residual and not self._keeps_shape, "a shortcut over a change of shape"
         yield self.mode not in get_args(Mode), f"mode {self.mode!r}"
@@ -208,7 +223,7 @@ class OpSpec:
     @property
     def out_size(self) -> tuple[int, int]:
         """Height and width of the output; a stride rounds up unless `out_hw` says otherwise."""
-        if self.kind in ("convpool", "gpool"):
+        if self.kind in ("convpool", "gpool", "tokenhead"):
             return 1, 1
         return self.out_hw or self._default_size
 
