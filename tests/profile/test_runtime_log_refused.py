@@ -112,6 +112,37 @@ def test_figures_that_contradict_each_other_are_refused(name, old, new, log_file
         read_log(name, text.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("tf2_profile.txt", "executed: 5"),
+        ("tf2_profile.txt", "count=20"),
+        ("litert_benchmark.json", '"num_runs": 25'),
+        ("litert_benchmark.json", '"avg_ms": 2'),
+        ("openvino.txt", "Count:            40"),
+        ("rknn.txt", "900/4096"),
+        ("vela.txt", "CPU operators = 2"),
+        ("vela_summary.csv", "1000000000"),
+        ("vela_layers.csv", ",30000,"),
+        ("qnn.csv", "15000"),
+    ],
+)
+@pytest.mark.parametrize("digits", [25, 400, 5_000])
+def test_numbers_without_end_are_refused(name, old, digits, log_files, read_log):
+    text = (log_files / name).read_bytes().decode()
+    assert old in text
+    grown = old.rstrip(",") + "9" * digits + ("," if old.endswith(",") else "")
+    with pytest.raises(DataError, match=rf"^{name}: "):
+        read_log(name, text.replace(old, grown, 1))
+
+
+def test_layers_that_take_no_cycles_are_refused(log_files):
+    head = (log_files / "vela_layers.csv").read_text().split("\n")[0]
+    row = "Conv2D,Conv2D,NPU,64,1.5,0,100,0,0,0,0,0,0,100,100,conv"
+    with pytest.raises(DataError, match="take 0 % of the cycles"):
+        parse_log(f"{head}\n{row}\n")
+
+
 def test_two_networks_in_one_log_are_refused(log_files):
     ncnn = (log_files / "ncnn.txt").read_text()
     with pytest.raises(DataError, match="of 2 networks"):

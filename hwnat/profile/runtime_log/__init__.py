@@ -92,26 +92,30 @@ def parse_log(
             holds a time that is zero, negative or no number.
     """
     if sha256 is not None:
-        data = raw.encode() if isinstance(raw, str) else raw
-        if hashlib.sha256(data).hexdigest() != sha256.lower():
-            msg = (
-                f"{where}: the output has another SHA-256 than on the device, so it was damaged "
-                "on its way; run the same hwnat profile command again."
-            )
-            raise DataError(msg)
+        _check_hash(raw, sha256, where=where)
     if not raw:
         msg = f"{where}: the runner printed nothing; try it: hwnat device doctor DEVICE."
         raise DataError(msg)
     try:
         log = _parse(raw, tool=tool, where=where)
     except HwnatError as problem:
-        if where in str(problem):
+        if str(problem).startswith(f"{where}:"):
             raise
         # A record that refuses its values does not know where they come from.
         msg = f"{where}: {problem} Nothing is used; run the same hwnat profile command again."
         raise DataError(msg) from problem
     _check_expected(log, expected, where=where)
     return log
+
+
+def _check_hash(raw: str | bytes, sha256: str, *, where: str) -> None:
+    data = raw.encode(errors="replace") if isinstance(raw, str) else raw
+    if hashlib.sha256(data).hexdigest() != sha256.lower():
+        msg = (
+            f"{where}: the output has another SHA-256 than on the device, so it was damaged on "
+            "its way; run the same hwnat profile command again."
+        )
+        raise DataError(msg)
 
 
 def _parse(raw: str | bytes, *, tool: str | None, where: str) -> RuntimeLog:

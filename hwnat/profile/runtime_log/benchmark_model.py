@@ -35,15 +35,15 @@ _PEAK: Final = rf"Overall peak memory footprint \(MB\) via periodic monitoring: 
 _SECTION: Final = re.compile(r"Running benchmark for at least \d+ iterations? and at least .*")
 _APPLIED: Final = re.compile(
     r"Explicitly applied (.+?) delegate, and the model graph will be (completely|partially) "
-    r"executed by the delegate(?: w/ (\d+) delegate kernels?)?\.?"
+    r"executed by the delegate(?: w/ ([0-9]{1,9}) delegate kernels?)?\.?"
 )
 _NOT_APPLIED: Final = re.compile(
     r"Though (.+?) delegate is explicitly applied, the model graph will not be executed by the "
     r"delegate\.?"
 )
 _SPLIT: Final = (
-    r"\d+ operations will run on the (?:GPU|NPU|DSP), "
-    r"and the remaining (\d+) operations will run on the CPU\."
+    r"[0-9]+ operations will run on the (?:GPU|NPU|DSP), "
+    r"and the remaining ([0-9]{1,9}) operations will run on the CPU\."
 )
 _ELSEWHERE: Final = re.compile(
     r"(?:CSV File to export profiling data to|Op profiling output (?:mode|file)[^:]*): \[(.+)\]"

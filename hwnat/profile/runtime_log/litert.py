@@ -1,6 +1,5 @@
 """LiteRT's own runners: `benchmark_litert_model` (C++, on stderr) and `litert-benchmark`."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,14 +23,7 @@ def read_model(out: Output) -> RuntimeLog:
     Raises:
         DataError: it is incomplete or contradicts itself.
     """
-    lines = plain_lines(out)
-    start = [number for number, line in enumerate(lines) if line == _BANNER]
-    if len(start) != 1:
-        out.wrong(f"'{_BANNER}' is there {len(start)} times")
-    end = next((n for n, line in enumerate(lines[start[0] :]) if _END.fullmatch(line)), None)
-    if end is None:
-        out.cut("the line of '=' after its results")
-    results = lines[start[0] : start[0] + end]
+    results, rest = _split(out, plain_lines(out))
 
     def ms(label: str, pattern: str = _MS) -> re.Match[str]:
         return out.match_one(rf"{re.escape(label)}: +{pattern}", results, label)
@@ -41,7 +33,9 @@ def read_model(out: Output) -> RuntimeLog:
     warmed = out.count(warmup[2], "warm-up runs", least=0)
     # The tool prints this one without its unit.
     std = ms("Inference (std)", rf"({NUMBER})")[1]
-    profile = read_profile(out, lines[start[0] + end + 1 :])
+    names = ("Init footprint", "Overall footprint", "Peak memory")
+    memory = [_megabytes(out, results, name) for name in names]
+    profile = read_profile(out, rest)
     return RuntimeLog(
         tool=MODEL_TOOL,
         generation="litert",
@@ -56,11 +50,22 @@ def read_model(out: Output) -> RuntimeLog:
         init_ns=out.ns(ms("Model initialization")[1], "ms", "Model initialization"),
         first_ns=out.ns(ms("Warmup (first)")[1], "ms", "Warmup (first)") if warmed else None,
         ops=tuple(profile.ops),
-        init_memory_bytes=_megabytes(out, results, "Init footprint"),
-        overall_memory_bytes=_megabytes(out, results, "Overall footprint"),
-        peak_memory_bytes=_megabytes(out, results, "Peak memory"),
+        init_memory_bytes=memory[0],
+        overall_memory_bytes=memory[1],
+        peak_memory_bytes=memory[2],
         left_out=tuple(dict.fromkeys(profile.left_out)),
     )
+
+
+def _split(out: Output, lines: list[str]) -> tuple[list[str], list[str]]:
+    """Return the lines of the results, and those after the line of `=` under them."""
+    start = [number for number, line in enumerate(lines) if line == _BANNER]
+    if len(start) != 1:
+        out.wrong(f"'{_BANNER}' is there {len(start)} times")
+    for number, line in enumerate(lines):
+        if number > start[0] and _END.fullmatch(line):
+            return lines[start[0] : number], lines[number + 1 :]
+    return out.cut("the line of '=' after its results")
 
 
 def _megabytes(out: Output, results: list[str], label: str) -> int | None:
@@ -78,39 +83,40 @@ def read_python(out: Output, report: Mapping[str, Any]) -> RuntimeLog:
     if not isinstance(latency, Mapping):
         out.wrong("'latency' is no table of keys")
 
-    def number(key: str) -> float:
-        value = latency.get(key)
-        if value is None:
-            out.cut(f"its key 'latency: {key}'")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            out.wrong(f"latency: {key} is {value!r:.40}")
-        return value
+    def number(key: str) -> str:
+        return _number(out, latency, key)
 
     def ns(key: str) -> int:
-        value = number(key)
-        if not (math.isfinite(value) and value >= 0):
-            out.wrong(f"latency: {key} is {value}")
-        return out.ns(format(value, "f"), "ms", key)
+        return out.ns(number(key), "ms", key)
 
-    warmed = out.count(str(number("num_warmup_runs")), "num_warmup_runs", least=0)
-    std = out.decimal(format(number("std_ms"), "f"), "std_ms")
+    warmed = out.count(number("num_warmup_runs"), "num_warmup_runs", least=0)
     return RuntimeLog(
         tool=PYTHON_TOOL,
         generation="json",
         inference=Timing(
-            count=out.count(str(number("num_runs")), "num_runs"),
+            count=out.count(number("num_runs"), "num_runs"),
             min_ns=ns("min_ms"),
             avg_ns=ns("avg_ms"),
             median_ns=ns("median_ms"),
             p95_ns=ns("p95_ms"),
             max_ns=ns("max_ms"),
-            std_ns=round(std * 1_000_000),
+            std_ns=out.ns_or_none(number("std_ms"), "ms", "std_ms") or 0,
         ),
         warmup=Timing(count=warmed, avg_ns=ns("warmup_avg_ms")) if warmed else None,
         init_ns=ns("init_ms"),
         first_ns=ns("warmup_first_ms") if warmed else None,
         delegates=_accelerators(out, report),
     )
+
+
+def _number(out: Output, latency: Mapping[str, Any], key: str) -> str:
+    """Return a figure of the report as digits."""
+    if key not in latency:
+        out.cut(f"its key 'latency: {key}'")
+    value = latency[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
+        out.wrong(f"latency: {key} is {value!r:.40}")
+    return str(value) if isinstance(value, int) else format(value, "f")
 
 
 def _accelerators(out: Output, report: Mapping[str, Any]) -> tuple[Delegation, ...]:

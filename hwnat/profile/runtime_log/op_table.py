@@ -21,8 +21,8 @@ _RUN: Final = re.compile(r"Operator-wise Profiling Info for Regular Benchmark Ru
 _PRIMARY: Final = re.compile(r"Primary graph \(name: .*\).*")
 _SUBGRAPH: Final = re.compile(r"Subgraph \(index: \d+, name: (.*?)\).*")
 _DELEGATE: Final = re.compile(r"Delegate internal:\s*")
-_OBSERVED: Final = re.compile(r"(\d+) nodes observed")
-_EXECUTED: Final = re.compile(r"Number of nodes executed: (\d+)")
+_OBSERVED: Final = re.compile(r"([0-9]{1,9}) nodes observed")
+_EXECUTED: Final = re.compile(r"Number of nodes executed: ([0-9]{1,9})")
 _TIMINGS: Final = re.compile(r"Timings \(microseconds\): (count=.*)")
 _LEFT_OUT: Final = ("Summary by node type", "Delegate Statistics")
 _STATS: Final = {"count", "first", "curr", "min", "max", "avg", "std", "p5", "median", "p95"}
@@ -193,10 +193,7 @@ def _read_timing(out: Output, profile: Profile, text: str, table: OpTable) -> Ti
 
 
 def _next(out: Output, reader: Iterator[str], missing: str) -> str:
-    line = next(reader, None)
-    if line is None:
-        out.cut(missing)
-    return line
+    return line if (line := next(reader, None)) is not None else out.cut(missing)
 
 
 def _read_other_table(

@@ -107,12 +107,10 @@ def read_report(out: Output, report: Mapping[str, Any]) -> RuntimeLog:
         "throughput": text("throughput"),
     }
     batch = str(setup.get("batch size")) if setup.get("API") == "sync" else None
-    steps = {
-        f"{step} model": text(f"{step.lower()} model time (ms)")
-        if f"{step.lower()} model time (ms)" in results
-        else None
-        for step in ("Read", "Reshape", "Compile")
-    }
+    steps = {}
+    for step in ("read", "reshape", "compile"):
+        key = f"{step} model time (ms)"
+        steps[f"{step.capitalize()} model"] = text(key) if key in results else None
     first = "first inference time (ms)"
     return RuntimeLog(
         tool=TOOL,

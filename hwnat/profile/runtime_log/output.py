@@ -8,13 +8,15 @@ from typing import Final, NoReturn
 
 from hwnat.errors import DataError
 
-NUMBER: Final = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+NUMBER: Final = r"[0-9]{1,24}(?:\.[0-9]{1,24})?(?:e[+-]?[0-9]{1,3})?"
+#: A count of operators or kernels.
+COUNT: Final = r"[0-9]{1,9}"
 NS_PER: Final = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 #: No run of a model takes a day; a damaged exponent does.
 _MAX_NS: Final = 86_400 * NS_PER["s"]
 _BYTES_PER: Final = {"bytes": 1, "KB": 1024, "KiB": 1024, "MB": 1024**2, "MiB": 1024**2}
-_CONTROL: Final = re.compile(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]|[\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]|[\u2028\u2029]")
 _NUMBER: Final = re.compile(NUMBER)
 
 
@@ -83,7 +85,7 @@ class Output:
 
     def count(self, text: str, what: str, *, least: int = 1) -> int:
         """Return an integer that is at least `least`."""
-        if not re.fullmatch(r"\d{1,18}(?:\.0+)?", text) or int(text.split(".")[0]) < least:
+        if not re.fullmatch(r"[0-9]{1,18}(?:\.0+)?", text) or int(text.split(".")[0]) < least:
             self.wrong(f"{what} is {text!r:.40}, not an integer of at least {least}")
         return int(text.split(".")[0])
 
@@ -145,20 +147,26 @@ def decode(raw: str | bytes, *, where: str) -> str:
     return text
 
 
-def csv_rows(out: Output, lines: Sequence[str], separator: str = ",") -> list[dict[str, str]]:
+def csv_rows(out: Output, lines: Sequence[str], *, spill: bool = False) -> list[dict[str, str]]:
     """Return the rows of a table whose first line names its columns, by those names.
+
+    Args:
+        out: where they come from.
+        lines: the header, then one row each.
+        spill: the last column holds names, in which commas are not quoted.
 
     Raises:
         DataError: a row has another number of cells, or two columns share a name.
     """
     if not lines:
         out.cut("its table")
-    header = [name.strip() for name in lines[0].split(separator)]
+    header = [name.strip() for name in lines[0].split(",")]
     if len(set(header)) != len(header):
         out.wrong("two of its columns have the same name")
+    limit = len(header) - 1 if spill else -1
     rows = []
     for number, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line.split(separator)]
+        cells = [cell.strip() for cell in line.split(",", limit)]
         if len(cells) != len(header):
             out.wrong(f"line {number} has {len(cells)} cells, its header {len(header)}")
         rows.append(dict(zip(header, cells, strict=True)))

@@ -21,27 +21,7 @@ def read(out: Output) -> RuntimeLog:
     Raises:
         DataError: the table is incomplete or contradicts itself.
     """
-    lines = [_PREFIX.sub("", line, count=1).strip() for line in out.lines]
-    titles = [number for number, line in enumerate(lines) if line == _TITLE]
-    if len(titles) > 1:
-        out.wrong(f"it is of {len(titles)} models")
-    if not titles:
-        out.cut(f"the table '{_TITLE}'")
-    body = lines[titles[0] + 1 :]
-    rules = [number for number, line in enumerate(body) if _RULE.fullmatch(line)]
-    if len(rules) < 3 or rules[:2] != [0, 2]:
-        out.cut("the rule under its table of layers")
-    header = body[1].split()
-    need_columns(out, header, _COLUMNS)
-    ops = []
-    for number, line in enumerate(body[3 : rules[2]]):
-        cells = line.split(maxsplit=len(header) - 1)
-        if len(cells) != len(header):
-            out.wrong(f"{line!r:.80} has {len(cells)} cells, its header {len(header)}")
-        row = dict(zip(header, cells, strict=True))
-        if row["ID"] != str(number):
-            out.wrong(f"layer {row['ID']!r:.20} where layer {number} should be")
-        ops.append(_layer(out, row))
+    ops = _layers(out)
     if not ops or ops[-1].node_type != "OutputOperator":
         out.cut("the layer 'OutputOperator', its last")
     total = sum(op.cycles or 0 for op in ops)
@@ -65,6 +45,31 @@ def read(out: Output) -> RuntimeLog:
         estimate=Estimate(cycles=total),
         left_out=("cycles of the memory and of the NPU apart", "bytes read and written"),
     )
+
+
+def _layers(out: Output) -> list[OpTime]:
+    lines = [_PREFIX.sub("", line, count=1).strip() for line in out.lines]
+    titles = [number for number, line in enumerate(lines) if line == _TITLE]
+    if len(titles) > 1:
+        out.wrong(f"it is of {len(titles)} models")
+    if not titles:
+        out.cut(f"the table '{_TITLE}'")
+    body = lines[titles[0] + 1 :]
+    rules = [number for number, line in enumerate(body) if _RULE.fullmatch(line)]
+    if len(rules) < 3 or rules[:2] != [0, 2]:
+        out.cut("the rule under its table of layers")
+    header = body[1].split()
+    need_columns(out, header, _COLUMNS)
+    ops = []
+    for number, line in enumerate(body[3 : rules[2]]):
+        cells = line.split(maxsplit=len(header) - 1)
+        if len(cells) != len(header):
+            out.wrong(f"{line!r:.80} has {len(cells)} cells, its header {len(header)}")
+        row = dict(zip(header, cells, strict=True))
+        if row["ID"] != str(number):
+            out.wrong(f"layer {row['ID']!r:.20} where layer {number} should be")
+        ops.append(_layer(out, row))
+    return ops
 
 
 def _layer(out: Output, row: dict[str, str]) -> OpTime:

@@ -22,21 +22,7 @@ def read(out: Output) -> RuntimeLog:
     if not rows:
         out.cut("its layers")
     need_columns(out, list(rows[0]), ("LayerID", _TOTAL, _STALL))
-    cycles = []
-    for number, row in enumerate(rows):
-        if row["LayerID"] != str(number):
-            out.wrong(f"layer {row['LayerID']!r:.20} where layer {number} should be")
-        if row.get(""):
-            out.wrong(f"layer {number} does not end with a comma")
-        total = out.count(row[_TOTAL], _TOTAL)
-        if out.count(row[_STALL], _STALL, least=0) > total:
-            out.wrong(f"layer {number} stalls for longer than it runs")
-        if _PREFETCH in row and out.count(row[_PREFETCH], _PREFETCH) < total:
-            out.wrong(f"layer {number} takes fewer cycles with its prefetch than without")
-        for name in row:
-            if name.endswith("%") and out.decimal(row[name], name) > 100:
-                out.wrong(f"layer {number}: {name} is {row[name]}")
-        cycles.append(total)
+    cycles = [_cycles(out, number, row) for number, row in enumerate(rows)]
     whole = sum(cycles)
     return RuntimeLog(
         tool=TOOL,
@@ -54,3 +40,20 @@ def read(out: Output) -> RuntimeLog:
         estimate=Estimate(cycles=whole),
         left_out=("cycles of prefetching, stalls and utilisation",),
     )
+
+
+def _cycles(out: Output, number: int, row: dict[str, str]) -> int:
+    """Return the cycles of one layer, its stalls included."""
+    if row["LayerID"] != str(number):
+        out.wrong(f"layer {row['LayerID']!r:.20} where layer {number} should be")
+    if row.get(""):
+        out.wrong(f"layer {number} does not end with a comma")
+    total = out.count(row[_TOTAL], _TOTAL)
+    if out.count(row[_STALL], _STALL, least=0) > total:
+        out.wrong(f"layer {number} stalls for longer than it runs")
+    if _PREFETCH in row and out.count(row[_PREFETCH], _PREFETCH) < total:
+        out.wrong(f"layer {number} takes fewer cycles with its prefetch than without")
+    for name in row:
+        if name.endswith("%") and out.decimal(row[name], name) > 100:
+            out.wrong(f"layer {number}: {name} is {row[name]}")
+    return total

@@ -7,10 +7,11 @@ tells, for a file of layers that was cut after its last costly one is not told f
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hwnat.errors import DeviceError
-from hwnat.profile.runtime_log.output import NUMBER, Output, csv_rows, need_columns
+from hwnat.profile.runtime_log.output import COUNT, NUMBER, Output, csv_rows, need_columns
 from hwnat.profile.runtime_log.record import Delegation, Estimate, OpTime, RuntimeLog
 
 TOOL: Final = "vela"
@@ -48,9 +49,9 @@ def read_summary(out: Output) -> RuntimeLog:
     cycles = out.count(row["cycles_total"], "cycles_total")
     estimate = _estimate(out, cycles, clock)
     seconds = float(out.decimal(row["inference_time"], "inference_time"))
-    out.agree(seconds, cycles / clock, "the time", within=1e-9)
+    out.agree(seconds, cycles / clock, "the time", within=1e-13)
     rate = float(out.decimal(row["inferences_per_second"], "inferences_per_second"))
-    out.agree(rate * seconds, 1.0, "inferences per second x time", within=1e-9)
+    out.agree(rate * seconds, 1.0, "inferences per second x time", within=1e-13)
     for part in (f"cycles_{name}" for name in _CYCLES):
         if part in row and out.decimal(row[part], part) > cycles:
             out.wrong(f"{part} is above cycles_total")
@@ -82,21 +83,13 @@ def read_layers(out: Output) -> RuntimeLog:
     lines = out.lines
     need = ("Original Operator", "NNG Operator", "Target", "Op Cycles", "Network% (cycles)", "Name")
     need_columns(out, lines[0].split(","), need)
-    rows = csv_rows(out, lines)
+    rows = csv_rows(out, lines, spill=True)
     cycles = [out.count(row["Op Cycles"], "Op Cycles", least=0) for row in rows]
     if not rows:
         out.cut("its layers")
     if not any(row["Target"] == "NPU" for row in rows):
         raise _fallback(out)
-    whole = sum(cycles)
-    shares = [float(out.decimal(row["Network% (cycles)"], "Network%")) for row in rows]
-    if not abs(sum(shares) - 100) <= 1e-6:
-        out.cut(f"layers that take {100 - sum(shares):.3g} % of the cycles")
-    for row, each, share in zip(rows, cycles, shares, strict=True):
-        if abs(share - 100 * each / whole) > 1e-9 * max(1, share):
-            out.wrong(f"{row['Name']} takes {each} cycles, yet {share} % of all")
-        if row["Target"] not in ("CPU", "NPU") or (row["Target"] == "CPU" and each):
-            out.wrong(f"{row['Name']} takes {each} cycles on {row['Target']!r:.20}")
+    shares = _shares(out, rows, cycles)
     left = sum(row["Target"] == "CPU" for row in rows)
     return RuntimeLog(
         tool=TOOL,
@@ -115,9 +108,25 @@ def read_layers(out: Output) -> RuntimeLog:
         delegates=(Delegation(name="Ethos-U", extent="partial", cpu_operators=left),)
         if left
         else (),
-        estimate=Estimate(cycles=whole),
+        estimate=Estimate(cycles=sum(cycles)),
         left_out=("memory cycles, MACs and utilisation of each layer",),
     )
+
+
+def _shares(
+    out: Output, rows: Sequence[Mapping[str, str]], cycles: Sequence[int]
+) -> Sequence[float]:
+    """Return the layers' percentages of all cycles, found to be those of their cycles."""
+    whole = sum(cycles)
+    shares = [float(out.decimal(row["Network% (cycles)"], "Network%")) for row in rows]
+    if not whole or not abs(sum(shares) - 100) <= 1e-6:
+        out.cut(f"layers that take {100 - sum(shares):.3g} % of the cycles")
+    for row, each, share in zip(rows, cycles, shares, strict=True):
+        if abs(share - 100 * each / whole) > 1e-9 * max(1, share):
+            out.wrong(f"{row['Name']} takes {each} cycles, yet {share} % of all")
+        if row["Target"] not in ("CPU", "NPU") or (row["Target"] == "CPU" and each):
+            out.wrong(f"{row['Name']} takes {each} cycles on {row['Target']!r:.20}")
+    return shares
 
 
 def read_text(out: Output) -> RuntimeLog:
@@ -129,46 +138,46 @@ def read_text(out: Output) -> RuntimeLog:
     """
     lines = out.lines
 
-    def one(label: str, pattern: str) -> re.Match[str]:
-        return out.match_one(rf"{label} +{pattern}", lines, label)
+    def one(label: str, pattern: str) -> str:
+        return out.match_one(rf"{label} +{pattern}", lines, label)[1]
 
+    chip = one("Accelerator configuration", r"(\S+)")
+    delegation = _delegation(out, lines, chip)
+    cycles = out.count(one("Total cycles", r"(\d+) cycles/batch"), "Total cycles")
+    end = one("Batch Inference time", rf"({NUMBER}) ms, +{NUMBER} inferences/s \(batch size \d+\)")
+    clock = out.count(one("Accelerator clock", r"(\d+) MHz"), "Accelerator clock") * 1e6
+    estimate = _estimate(out, cycles, clock)
+    if abs((estimate.latency_ns or 0) - (out.ns_or_none(end, "ms", "time") or 0)) > 5_100:
+        out.wrong(f"{cycles} cycles at {clock:g} Hz do not take {end} ms")
+    memory = out.match_any(rf"Total SRAM used +({NUMBER}) KiB", lines, "Total SRAM used")
+    return RuntimeLog(
+        tool=TOOL,
+        generation="text",
+        device=f"{chip}, {one('System configuration', '([^ ]+)')}",
+        delegates=(delegation,),
+        estimate=estimate,
+        peak_memory_bytes=(memory and out.size(memory[1], "KiB", "Total SRAM used")) or None,
+        left_out=("bandwidths, weights and flash",),
+    )
+
+
+def _delegation(out: Output, lines: Sequence[str], chip: str) -> Delegation:
+    """Return how many operators the NPU took."""
     on = {
         place: out.match_one(
-            rf"{place} operators = (\d+) \( *({NUMBER})%\)", lines, f"{place} operators"
+            rf"{place} operators = ({COUNT}) \( *({NUMBER})%\)", lines, f"{place} operators"
         )
         for place in ("CPU", "NPU")
     }
     left, taken = int(on["CPU"][1]), int(on["NPU"][1])
     if taken == 0:  # Vela then prints no cycles at all.
         raise _fallback(out)
-    cycles = one("Total cycles", r"(\d+) cycles/batch")[1]
-    end = one(
-        "Batch Inference time",
-        rf"({NUMBER}) ms, +({NUMBER}) inferences/s \(batch size \d+\)",
-    )
     percent = float(on["CPU"][2])
     if abs(percent - 100 * left / (left + taken)) > 0.06:
         out.wrong(f"{left} of {left + taken} operators on the CPU, yet {percent} %")
-    clock = out.count(one("Accelerator clock", r"(\d+) MHz")[1], "Accelerator clock") * 1e6
-    estimate = _estimate(out, out.count(cycles, "Total cycles"), clock)
-    if abs((estimate.latency_ns or 0) - (out.ns_or_none(end[1], "ms", "time") or 0)) > 5_100:
-        out.wrong(f"{cycles} cycles at {clock:g} Hz do not take {end[1]} ms")
-    memory = out.match_any(rf"Total SRAM used +({NUMBER}) KiB", lines, "Total SRAM used")
-    chip = one("Accelerator configuration", r"(\S+)")[1]
-    system = one("System configuration", r"(\S+)")[1]
-    return RuntimeLog(
-        tool=TOOL,
-        generation="text",
-        device=f"{chip}, {system}",
-        delegates=(
-            Delegation(
-                name=chip,
-                extent="partial" if left else "full",
-                cpu_operators=left,
-                cpu_percent=percent,
-            ),
-        ),
-        estimate=estimate,
-        peak_memory_bytes=(memory and out.size(memory[1], "KiB", "Total SRAM used")) or None,
-        left_out=("bandwidths, weights and flash",),
+    return Delegation(
+        name=chip,
+        extent="partial" if left else "full",
+        cpu_operators=left,
+        cpu_percent=percent,
     )
