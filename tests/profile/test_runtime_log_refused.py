@@ -99,6 +99,7 @@ def test_the_cause_is_reported_before_the_sentence_that_follows_it():
         ("scalesim.csv", "0, 1500, 1000,", "0, 1500, 2000,"),
         ("scalesim.csv", "0, 1500, 1000,", "0, 1500, 0,"),
         ("vela_layers.csv", "12500,25.0", "13500,25.0"),
+        ("vela_layers.csv", ",stem\nConv2D,Relu6", ",stem*Conv2D,Relu6"),
         ("vela_summary.csv", ",5e-05,", ",6e-05,"),
         ("vela_summary.csv", "1000000000.0", "500000000.0"),
         ("vela.txt", "(12.5%)", "(22.5%)"),

@@ -147,13 +147,10 @@ def decode(raw: str | bytes, *, where: str) -> str:
     return text
 
 
-def csv_rows(out: Output, lines: Sequence[str], *, spill: bool = False) -> list[dict[str, str]]:
+def csv_rows(out: Output, lines: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of a table whose first line names its columns, by those names.
 
-    Args:
-        out: where they come from.
-        lines: the header, then one row each.
-        spill: the last column holds names, in which commas are not quoted.
+    A comma in a name is a cell too many: of rows that ran together there is no telling.
 
     Raises:
         DataError: a row has another number of cells, or two columns share a name.
@@ -163,10 +160,9 @@ def csv_rows(out: Output, lines: Sequence[str], *, spill: bool = False) -> list[
     header = [name.strip() for name in lines[0].split(",")]
     if len(set(header)) != len(header):
         out.wrong("two of its columns have the same name")
-    limit = len(header) - 1 if spill else -1
     rows = []
     for number, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line.split(",", limit)]
+        cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != len(header):
             out.wrong(f"line {number} has {len(cells)} cells, its header {len(header)}")
         rows.append(dict(zip(header, cells, strict=True)))

@@ -27,7 +27,7 @@ def read(out: Output) -> RuntimeLog:
     """
     lines = out.lines
     need_columns(out, lines[0].split(","), _COLUMNS)
-    rows = csv_rows(out, lines, spill=True)
+    rows = csv_rows(out, lines)
     finalize: list[int] = []
     executions: list[list[Mapping[str, str]]] = [[]]
     for row in rows:

@@ -83,7 +83,7 @@ def read_layers(out: Output) -> RuntimeLog:
     lines = out.lines
     need = ("Original Operator", "NNG Operator", "Target", "Op Cycles", "Network% (cycles)", "Name")
     need_columns(out, lines[0].split(","), need)
-    rows = csv_rows(out, lines, spill=True)
+    rows = csv_rows(out, lines)
     cycles = [out.count(row["Op Cycles"], "Op Cycles", least=0) for row in rows]
     if not rows:
         out.cut("its layers")
