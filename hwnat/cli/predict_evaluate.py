@@ -1,14 +1,11 @@
 """`hwnat predict evaluate`: how well the methods do on what others measured and published."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from hwnat.cli.output import json_option, print_json, print_table
-
-if TYPE_CHECKING:
-    from hwnat.predict.evaluate.base import Agreement, Evaluation
+from hwnat.cli.output import json_option, print_evaluation, print_json
 
 FORMATS: Final = ("mobile-ml-benchmark", "nn-meter-blocks", "ofa-yaml", "nsganet-yaml")
 
@@ -75,7 +72,7 @@ def evaluate(
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        print_evaluation(found)
 
 
 def _text(option: str, value: str | None) -> str:
@@ -91,34 +88,3 @@ def _path(option: str, value: Path | None) -> Path:
 
 def _paths(option: str, value: str | None) -> list[Path]:
     return [Path(each) for each in _text(option, value).split(",") if each]
-
-
-def _print(found: "Evaluation") -> None:
-    columns = (
-        "method",
-        "n",
-        "mean error",
-        "bias",
-        "within 5 %",
-        "within 10 %",
-        "Kendall",
-        "in 90 %",
-    )
-    methods = {"hwnat": found, **found.baselines}
-    print_table("", columns, [(name, *_row(each)) for name, each in methods.items()])
-    for name, value in found.facts.items():
-        click.echo(f"{name:<20}{value}")
-
-
-def _row(each: "Agreement") -> tuple[str, ...]:
-    optional = (each.kendall, each.coverage90)
-    kendall, covered = ("" if value is None else value for value in optional)
-    return (
-        str(each.n),
-        f"{each.mape:.1%}",
-        f"{each.bias:+.1%}",
-        f"{each.within5:.0%}",
-        f"{each.within10:.0%}",
-        f"{kendall:.2f}" if kendall != "" else "",
-        f"{covered:.0%}" if covered != "" else "",
-    )
