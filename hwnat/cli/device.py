@@ -45,7 +45,7 @@ def doctor(name: str, as_json: bool) -> None:
 
     spec = load_device(name)
     link = get_transport(spec.transport)
-    runtime, version = get_target(spec.target).runtime()
+    runtime, version = get_target(spec.target, precision=spec.precision).runtime()
     host, state = read_host(link), read_conditions(link)
     realtime = spec.priority == "auto" and may_run_realtime()
     report = {

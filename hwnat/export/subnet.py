@@ -22,7 +22,7 @@ from hwnat.records.artifact import Artifact
 from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.store import write_text
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.base import Floats, get_target
+from hwnat.targets.base import Floats, Target, get_target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,7 +132,11 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
     if not chosen:
         msg = f"Nothing to export to; name some of {', '.join(plugins.names('hwnat.targets'))}."
         raise UsageError(msg)
-    predictions = {name: _predict(arch, name, table) for name, table in (tables or {}).items()}
+    predictions = {
+        name: _predict(arch, chosen[name], table)
+        for name, table in (tables or {}).items()
+        if name in chosen
+    }
     with torch.no_grad():
         parts = torch.from_numpy(images).split(_TORCH_BATCH)
         wanted = np.concatenate([module(part).numpy() for part in parts])
@@ -197,14 +201,14 @@ def _top1(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
     return 100 * float(np.mean(logits.argmax(1) == labels))
 
 
-def _predict(arch: Arch, target: str, table: LatencyTable) -> Prediction:
-    if table.setup.target != target:
+def _predict(arch: Arch, target: Target, table: LatencyTable) -> Prediction:
+    if table.setup.target != target.name:
         msg = (
-            f"Table {table.name} was measured with {table.setup.target}, not {target}; "
-            f"measure one with: hwnat profile --device host-{target} --space {table.space}"
+            f"Table {table.name} was measured with {table.setup.target}, not {target.name}; "
+            f"measure one with: hwnat profile --device host-{target.name} --space {table.space}"
         )
         raise TableMismatchError(msg)
-    predictor = AdditivePredictor(table, arch.space)
+    predictor = AdditivePredictor(table, arch.space, precision=target.precision)
     return predictor.predict(arch.ops(classes=predictor.classes))
 
 

@@ -33,7 +33,7 @@ class Models:
         """Return where the model of an operation or network key lies."""
         # A new version may export the same network to another file.
         digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
-        return self.folder / f"{digest}{self.target.suffix}"
+        return self.folder / f"{digest}-{self.target.precision}{self.target.suffix}"
 
     def export(self, sources: Mapping[str, Sequence[OpSpec]], *, progress: Progress) -> None:
         """Write the files that are not there yet; each appears whole or not at all.
@@ -53,7 +53,7 @@ class Models:
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
         """Return a session with its input bound, and the size of its file."""
         path = self.path(key)
-        return bound(self.target, path, threads=threads, seed=int(path.stem, 16)), (
+        return bound(self.target, path, threads=threads, seed=int(path.stem[:20], 16)), (
             path.stat().st_size
         )
 

@@ -61,7 +61,8 @@ def profile(
         msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
         msg += "this version profiles the machine it runs on (local)."
         raise UsageError(msg)
-    link, target = get_transport(device.transport), get_target(device.target)
+    link = get_transport(device.transport)
+    target = get_target(device.target, precision=device.precision)
     cores = choose_cores(device.affinity, threads=device.threads)
     wanted = begin(device, plan, link=link, target=target, cores=cores)
     sources = load_sources(plan.sources)

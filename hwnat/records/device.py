@@ -10,6 +10,9 @@ from typing import Final, Literal
 from hwnat.errors import DataError, UsageError
 from hwnat.records import parse
 
+#: Of the files that are timed, and of their arithmetic.
+Precision = Literal["fp32", "int8"]
+
 #: Where `load_device` looks for a name: the working directory, then what came with the package.
 FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
 
@@ -57,7 +60,7 @@ class DeviceSpec:
     threads: int = 1
     affinity: Literal["auto"] | tuple[int, ...] = "auto"
     priority: Literal["auto", "normal"] = "auto"
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
 
     def __post_init__(self) -> None:
