@@ -174,7 +174,7 @@ class _TfliteSession(Session):
         shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
         if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
             msg = (
-                f"{path} must have one 4-D float32 or int8 input; it has {shape}. Export it again."
+                f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
             )
             raise DataError(msg)
         batch, height, width, channels = shape
