@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hwnat.cli.output import json_option, milliseconds, print_json, print_table
+from hwnat.cli.predict_evaluate import evaluate
 
 if TYPE_CHECKING:
     from hwnat.predict.base import Prediction
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
     from hwnat.targets.trace import Trace
 
 
-@click.command()
-@click.option(
-    "--table", "table_path", type=click.Path(path_type=Path), required=True, help="Latency table."
-)
+@click.group(invoke_without_command=True)
+@click.pass_context
+@click.option("--table", "table_path", type=click.Path(path_type=Path), help="Latency table.")
 @click.option("--genome", help="The network's digits, with a table of a space.")
 @click.option(
     "--model",
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 )
 @json_option
 def predict(
-    table_path: Path,
+    context: click.Context,
+    table_path: Path | None,
     genome: str | None,
     model_path: Path | None,
     space_name: str | None,
@@ -40,15 +41,17 @@ def predict(
     partial: bool,
     as_json: bool,
 ) -> None:
-    """Predict a network's latency.
+    """Predict a network's latency, or evaluate predictions on published measurements.
 
     A --model is traced into the operators that the table's runtime really executes.
     """
     from hwnat.errors import DataError, UsageError
     from hwnat.table.lookup import load_table
 
-    if (genome is None) == (model_path is None):
-        msg = "Give the network as --genome or as --model, one of the two."
+    if context.invoked_subcommand:
+        return
+    if table_path is None or (genome is None) == (model_path is None):
+        msg = "Give a --table, and the network as --genome or as --model, one of the two."
         raise UsageError(msg)
     table = load_table(table_path)
     if model_path is not None:
@@ -63,6 +66,9 @@ def predict(
         raise UsageError(msg)
     text, found = _of_genome(str(genome), table, space_name)
     _print_genome(text, table, found, explain=explain, as_json=as_json)
+
+
+predict.add_command(evaluate)
 
 
 def _of_genome(

@@ -8,6 +8,7 @@ import click
 from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, print_table
 from hwnat.cli.table_diff import diff
 from hwnat.cli.table_import import import_files, lint
+from hwnat.cli.table_validate import validate
 
 if TYPE_CHECKING:
     from hwnat.table.lookup import LatencyTable
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def table() -> None:
-    """Show, build, import, check and compare latency tables."""
+    """Show, build, import, check, compare and validate latency tables."""
 
 
 table.add_command(import_files)
 table.add_command(lint)
 table.add_command(diff)
+table.add_command(validate)
 
 
 @table.command()

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.records.cost import op_cost
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 
 Floats = npt.NDArray[np.float64]
 

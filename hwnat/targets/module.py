@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 from hwnat.targets import operators
 from hwnat.targets.operators import Operator
 

@@ -10,7 +10,8 @@ from math import prod
 from typing import Any, Final
 
 from hwnat.errors import DataError
-from hwnat.records.op import Activation, DType, OpSpec
+from hwnat.records.kinds import Activation, DType
+from hwnat.records.op import OpSpec
 
 Sizes = tuple[int, ...]
 Nhwc = tuple[int, int, int, int]

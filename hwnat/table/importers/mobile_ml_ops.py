@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from hwnat.errors import DataError
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 
 #: A feature cell is a dictionary of numbers and quoted words, as Python prints it.
 _ITEM: Final = r"'[A-Za-z_]+': (?:'[^'{}]{0,40}'|\d{1,12})"

@@ -22,7 +22,8 @@ from types import MappingProxyType
 from typing import Final
 
 from hwnat.errors import DataError
-from hwnat.records.op import Mode, OpSpec
+from hwnat.records.kinds import Mode
+from hwnat.records.op import OpSpec
 from hwnat.table.importers.base import Facts, Imported, Importer, Request, Source, Unit
 from hwnat.table.importers.intake import Intake
 from hwnat.table.importers.values import json_pairs

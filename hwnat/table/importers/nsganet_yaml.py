@@ -11,7 +11,8 @@ from typing import Final
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import make_divisible
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3, Skeleton
 from hwnat.table.importers.base import Facts, Imported, Importer, Request, Source, Unit
 from hwnat.table.importers.intake import Intake

@@ -16,7 +16,8 @@ from typing import Final
 
 from hwnat.errors import DataError
 from hwnat.records.arch import make_divisible
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 from hwnat.table.importers.base import Source
 
 _FIELD: Final = re.compile(r"( +)([a-z]+): +(\S+) *")

@@ -13,7 +13,8 @@ from typing import Final
 
 from hwnat.errors import DataError
 from hwnat.records.grid import distinct_ops
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3, MBV3_W10, MBV3_W12, Space
 from hwnat.table.importers.base import Facts, Imported, Importer, Request, Source, Unit
 from hwnat.table.importers.intake import Intake
