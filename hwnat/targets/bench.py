@@ -28,6 +28,8 @@ FORMS: Final[tuple[Form, ...]] = ("pool", "conv", "slice")
 #: All copies together shall take about so long, so that the difference is no noise.
 _AIM_NS: Final = 150_000
 _MOST: Final = 8
+#: Values that take no time worth counting to copy.
+_SMALL: Final = 8192
 #: Rough speed of one core: multiply-accumulates and bytes per nanosecond, and a kernel's start.
 _MACS_PER_NS, _BYTES_PER_NS, _START_NS = 15.0, 5.0, 2000
 #: Kinds that have no weights of their own, so that two on one input are one to an optimiser.
@@ -116,7 +118,7 @@ def difference(bench: Bench, with_op: Trace, without: Trace) -> Counter[str] | s
     one.subtract(two)
     one[bench.op.key] = 0
     rest = Counter({key: count for key, count in one.items() if count and not _is_tail(key)})
-    large = max(prod(bench.op.in_shape) // 8, 4096)
+    large = max(prod(bench.op.in_shape) // 8, _SMALL)
     for key in list(rest):
         other = OpSpec.from_key(key)
         if max(prod(other.in_shape), prod(other.out_shape)) <= large:
@@ -183,7 +185,9 @@ class _BenchModule(nn.Module):
         if self.flat:
             sets = [[self.flatten(x) for x in operands] for operands in sets]
         pieces = []
-        for index in range(self.count):
+        # A vector is kept whole, so the baseline keeps the one that all copies read only twice.
+        count = 1 if self.base and self.flat and len(sets) < self.count else self.count
+        for index in range(count):
             x, *others = sets[index % len(sets)]
             plain = others[0] if self.sums else x
             y = plain if self.base or self._by_slice else self.operators[index].join(x, others)

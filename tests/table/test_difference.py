@@ -34,8 +34,17 @@ def test_an_operator_takes_the_difference_over_its_copies():
 
 def test_nothing_is_faster_than_a_nanosecond():
     found = differenced(visits([0.5] * 5), visits([0.6] * 5), count=4, reference_ns=100_000)
-    assert found.p50_ns == 1
-    assert found.low_ns == 1
+    assert found.p50_ns == found.low_ns == found.high_ns == 1
+
+
+@pytest.mark.parametrize("shift", [0.0, -0.01, -0.5])
+def test_what_drowns_in_noise_is_small_and_uncertain_but_not_nothing(shift):
+    noisy = [1.0, 1.02, 0.98, 1.04, 0.96]
+    found = differenced(
+        visits([each + shift for each in noisy]), visits(noisy), count=4, reference_ns=100_000
+    )
+    assert 1 < found.low_ns < found.p50_ns < found.high_ns < 2_000
+    assert found.high_ns > 2 * found.p50_ns
 
 
 def test_the_interval_holds_the_truth_nine_times_in_ten():

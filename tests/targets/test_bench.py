@@ -20,7 +20,7 @@ KEYS = (
     "mul|in=1x16x16x32|act=none|n=2|bc=1|float32",
     "concat|in=1x16x16x32|out=64|n=2|float32",
     "act|in=1x16x16x32|act=sigmoid|float32",
-    "linear|in=1x1x1x64|out=10|float32",
+    "linear|in=1x1x1x1280|out=10|float32",
 )
 
 
@@ -84,7 +84,7 @@ def test_baselines_of_equal_operands_are_one():
 
 def test_what_else_differs_is_noticed():
     op = OpSpec.from_key(KEYS[0])
-    other, move = KEYS[3], "move|in=1x16x16x64|float32"
+    other, move = KEYS[3].replace("16x16x32", "64x64x32"), "move|in=1x32x32x64|float32"
     bench = Bench(op=op, count=2)
 
     def trace(*keys):
