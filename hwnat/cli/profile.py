@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--device", "device_name", required=True, help="Name or path of a device file.")
 @click.option("--space", "space_name", help="Name of the space; default: that of --from.")
+@click.option(
+    "--model",
+    "model_paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Instead of a space: time the operators of this network; repeat.",
+)
 @click.option("--resolution", "resolutions", type=int, multiple=True, help="Repeat; default all.")
 @click.option("--classes", type=click.IntRange(min=1), help="Default: that of --from, or 10.")
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 def profile(
     device_name: str,
     space_name: str | None,
+    model_paths: tuple[Path, ...],
     resolutions: tuple[int, ...],
     classes: int | None,
     batch: int,
@@ -48,7 +56,7 @@ def profile(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Time the blocks of a space on a device and write its latency table.
+    """Time the blocks of a space, or the operators of models, and write a latency table.
 
     With a --budget only the most telling blocks are timed and the others predicted, from those or
     from other devices' tables (--from). Resumes: what the store holds is not measured again, in
@@ -65,6 +73,29 @@ def profile(
     from hwnat.table.lookup import default_path, load_table
 
     device = load_device(device_name)
+    if rounds:
+        device = replace(device, protocol=replace(device.protocol, rounds=rounds))
+    if model_paths:
+        from hwnat.cli.profile_models import profile_operators
+
+        taken = {
+            "--space": space_name, "--resolution": resolutions, "--classes": classes,
+            "--op": extra, "--from": source_paths, "--target-error": target_error,
+        }  # fmt: skip
+        if wrong := [option for option, value in taken.items() if value]:
+            msg = f"{', '.join(wrong)} and --model do not go together: one is for the blocks of a "
+            raise UsageError(msg + "space, the other for the operators of any network.")
+        profile_operators(
+            device,
+            model_paths,
+            budget=budget,
+            calibration=calibration,
+            validation=validation,
+            seed=seed,
+            places=(store, cache, out),
+            as_json=as_json,
+        )
+        return
     sources = {path: load_table(path) for path in (source_paths or "").split(",") if path}
     if sources:
         name, outputs = next(iter(sources.values())).of_space()
@@ -73,8 +104,6 @@ def profile(
     if space_name is None:
         msg = "Say what to profile with --space, or transfer a device's table with --from."
         raise UsageError(msg)
-    if rounds:
-        device = replace(device, protocol=replace(device.protocol, rounds=rounds))
     plan = make_plan(
         get_space(space_name),
         resolutions,

@@ -179,7 +179,7 @@ class OperatorPredictor:
         table = self.table
         total = table.overhead_ns + sum(part.latency_ns for part in parts)
         latency_ns = float(table.calibration.apply(total, len(parts)))
-        half = table.calibration.half_width()
+        half = table.half_width
         interval = None
         if half is not None and not missing:
             # What whole networks missed by, and what the models may add to that.

@@ -5,71 +5,51 @@ Every distinct operator of the models is timed as the difference of two networks
 networks of a built-in space, so that sums can be calibrated.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 import hwnat
-from hwnat.errors import InconclusiveError, UsageError
+from hwnat.errors import UsageError
 from hwnat.predict.learned import fit_models
 from hwnat.predict.operators import OperatorPredictor
 from hwnat.profile.conditions import (
     ConditionsReader,
     choose_cores,
+    may_run_realtime,
     pinned,
     read_host,
 )
 from hwnat.profile.models import Progress, bound, one_thread, seeded
+from hwnat.profile.operator_plan import (
+    Network,
+    adopted,
+    bench_path,
+    chosen,
+    make_benches,
+    random_of_their_size,
+)
 from hwnat.profile.paired import Sessions, shuffled_rounds, visit
-from hwnat.profile.plan import random_networks
-from hwnat.profile.select import farthest
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.records.op import OpSpec
-from hwnat.records.space import Space, get_space
 from hwnat.records.store import Store
 from hwnat.table.build import entry, reference_latency_ns
-from hwnat.table.calibrate import Calibration, calibrate
+from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
 from hwnat.table.difference import differenced
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Session, Target, get_target
-from hwnat.targets.bench import FORMS, Bench, copies, difference
-from hwnat.targets.trace import Trace
+from hwnat.targets.bench import Bench
 from hwnat.transport.base import get_transport
 
 _SESSION_LIMIT_BYTES: Final = 1 << 30
 #: Whole networks that a calibration is fitted on, random ones included.
 _NETWORKS: Final = 10
-#: Images up to this size are taken for those of small networks.
-_SMALL: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A whole network: a file of the target, and what the runtime executes of it."""
-
-    key: str
-    path: Path
-    trace: Trace
-
-
-@dataclass(slots=True, kw_only=True)
-class Benches:
-    """Networks that time operators.
-
-    Attributes:
-        found: operation key to its network and what else is executed with it.
-        left_out: operation key to the reason why its difference cannot be timed.
-    """
-
-    found: dict[str, tuple[Bench, Counter[str]]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +72,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     cache: Path,
     budget: int = 200,
     networks: int = _NETWORKS,
+    validation: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> OperatorProfile:
@@ -103,7 +84,8 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
         store: measurements; those that are there are not made again.
         cache: folder of exported models.
         budget: most distinct operators to time; the models' own come before the random networks'.
-        networks: whole networks to calibrate on.
+        networks: whole networks to calibrate on, the models among them.
+        validation: further random networks to judge the table by; what only they run is not timed.
         seed: of the random networks.
         progress: told about every model exported and every visit made.
 
@@ -112,126 +94,28 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
         DataError: a file is damaged or has no fixed shapes.
         InconclusiveError: no operator could be timed.
     """
-    report = progress or _silent
+    report = progress or (lambda *_: None)
     if device.transport != "local":
         msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
         raise UsageError(msg + "this version profiles the machine it runs on (local).")
     target, folder = get_target(device.target), cache / device.target
-    given = [_adopted(each, target, folder) for each in files]
-    drawn = _random(given, target, folder, count=networks - len(given), seed=seed)
-    ops = _chosen(given, drawn, budget=budget)
+    given = [adopted(each, target, folder) for each in files]
+    beside = max(0, networks - len(given))
+    random = random_of_their_size(given, target, folder, count=beside + validation, seed=seed)
+    drawn, unseen = random[:beside], random[beside:]
+    ops = chosen(given, drawn, budget=budget)
     benches = make_benches(ops, target, folder, report=report)
     setup = _setup(device, target, sorted(given, key=lambda each: len(each.trace.ops)))
     timing = _Timing(
         device=device, setup=setup, target=target, folder=folder, benches=benches.found
     )
     whole = [*given, *drawn]
-    with Store(store) as db, pinned(setup.affinity):
-        visits = timing.run(db, whole, report=report)
+    with Store(store) as db, pinned(setup.affinity, realtime=setup.realtime):
+        visits = timing.run(db, [*whole, *unseen], report=report)
     return OperatorProfile(
-        table=_table(timing, visits, whole), left_out=dict(sorted(benches.left_out.items()))
+        table=_table(timing, visits, whole, unseen),
+        left_out=dict(sorted(benches.left_out.items())),
     )
-
-
-def _adopted(file: Path, target: Target, folder: Path) -> Network:
-    """Trace a model and put it into the cache as a file of the target."""
-    trace = target.trace(file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    path = file
-    if file.suffix != target.suffix:
-        path = folder / f"model-{digest}{target.suffix}"
-        if not path.exists():
-            target.convert(file, path)
-    return Network(key=f"model|{digest}", path=path, trace=trace)
-
-
-def _random(
-    given: Sequence[Network], target: Target, folder: Path, *, count: int, seed: int
-) -> list[Network]:
-    """Draw and export networks of a built-in space of the models' size."""
-    from hwnat.targets.module import network
-
-    if count < 1:
-        return []
-    widest = max(max(op.in_shape[1:3]) for each in given for op in each.trace.specs)
-    space: Space = get_space("mbv3-nano" if widest <= _SMALL else "mbv3-w1.0")
-    size = space.resolutions[len(space.resolutions) // 2]
-    batch = given[0].trace.batch
-    found = []
-    for arch in random_networks(space, (size,), count, rng=np.random.default_rng(seed)):
-        key = f"network|{space.name}|{arch.text}|classes=10|batch={batch}"
-        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}{target.suffix}"
-        if not path.exists():
-            with seeded(key), one_thread():
-                module = network(arch.ops(classes=10, batch=batch)).eval()
-                target.export(module, (batch, 3, size, size), path)
-        found.append(Network(key=key, path=path, trace=target.trace(path)))
-    return found
-
-
-def _chosen(
-    given: Sequence[Network], drawn: Sequence[Network], *, budget: int
-) -> tuple[OpSpec, ...]:
-    """Choose distinct operators, the models' own first; farthest points if they are too many."""
-    own = _distinct(given)
-    others = [op for op in _distinct(drawn) if op not in own]
-    if len(own) > budget:
-        return farthest(own, budget)
-    return (*own, *farthest(others, budget - len(own), beside=own))
-
-
-def _distinct(networks: Iterable[Network]) -> list[OpSpec]:
-    return list({op.key: op for each in networks for op in each.trace.specs}.values())
-
-
-def make_benches(
-    ops: Sequence[OpSpec], target: Target, folder: Path, *, report: Progress
-) -> Benches:
-    """Export the networks that time operators, in the first form that the runtime goes along with.
-
-    Raises:
-        InconclusiveError: there is none for any of them.
-    """
-    made, worked = Benches(), Counter(FORMS)
-    traces: dict[str, Trace] = {}
-    for count, op in enumerate(ops, start=1):
-        reasons = []
-        for form in sorted(FORMS, key=lambda each: -worked[each]):
-            bench = Bench(op=op, count=copies(op), form=form)
-            try:
-                pair = [_exported(each, target, folder, traces) for each in (bench, bench.baseline)]
-                rest = difference(bench, *pair)
-            except UsageError as error:
-                rest = str(error)
-            if not isinstance(rest, str):
-                worked[form] += 1
-                made.found[op.key] = (bench, rest)
-                break
-            reasons.append(rest)
-        else:
-            made.left_out[op.key] = reasons[0]
-        report("export", count, len(ops))
-    if not made.found:
-        first = next(iter(made.left_out.items()))
-        msg = f"None of {len(ops)} operators can be timed by itself, such as {first[0]}: {first[1]}"
-        raise InconclusiveError(msg + ". Time whole networks of a space with: hwnat profile")
-    return made
-
-
-def _exported(bench: Bench, target: Target, folder: Path, traces: dict[str, Trace]) -> Trace:
-    if bench.key not in traces:
-        path = bench_path(bench.key, target, folder)
-        if not path.exists():
-            with seeded(bench.key), one_thread():
-                target.export(bench.module(), bench.input_shape, path)
-        traces[bench.key] = target.trace(path)
-    return traces[bench.key]
-
-
-def bench_path(key: str, target: Target, folder: Path) -> Path:
-    """Return where a network that times an operator lies."""
-    digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
-    return folder / f"{digest}{target.suffix}"
 
 
 def _setup(device: DeviceSpec, target: Target, by_size: Sequence[Network]) -> Setup:
@@ -250,6 +134,7 @@ def _setup(device: DeviceSpec, target: Target, by_size: Sequence[Network]) -> Se
         warmup=device.protocol.warmup,
         visit_ms=device.protocol.visit_ms,
         reference=by_size[len(by_size) // 2].key,
+        realtime=device.priority == "auto" and may_run_realtime(),
     )
 
 
@@ -284,10 +169,9 @@ class _Timing:
         todo = [each for each in visits if self.setup.job(each[1], each[0]) not in done]
         load = self._loader(paths)
         sessions = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES)
-        reference = load(self.setup.reference)[0] if todo else None
+        reference, _ = load(self.setup.reference)
         conditions = ConditionsReader(get_transport(self.device.transport))
         for count, (round_, subject) in enumerate(todo, start=1 + len(visits) - len(todo)):
-            assert reference is not None
             db.add(
                 visit(
                     subject,
@@ -324,7 +208,10 @@ class _Timing:
 
 
 def _table(
-    timing: _Timing, visits: Mapping[str, list[Measurement]], whole: Sequence[Network]
+    timing: _Timing,
+    visits: Mapping[str, list[Measurement]],
+    whole: Sequence[Network],
+    unseen: Sequence[Network],
 ) -> LatencyTable:
     """Turn visits into entries, and sums of entries into a calibration."""
     every = sorted((each for of in visits.values() for each in of), key=lambda each: each.ended)
@@ -346,17 +233,48 @@ def _table(
         hwnat=hwnat.__version__,
         created=every[-1].ended,
     )
-    predictor = OperatorPredictor(table, fit=fit_models)
-    sums, counts, measured, names = [], [], [], []
-    for network in whole:
-        found = predictor.predict(network.trace, partial=True)
+    judge = _Judge(
+        predictor=OperatorPredictor(table, fit=fit_models), visits=visits, reference_ns=reference_ns
+    )
+    sums = [found for each in whole if (found := judge.sum(each)) is not None]
+    calibration = calibrate(*map(list, zip(*sums, strict=True))) if sums else Calibration()
+    checks = [judge.check(each, calibration) for each in unseen]
+    validation = tuple(each for each in checks if each is not None)
+    return replace(table, calibration=calibration, validation=validation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judge:
+    """Whole networks, predicted from a table without a calibration and measured."""
+
+    predictor: OperatorPredictor
+    visits: Mapping[str, list[Measurement]]
+    reference_ns: int
+
+    def sum(self, network: Network) -> tuple[str, int, int, int] | None:
+        """Return name, sum in ns, operators and measured ns; None if a part is missing."""
+        found = self.predictor.predict(network.trace, partial=True)
         if found.missing:
-            continue  # its sum is too low to calibrate anything
-        sums.append(found.overhead_ns + sum(part.latency_ns for part in found.parts))
-        counts.append(len(found.parts))
-        measured.append(entry(visits[network.key], reference_ns=reference_ns).p50_ns)
-        names.append(network.key)
-    return replace(table, calibration=calibrate(names, sums, counts, measured))
+            return None  # its sum is too low to say anything
+        total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
+        measured = entry(self.visits[network.key], reference_ns=self.reference_ns).p50_ns
+        return network.key, total, len(found.parts), measured
+
+    def check(self, network: Network, calibration: Calibration) -> NetworkCheck | None:
+        """Return how well a network is predicted; None if a part of it cannot be."""
+        found = self.sum(network)
+        if found is None:
+            return None
+        name, total, ops, measured = found
+        predicted = float(calibration.apply(total, ops))
+        return NetworkCheck(
+            genome=name,
+            sum_ns=total,
+            ops=ops,
+            measured_ns=measured,
+            predicted_ns=round(predicted, 1),
+            error=round(predicted / measured - 1, 6),
+        )
 
 
 def _entries(
@@ -378,8 +296,3 @@ def _entries(
             less_ns=sum(n * entries[other].p50_ns for other, n in rest.items()),
         )
     return entries
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
-    del stage, done, total

@@ -164,7 +164,7 @@ def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
         space=space,
         dense=dense,
         packed=pack(dense, space),
-        residual=table.calibration.half_width(),
+        residual=table.half_width,
     )
     return replace(compiled, usual=_usual(compiled))
 

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Final
 
 import numpy as np
 
 from hwnat.records.measurement import Measurement
 from hwnat.table.entry import MAX_NS, Entry
+
+#: A difference further below zero than so many standard errors is not told from one there.
+_LEAST: Final = -4.0
 
 
 def differenced(
@@ -17,7 +22,11 @@ def differenced(
     reference_ns: int,
     less_ns: int = 0,
 ) -> Entry:
-    """Summarise the visits to both networks; at least 1 ns.
+    """Summarise the visits to both networks.
+
+    A difference that is not clearly above zero is taken for what it is: a normal error around a
+    latency that is positive. So is its median, and the interval's ends are the 5th and 95th
+    percentile of what that leaves.
 
     Both are ratios to the same reference model. Rounds are not paired: in a round, the two are
     visited minutes apart. The interval adds the variances of both medians, whose standard error
@@ -38,10 +47,10 @@ def differenced(
         errors.append(1.2533 / 1.349 * (high - low) / math.sqrt(len(ratios)))
         spread = max(spread, (high - low) / middle)
     per_op = reference_ns / count
-    p50 = (medians[0] - medians[1]) * per_op - less_ns / count
-    half = 1.645 * math.hypot(*errors) * per_op
+    middle_ns = (medians[0] - medians[1]) * per_op - less_ns / count
+    low, p50, high = _positive(middle_ns, math.hypot(*errors) * per_op)
     p50_ns = min(max(1, round(p50)), MAX_NS - 1)
-    low_ns, high_ns = max(1, min(p50_ns, round(p50 - half))), max(p50_ns, round(p50 + half))
+    low_ns, high_ns = max(1, min(p50_ns, round(low))), max(p50_ns, round(high))
     return Entry(
         p10_ns=low_ns,
         p50_ns=p50_ns,
@@ -51,3 +60,16 @@ def differenced(
         n=sum(len(each.samples_ns) for each in with_op),
         spread=round(spread, 4),
     )
+
+
+def _positive(middle: float, error: float) -> tuple[float, float, float]:
+    """Return the 5th, 50th and 95th percentile of a normal distribution cut off below zero."""
+    if error <= 0:
+        return middle, middle, middle
+    normal = NormalDist()
+    z = max(middle / error, _LEAST)
+    below = normal.cdf(-z)
+    low, half, high = (
+        error * (z + normal.inv_cdf(below + q * (1 - below))) for q in (0.05, 0.5, 0.95)
+    )
+    return low, half, high

@@ -114,6 +114,11 @@ class LatencyTable:
             raise TableMismatchError(msg)
         return self.protocol, self.reference_ns
 
+    @property
+    def half_width(self) -> float | None:
+        """Relative half-width of a network's 90 % interval; None from fewer than nine networks."""
+        return self.calibration.half_width(unseen=self.validation)
+
     def lookup(self, key: str) -> Entry:
         """Return the latency of an operation.
 

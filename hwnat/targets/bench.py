@@ -11,7 +11,7 @@ subtracting a baseline follows the Puzzletron of NVIDIA's Model Optimizer.
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ FORMS: Final[tuple[Form, ...]] = ("pool", "conv", "slice")
 #: All copies together shall take about so long, so that the difference is no noise.
 _AIM_NS: Final = 150_000
 _MOST: Final = 8
+#: Values that take no time worth counting to copy.
+_SMALL: Final = 8192
 #: Rough speed of one core: multiply-accumulates and bytes per nanosecond, and a kernel's start.
 _MACS_PER_NS, _BYTES_PER_NS, _START_NS = 15.0, 5.0, 2000
 #: Kinds that have no weights of their own, so that two on one input are one to an optimiser.
@@ -116,7 +118,7 @@ def difference(bench: Bench, with_op: Trace, without: Trace) -> Counter[str] | s
     one.subtract(two)
     one[bench.op.key] = 0
     rest = Counter({key: count for key, count in one.items() if count and not _is_tail(key)})
-    large = max(prod(bench.op.in_shape) // 8, 4096)
+    large = max(prod(bench.op.in_shape) // 8, _SMALL)
     for key in list(rest):
         other = OpSpec.from_key(key)
         if max(prod(other.in_shape), prod(other.out_shape)) <= large:
@@ -149,13 +151,14 @@ class _BenchModule(nn.Module):
         sets = 1 if bench.shared else bench.count
         size = bench.input_shape[1:3] if self.rows else bench.input_shape[2:]
         stem = _RowStem if self.rows else _Stem
-        self.stems = nn.ModuleList(
+        self.stems: Any = nn.ModuleList(
             nn.ModuleList(stem(shape, size) for shape in shapes) for _ in range(sets)
         )
-        # A sum may be computed by either convolution that it adds; a pool cannot.
-        self.blur = nn.MaxPool2d(3, 1, 1)
+        # A sum may be computed by either convolution that it adds; not by a pool, and in some
+        # runtimes not by a convolution that has an activation already.
+        self.blur = nn.ReLU() if self.form == "conv" else nn.MaxPool2d(3, 1, 1)
         made = [] if self.base else [Operator(bench.op, alone=False) for _ in range(self.count)]
-        self.operators = nn.ModuleList(made)
+        self.operators: Any = nn.ModuleList(made)
         self.flatten, self.moves = nn.Flatten(), bench.op.kind == "move"
         # No two tails are equal, or one of them would be optimised away.
         far = max(*bench.op.in_shape, *bench.op.out_shape)
@@ -165,10 +168,14 @@ class _BenchModule(nn.Module):
         if self.moves and bench.op.out_shape == bench.op.in_shape and not self.base:
             result = bench.op.in_shape[1]  # it was transposed
         self.results = nn.ModuleList(_pixel(self.form, result, far + i) for i in range(self.count))
-        self.others = nn.ModuleList(
+        self.others: Any = nn.ModuleList(
             nn.ModuleList(_pixel(self.form, width, far + self.count + i) for width in widths)
             for i in range(sets)
         )
+
+        for values in self.operators.parameters():
+            if values.ndim == 1:  # scales begin as ones, and equal operators are one
+                nn.init.uniform_(values, 0.5, 1.5)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return every copy's pixel and those of its operands."""
@@ -178,7 +185,9 @@ class _BenchModule(nn.Module):
         if self.flat:
             sets = [[self.flatten(x) for x in operands] for operands in sets]
         pieces = []
-        for index in range(self.count):
+        # A vector is kept whole, so the baseline keeps the one that all copies read only twice.
+        count = 1 if self.base and self.flat and len(sets) < self.count else self.count
+        for index in range(count):
             x, *others = sets[index % len(sets)]
             plain = others[0] if self.sums else x
             y = plain if self.base or self._by_slice else self.operators[index].join(x, others)

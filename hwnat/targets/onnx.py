@@ -88,7 +88,7 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
         # Padding becomes arithmetic on constants, which every runtime folds.
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
         # Torch's own functions check shapes, which are fixed here.
-        tracer = torch.jit.TracerWarning
+        tracer = torch.jit._trace.TracerWarning
         warnings.filterwarnings("ignore", category=tracer, module=r"torch\.nn\.")
         try:
             torch.onnx.export(

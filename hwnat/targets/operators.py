@@ -76,8 +76,9 @@ class Operator(nn.Module):
     def join(self, x: Tensor, others: Sequence[Tensor]) -> Tensor:
         """Map given operands to the operator's output."""
         y = _joined(self.op, self.core, x, others)
-        for _ in range(self.op.tail):
-            y = y * self.factor
+        if self.factor is not None:
+            for _ in range(self.op.tail):
+                y = y * self.factor
         return self.act(y)  # type: ignore[no-any-return]
 
 

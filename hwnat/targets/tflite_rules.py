@@ -40,6 +40,23 @@ def values(layer: nn.Conv2d | nn.Linear) -> tuple[Floats, Floats]:
     return weight, layer.bias.detach().numpy()
 
 
+def conv_windows(source: fx.Node, node: fx.Node, conv: nn.Conv2d) -> tuple[Window, Window]:
+    """Return where a convolution looks along height and width."""
+    sizes = zip(shape(source)[2:], shape(node)[2:], strict=True)
+    rows, columns = (
+        Window(
+            size,
+            out,
+            conv.kernel_size[axis],
+            conv.stride[axis],
+            int(conv.padding[axis]),
+            conv.dilation[axis],
+        )
+        for axis, (size, out) in enumerate(sizes)
+    )
+    return rows, columns
+
+
 def _global_pool(low: "_Lowering", node: fx.Node, source: fx.Node, pool: Any) -> int:  # noqa: ANN401
     """Write a global average or maximum pool."""
     if pool.output_size not in (1, (1, 1)):

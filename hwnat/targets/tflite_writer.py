@@ -21,7 +21,7 @@ from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.base import Floats
 from hwnat.targets.tflite_file import FileBuilder
-from hwnat.targets.tflite_rules import RULES, file_shape, shape, values
+from hwnat.targets.tflite_rules import RULES, conv_windows, file_shape, shape, values
 from hwnat.targets.tflite_window import Window, split
 
 _SAME, _VALID = 0, 1
@@ -199,7 +199,7 @@ class _Lowering:
         for what, wrong in problems.items():
             if wrong:
                 raise self.refusal(node, f"{what}, which the writer does not know")
-        rows, columns = _windows(source, node, conv)
+        rows, columns = conv_windows(source, node, conv)
         weight, bias = values(conv)
         if not depthwise:
             return self._place(node, source, (rows, columns), (weight.transpose(0, 2, 3, 1), bias))
@@ -288,19 +288,3 @@ _RULES: Final[dict[type[nn.Module], Callable[[_Lowering, fx.Node, fx.Node, Any],
 
 def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def _windows(source: fx.Node, node: fx.Node, conv: nn.Conv2d) -> tuple[Window, Window]:
-    sizes = zip(shape(source)[2:], shape(node)[2:], strict=True)
-    rows, columns = (
-        Window(
-            size,
-            out,
-            conv.kernel_size[axis],
-            conv.stride[axis],
-            int(conv.padding[axis]),
-            conv.dilation[axis],
-        )
-        for axis, (size, out) in enumerate(sizes)
-    )
-    return rows, columns

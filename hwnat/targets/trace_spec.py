@@ -52,6 +52,10 @@ _MOVES: Final = frozenset(
     | {"Expand", "Tile", "ScatterND", "DepthToSpace", "SpaceToDepth", "ChannelShuffle"}
     | {"ReorderInput", "ReorderOutput", "Reorder"}
 )
+_IMAGES: Final = frozenset(
+    {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
+    | {"Resize", "Upsample"}
+)
 _MATRICES: Final = frozenset({"Gemm", "MatMul", "FusedMatMul", "FusedGemm"})
 
 
@@ -90,10 +94,13 @@ def to_op(call: Call) -> OpSpec | str:
     """Return the operation of a kernel, or why no key describes it."""
     if call.dtype not in ("float32", "float16"):
         return f"{call.kind} computes in {call.dtype}; operation keys know floating point here"
-    if not call.inputs or min(map(min, (*call.inputs, call.output)), default=1) < 1:
+    shapes = (*call.inputs, call.output)
+    if not (call.inputs and all(each and min(each) > 0 for each in shapes)):
         return f"{call.kind} has no computed input of known size"
     if call.act and call.act not in ACTIVATIONS:
         return f"{call.kind} is fused with {call.act}, an activation that keys do not know"
+    if call.kind in _IMAGES and {len(call.inputs[0]), len(call.output)} != {4}:
+        return f"{call.kind} of {call.inputs[0]}: keys know images only, of four axes"
     rule = _RULES.get(call.kind)
     if rule is None:
         return f"operator {call.kind} has no operation kind"

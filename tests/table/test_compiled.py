@@ -135,13 +135,14 @@ def test_less_certain_entries_widen_an_interval_others_leave_the_residual(
     fit = calibrated(MBV3_NANO, genomes=[smallest] * 10, form="scale", scale=0.9)
     table = a_table(entries=entries, calibration=fit)
     found = table.compile(MBV3_NANO).estimate([smallest, largest])
-    assert found.low_ns[0] == pytest.approx(found.latency_ns[0] / 1.02)
-    assert found.high_ns[0] == pytest.approx(found.latency_ns[0] / 0.98)
+    residual = table.half_width
+    assert found.low_ns[0] == pytest.approx(found.latency_ns[0] / (1 + residual))
+    assert found.high_ns[0] == pytest.approx(found.latency_ns[0] / (1 - residual))
     half = 1 - found.latency_ns[1] / found.high_ns[1]
     assert found.latency_ns[1] / found.low_ns[1] - 1 == pytest.approx(half)
     own = uses * 0.9 * 2 * ns / found.latency_ns[1]
     # One per cent of every other entry is next to nothing beside twice this one.
-    assert half == pytest.approx(np.hypot(0.02, own), rel=0.01)
+    assert half == pytest.approx(np.hypot(residual, own), rel=0.01)
 
 
 def test_calibration_networks_that_cannot_be_looked_up_do_not_narrow_intervals(a_table):
