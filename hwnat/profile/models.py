@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 import hwnat
+from hwnat.errors import UsageError
 from hwnat.records.op import OpSpec
-from hwnat.targets.base import Session, Target
+from hwnat.targets.base import Estimator, Session, Target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +60,14 @@ class Models:
 
 
 def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
-    """Load a file and bind a random input to it."""
+    """Load a file and bind a random input to it.
+
+    Raises:
+        UsageError: the target estimates, so that no time of this machine is the file's.
+    """
+    if isinstance(target, Estimator):
+        msg = f"Target {target.name} estimates and times nothing; its files run elsewhere. Profile "
+        raise UsageError(msg + "a space with it: hwnat profile --device NAME --space NAME.")
     session = target.load(path, threads=threads)
     rng = np.random.default_rng(seed)
     session.prepare(rng.standard_normal(session.input_shape, dtype=np.float32))

@@ -1,7 +1,10 @@
 """How a device is reached, pinned and timed: one TOML file each."""
 
+import hashlib
+import json
+import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -41,6 +44,36 @@ class TimingProtocol:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Npu:
+    """An accelerator that a compiler estimates, with the system around it.
+
+    Attributes:
+        accelerator: configuration, such as ethos-u55-128.
+        system: clock and memories, a section of `config`.
+        memory: what lies in which memory, a section of `config`.
+        config: the compiler's configuration file that holds both.
+    """
+
+    accelerator: str
+    system: str
+    memory: str
+    config: str = "Arm/vela.ini"
+
+    def __post_init__(self) -> None:
+        for name in ("accelerator", "system", "memory", "config"):
+            # They become arguments of a command.
+            if not re.fullmatch(r"[\w/.][\w/.-]*", value := getattr(self, name)):
+                msg = f"npu.{name} is {value!r}; it is a name of letters, digits and _ . / -."
+                raise DataError(msg)
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits; equal configurations have equal ones."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
     """One device with the runtime it is used with.
 
@@ -52,6 +85,7 @@ class DeviceSpec:
         affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
         priority: `auto` keeps ordinary programs off those cores while a model is timed, where
             the system permits it; `normal` shares them.
+        npu: of targets that estimate instead of timing.
     """
 
     name: str
@@ -62,6 +96,7 @@ class DeviceSpec:
     priority: Literal["auto", "normal"] = "auto"
     precision: Precision = "fp32"
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
+    npu: Npu | None = None
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape
-from hwnat.records.device import Precision
+from hwnat.records.device import Npu, Precision
+from hwnat.transport.base import Transport
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,6 +120,20 @@ class Quantising(Protocol):
         Args:
             calibration: (n, channels, height, width) inputs like those to come; None draws
                 normal ones for each file, for modules that were never trained.
+        """
+        ...
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A target whose files a compiler estimates; its `load` is for parity, never for timing."""
+
+    def estimate(self, path: Path, npu: Npu, *, link: Transport) -> str:
+        """Compile a file and return what the compiler printed, complete.
+
+        Raises:
+            UsageError: the compiler is not installed where `link` leads.
+            DeviceError: it failed or hung, or does not know `npu`.
         """
         ...
 
