@@ -1,5 +1,8 @@
 """`hwnat device`: which devices there are, and whether one can be measured."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from hwnat.cli.output import json_option, print_json, print_table
@@ -46,17 +49,24 @@ def doctor(name: str, as_json: bool) -> None:
     spec = load_device(name)
     link = get_transport(spec.transport)
     runtime, version = get_target(spec.target, precision=spec.precision).runtime()
+    told = {"device": spec.name, "runtime": f"{runtime} {version}"}
+    if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
+        _print({**told, **asdict(spec.npu), "advice": ()}, as_json=as_json)
+        return
     host, state = read_host(link), read_conditions(link)
     realtime = spec.priority == "auto" and may_run_realtime()
     report = {
-        "device": spec.name,
-        "runtime": f"{runtime} {version}",
+        **told,
         **asdict(host),
         "pinned_to": choose_cores(spec.affinity, threads=spec.threads),
         "realtime": realtime,
         **asdict(state),
         "advice": advice(host, state, threads=spec.threads, realtime=realtime),
     }
+    _print(report, as_json=as_json)
+
+
+def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return

@@ -165,6 +165,18 @@ def estimate_table(
     )
 
 
+def estimate_file(path: Path, table: LatencyTable) -> Entry:
+    """Estimate a file for the NPU of a table that holds estimates.
+
+    Raises:
+        TableMismatchError: the table's device or compiler is another by now.
+        DeviceError: the compiler fails, or leaves operators to the CPU.
+    """
+    estimates = _as_table(table, path.parent, None)
+    text = estimates.estimator.estimate(path, estimates.npu, link=estimates.link)
+    return _entry(read_estimate(text, where=str(path))[1])
+
+
 def estimate_networks(
     genomes: Sequence[str],
     table: LatencyTable,
@@ -177,13 +189,7 @@ def estimate_networks(
     Raises:
         TableMismatchError: the table's device or compiler is another by now.
     """
-    device = load_device(table.setup.device)
-    estimates, (name, classes) = _estimates(device, cache, progress), table.of_space()
-    setup = _setup(device, estimates.npu, estimates.models.target, batch=table.setup.batch)
-    if setup != table.setup:
-        msg = f"Table {table.name} was estimated with another device file or compiler; make it "
-        msg += f"anew with: hwnat profile --device {device.name} --space {name}"
-        raise TableMismatchError(msg)
+    estimates, (name, classes) = _as_table(table, cache, progress), table.of_space()
     batch = table.setup.batch
     archs = [Arch.from_text(get_space(name), genome) for genome in genomes]
     keys = [network_key(name, text, classes=classes, batch=batch) for text in genomes]
@@ -192,6 +198,18 @@ def estimate_networks(
     }
     found = estimates.latency_ns(sources)
     return [_entry(found[key]) for key in keys]
+
+
+def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> Estimates:
+    """Return what estimates as a table was estimated."""
+    device = load_device(table.setup.device)
+    estimates = _estimates(device, cache, progress)
+    setup = _setup(device, estimates.npu, estimates.models.target, batch=table.setup.batch)
+    if setup != table.setup:
+        msg = f"Table {table.name} was estimated with another device file or compiler; make it "
+        msg += f"anew with: hwnat profile --device {device.name} --space {table.space}"
+        raise TableMismatchError(msg)
+    return estimates
 
 
 def _key(plan: Plan, arch: Arch) -> str:
@@ -204,7 +222,10 @@ def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup
     return Setup(
         device=device.name,
         host=Host(
-            cpu=npu.accelerator, cores=None, machine=f"{npu.system}, {npu.memory}", os=npu.config
+            cpu=npu.accelerator,
+            cores=None,
+            machine=None,
+            os=f"{npu.system}, {npu.memory} of {npu.config}",
         ),
         target=device.target,
         runtime=runtime,
