@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.predict.features import row
 from hwnat.records.op import OpSpec
+
+Floats = npt.NDArray[np.float64]
 
 
 def farthest(
@@ -30,13 +33,21 @@ def farthest(
     where = np.array([apart * kinds.index(op.kind) for op in every])
     x = np.concatenate([x, where[:, None]], axis=1)
     known, rest = x[: len(beside)], x[len(beside) :]
-    distance = np.full(len(rest), np.inf)
-    for each in known:
-        distance = np.minimum(distance, ((rest - each) ** 2).sum(axis=1))
-    chosen: list[int] = []
-    for _ in range(count):
-        best = int(np.argmax(distance)) if np.isfinite(distance).all() else 0
-        chosen.append(best)
-        distance = np.minimum(distance, ((rest - rest[best]) ** 2).sum(axis=1))
-        distance[best] = -1
-    return tuple(ops[index] for index in sorted(chosen))
+    return tuple(ops[index] for index in sorted(farthest_first(rest, known=known)[:count]))
+
+
+def farthest_first(points: Floats, *, known: Floats | None = None, begin: int = 0) -> list[int]:
+    """Order (n, d) points, each the farthest from those before it and from (m, d) `known` ones.
+
+    Without known ones the order begins with the point at `begin`.
+    """
+    distance = np.full(len(points), np.inf)
+    for each in known if known is not None else ():
+        distance = np.minimum(distance, ((points - each) ** 2).sum(axis=1))
+    order: list[int] = []
+    for _ in points:
+        best = int(distance.argmax()) if np.isfinite(distance).all() else begin
+        order.append(best)
+        distance = np.minimum(distance, ((points - points[best]) ** 2).sum(axis=1))
+        distance[order] = -1
+    return order
