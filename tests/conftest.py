@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from device.fixtures import a_phone, adb_servers, board, phone, sshd, userland  # noqa: F401
 from hypothesis import settings
 
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.

@@ -30,17 +30,19 @@ def list_(as_json: bool) -> None:
 @json_option
 def doctor(name: str, as_json: bool) -> None:
     """Reach a device, name its runtime and read its clocks, temperature and load."""
+    from contextlib import closing
     from dataclasses import asdict
 
     from hwnat.profile.conditions import advice, choose_cores, read_conditions, read_host
     from hwnat.records.device import load_device
     from hwnat.targets.base import get_target
-    from hwnat.transport.base import get_transport
+    from hwnat.transport.base import connect
+    from hwnat.transport.words import printable
 
     spec = load_device(name)
-    link = get_transport(spec.transport)
     runtime, version = get_target(spec.target).runtime()
-    host, state = read_host(link), read_conditions(link)
+    with closing(connect(spec)) as link:
+        host, state = read_host(link), read_conditions(link)
     report = {
         "device": spec.name,
         "runtime": f"{runtime} {version}",
@@ -54,6 +56,6 @@ def doctor(name: str, as_json: bool) -> None:
         return
     for key, value in report.items():
         if key != "advice":
-            click.echo(f"{key:<15}{'not told' if value in (None, ()) else value}")
+            click.echo(f"{key:<15}{'not told' if value in (None, ()) else printable(str(value))}")
     for line in report["advice"]:
         click.echo(f"- {line}", err=True)

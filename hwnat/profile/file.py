@@ -17,7 +17,7 @@ from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Session, get_target
-from hwnat.transport.base import get_transport
+from hwnat.transport.local import LocalTransport
 
 
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
@@ -55,7 +55,7 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
 
 
 def _same_machine(table: LatencyTable) -> None:
-    here, there = read_host(get_transport("local")), table.setup.host
+    here, there = read_host(LocalTransport()), table.setup.host
     if (here.cpu, here.machine) != (there.cpu, there.machine):
         msg = (
             f"Table {table.name} was measured on {there.cpu}, this is {here.cpu}; "
@@ -83,7 +83,7 @@ def _visit_all(table: LatencyTable, sessions: dict[str, Session]) -> dict[str, l
     setup, reference = table.setup, sessions[table.setup.reference]
     subjects = tuple(key for key in sessions if key != setup.reference)
     visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
-    conditions = ConditionsReader(get_transport("local"))
+    conditions = ConditionsReader(LocalTransport())
     rounds = shuffled_rounds(subjects, table.timed_as()[0].rounds, rng=np.random.default_rng(0))
     with pinned(choose_cores(setup.affinity or "auto", threads=setup.threads)):
         for round_, key in rounds:
