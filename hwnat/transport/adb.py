@@ -16,7 +16,7 @@ from hwnat.transport.words import printable, shown
 WORKDIR: Final = "/data/local/tmp/hwnat"
 _INSTALL: Final = "sudo apt install adb (Debian, Ubuntu) or brew install android-platform-tools"
 #: A device is offline for a moment after it was connected, and adb reconnects by itself.
-_WAIT_S: Final = 10.0
+WAIT_S: Final = 10.0
 _NETWORK: Final = re.compile(r".+:\d+")
 
 
@@ -92,7 +92,7 @@ class AdbTransport(RemoteTransport):
         if self._ready:
             return
         self._start_server()
-        ends, dialled = monotonic() + _WAIT_S, False
+        ends, dialled = monotonic() + WAIT_S, False
         while True:
             state = self._state()
             if state == "device":
@@ -100,8 +100,10 @@ class AdbTransport(RemoteTransport):
                 return
             failed = self._explain(state)
             gone = "not found" in state
-            if gone and not dialled and _NETWORK.fullmatch(self._serial):
-                self.client([self._adb, "connect", self._serial], timeout_s=_WAIT_S)
+            # adb dials a phone that it has lost only every ten seconds.
+            stale = "offline" in state and monotonic() > ends - WAIT_S / 2
+            if (gone or stale) and not dialled and _NETWORK.fullmatch(self._serial):
+                self._dial(again=stale)
                 dialled = True
             elif monotonic() > ends or (gone and not self._seen and not dialled):
                 raise failed or self._in_state(state)
@@ -109,9 +111,15 @@ class AdbTransport(RemoteTransport):
                 raise failed
             sleep(0.1)
 
+    def _dial(self, *, again: bool) -> None:
+        """Have adb connect to a phone on the network; whether it did, its state tells."""
+        if again:
+            self.client([self._adb, "disconnect", self._serial], timeout_s=WAIT_S)
+        self.client([self._adb, "connect", self._serial], timeout_s=WAIT_S)
+
     def _state(self) -> str:
         """Return the device's state, or adb's words about why it has none."""
-        ended = self.client(self._argv("get-state"), timeout_s=_WAIT_S)
+        ended = self.client(self._argv("get-state"), timeout_s=WAIT_S)
         return ended.text.strip().lower()
 
     def _start_server(self) -> None:

@@ -19,7 +19,7 @@ from hwnat.transport.client import Ended, run_client
 from hwnat.transport.words import device_path, printable, shown
 
 #: What the host allows a call beyond the device's own limit: to connect, and to be killed there.
-_GRACE_S: Final = 20.0
+GRACE_S: Final = 20.0
 #: The slowest link on which a copy is still waited for; a minute is allowed in any case.
 _BYTES_PER_S: Final = 200_000
 #: No file of a device is larger: it is held in memory until its hash is known.
@@ -216,7 +216,7 @@ class RemoteTransport(ABC):
         self._prepare()
         ended = self.client(
             self._raw(line) if raw else self._shell(line),
-            timeout_s=max(1.0, timeout_s) + framing.KILL_AFTER_S + _GRACE_S,
+            timeout_s=max(1.0, timeout_s) + framing.KILL_AFTER_S + GRACE_S,
             stdin=stdin,
             limit_bytes=size + scripts.OUTPUT_BYTES,
         )

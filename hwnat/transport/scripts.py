@@ -42,7 +42,7 @@ exit 0
 """
 #: $1 target, $2 the copy, $3 mode, $4 SHA-256, $5 MD5.
 AFTER_PUSH: Final = f"""{_HASHES}
-same "$2" "$4" "$5" || exit {DAMAGED}
+same "$2" "$4" "$5" || {{ rm -f "$2"; exit {DAMAGED}; }}
 [ -d "$1" ] && exit {IS_FOLDER}
 chmod "$3" "$2" && mv -f "$2" "$1"
 """

@@ -3,9 +3,11 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 SSHD = """
@@ -18,6 +20,8 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AuthorizedKeysFile {place}/authorized
+# The login shell must not read what this machine's user has set up for himself.
+SetEnv HOME={folder} SHLVL=2
 ForceCommand {place}/enter
 """
 SSH = """
@@ -100,15 +104,16 @@ class Sshd:
         path = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
+    def hang_up(self) -> None:
+        """Cut all connections; the server stays."""
+        for pid in self.children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """Go down with all connections."""
         if self._server is not None:
-            pids = self.children()
+            self.hang_up()
             self._server.kill()
             self._server.wait()
             self._server = None
-            for pid in pids:
-                try:
-                    os.kill(pid, 9)
-                except ProcessLookupError:
-                    continue

@@ -78,40 +78,33 @@ async def receive(path: Path, stream) -> None:
 
 async def send(path: Path, mode: int, stream, *, flip: bool) -> None:
     """Take a file; after an error the rest is still read, then the client is told."""
-    failed, file = None, None
+    failed, file, target = None, None, b""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not stat.S_ISLNK(mode):
-            path.unlink(missing_ok=True)
-            file = path.open("wb", buffering=0)
+        path.unlink(missing_ok=True)
+        file = None if stat.S_ISLNK(mode) else path.open("wb", buffering=0)
     except OSError as problem:
         failed = f"couldn't create file: {problem.strerror}"
-    content = b""
-    while True:
-        name, size = struct.unpack("<4sI", await stream.read(8))
-        if name == b"DONE":
-            break
-        data = await stream.read(size)
-        if flip:
-            data, flip = bytes([data[0] ^ 1]) + data[1:], False
-        try:
-            if file is None:
-                content += data
-            elif failed is None:
-                while data:
+    try:
+        while (head := struct.unpack("<4sI", await stream.read(8)))[0] != b"DONE":
+            data = await stream.read(head[1])
+            if flip:
+                data, flip = bytes([data[0] ^ 1]) + data[1:], False
+            try:
+                while data and file is not None and failed is None:
                     data = data[file.write(data) :]
-        except OSError as problem:
-            failed = f"write failed: {problem.strerror}"
-    if file is not None:
-        file.close()
-    elif failed is None:
-        path.unlink(missing_ok=True)
-        path.symlink_to(os.fsdecode(content.rstrip(b"\0")))
-    if failed is None and file is not None:
-        path.chmod(mode & 0o777)
-    if failed is not None:
+            except OSError as problem:
+                failed = f"write failed: {problem.strerror}"
+            target += data if file is None else b""
+    finally:
         if file is not None:
-            path.unlink(missing_ok=True)
+            file.close()
+    if failed is not None:
+        path.unlink(missing_ok=True)
         await fail(stream, failed)
         return
+    if file is None:
+        path.symlink_to(os.fsdecode(target.rstrip(b"\0")))
+    else:
+        path.chmod(mode & 0o777)
     await stream.write(struct.pack("<4sI", b"OKAY", 0))
