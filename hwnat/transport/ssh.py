@@ -115,7 +115,7 @@ class SshTransport(RemoteTransport):
         self._host = host
         self._to = [*(["-p", str(port)] if port is not None else []), "--", self._target]
         self._sockets: Path | None = None
-        self._end: "weakref.finalize[[list[str], Path], SshTransport] | None" = None
+        self._end: weakref.finalize[[list[str], Path], SshTransport] | None = None
 
     def _argv(self, *words: str) -> list[str]:
         if self._sockets is None:

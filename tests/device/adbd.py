@@ -16,7 +16,8 @@ from device.sync import serve_sync
 from device.userland import end_session
 
 CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
-    int.from_bytes(word, "little") for word in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"CLSE", b"WRTE")
+    int.from_bytes(word, "little")
+    for word in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"CLSE", b"WRTE")
 )
 VERSION, MAX_DATA = 0x01000001, 1 << 20
 TOKEN, SIGNATURE, PUBLIC_KEY = 1, 2, 3
@@ -263,7 +264,12 @@ class Adbd:
     def banner(self) -> bytes:
         names = ("name", "model", "device")
         return "".join(
-            ["device::", *(f"ro.product.{name}=fixture;" for name in names), "features=", self.features]
+            [
+                "device::",
+                *(f"ro.product.{name}=fixture;" for name in names),
+                "features=",
+                self.features,
+            ]
         ).encode()
 
     def accepts(self, kind: int, data: bytes, token: bytes) -> bool:

@@ -55,9 +55,7 @@ class Board:
     userland: Userland
 
     def link(self, **more) -> SshTransport:
-        return SshTransport(
-            "127.0.0.1", **{"port": self.sshd.port, "user": self.sshd.user, **more}
-        )
+        return SshTransport("127.0.0.1", **{"port": self.sshd.port, "user": self.sshd.user, **more})
 
 
 @pytest.fixture(scope="session")

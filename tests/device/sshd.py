@@ -67,7 +67,12 @@ class Sshd:
         for name in ("host", "user"):
             make_key(place / name)
         shutil.copy(place / "user.pub", place / "authorized")
-        words = {"place": place, "port": self.port, "folder": userland.folder, "path": userland.path}
+        words = {
+            "place": place,
+            "port": self.port,
+            "folder": userland.folder,
+            "path": userland.path,
+        }
         enter = " ".join(userland.enter)
         (place / "enter").write_text(ENTER.format(enter=enter, **words))
         (place / "enter").chmod(0o755)

@@ -10,11 +10,58 @@ import shutil
 import subprocess
 from pathlib import Path
 
-TOOLS = (
-    "cat chmod cp cut df echo env false find grep head id kill ln ls md5sum mkdir mv nproc printf "
-    "ps pwd readlink rm sed seq sha256sum sleep sort stat tail tee timeout touch tr true uname wc yes"
-).split()
-FOLDERS = ("data/local/tmp", "data/full", "sdcard", "proc", "dev", "sys", "usr", "system/bin", "tmp")
+TOOLS = [
+    "cat",
+    "chmod",
+    "cp",
+    "cut",
+    "df",
+    "echo",
+    "env",
+    "false",
+    "find",
+    "grep",
+    "head",
+    "id",
+    "kill",
+    "ln",
+    "ls",
+    "md5sum",
+    "mkdir",
+    "mv",
+    "nproc",
+    "printf",
+    "ps",
+    "pwd",
+    "readlink",
+    "rm",
+    "sed",
+    "seq",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "tee",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+    "wc",
+    "yes",
+]
+FOLDERS = (
+    "data/local/tmp",
+    "data/full",
+    "sdcard",
+    "proc",
+    "dev",
+    "sys",
+    "usr",
+    "system/bin",
+    "tmp",
+)
 #: $1 is the root. It ends when its stdin does, which is when the tests' process ends.
 ENTER = """
 set -e
@@ -50,7 +97,16 @@ class Userland:
         self.reason = self._isolate(root)
         if self.reason is None:
             pid = str(self._holder.pid)
-            self.enter = (shutil.which("nsenter"), "-t", pid, "-U", "-m", "-r", "-w", "--preserve-credentials")
+            self.enter = (
+                shutil.which("nsenter"),
+                "-t",
+                pid,
+                "-U",
+                "-m",
+                "-r",
+                "-w",
+                "--preserve-credentials",
+            )
             self.view, self.folder = Path(f"/proc/{pid}/root"), "/data/local/tmp"
             self.path = "/system/bin"
         else:

@@ -93,9 +93,7 @@ def test_a_device_file_without_a_serial_says_how_to_find_one():
 def test_a_device_file_leads_to_its_phone(a_phone):
     phone = a_phone()
     folder = f"{phone.userland.folder}/mine"
-    spec = DeviceSpec(
-        name="x", transport="adb", target="onnx", serial=phone.serial, workdir=folder
-    )
+    spec = DeviceSpec(name="x", transport="adb", target="onnx", serial=phone.serial, workdir=folder)
     found = connect(spec).probe()
     assert (found.address, found.workdir) == (f"adb {phone.serial}", folder)
     assert re.fullmatch(r"adb 1\.0\.\d+ [\w.-]+", found.client)
@@ -221,7 +219,9 @@ def test_a_file_that_arrives_damaged_is_not_kept(a_phone, a_file, a_folder):
 
 
 @pytest.mark.parametrize("which", ["debian", "google"])
-def test_an_old_device_without_separate_streams_still_gives_the_status(which, a_phone, a_file, a_folder):
+def test_an_old_device_without_separate_streams_still_gives_the_status(
+    which, a_phone, a_file, a_folder
+):
     phone = a_phone(which, features="cmd")
     link, folder = phone.link(), a_folder(phone)
     done = link.run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=10)
@@ -297,7 +297,9 @@ def test_an_adb_server_that_does_not_start_is_named(tmp_path, monkeypatch):
 
 
 def test_the_server_of_the_user_is_never_stopped(tmp_path, monkeypatch):
-    (tmp_path / "adb").write_text(f'#!/bin/sh\nprintf "%s\\0" "$*" >>{tmp_path}/calls\necho device\n')
+    (tmp_path / "adb").write_text(
+        f'#!/bin/sh\nprintf "%s\\0" "$*" >>{tmp_path}/calls\necho device\n'
+    )
     (tmp_path / "adb").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     link = AdbTransport("R58")

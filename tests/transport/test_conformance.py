@@ -11,7 +11,22 @@ from hwnat.transport.base import Completed, Transport, connect
 from hwnat.transport.local import LocalTransport
 from hwnat.transport.replay import RecordingTransport, ReplayTransport
 
-WORDS = ["a b", "", "$HOME", "it's", '"', "*", "ü", ";ls", "\\", "a\nb", "-n", "\x1b[31m", "!!", "~"]
+WORDS = [
+    "a b",
+    "",
+    "$HOME",
+    "it's",
+    '"',
+    "*",
+    "ü",
+    ";ls",
+    "\\",
+    "a\nb",
+    "-n",
+    "\x1b[31m",
+    "!!",
+    "~",
+]
 
 
 class TransportConformance:
@@ -36,7 +51,9 @@ class TransportConformance:
 
     def test_ends_of_lines_are_kept(self, link):
         for text in ("no end", "two\n\n", "\r\n", "\r", "\n"):
-            done = link.run(["sh", "-c", 'printf %s "$1"; printf %s "$1" >&2', "sh", text], timeout_s=60)
+            done = link.run(
+                ["sh", "-c", 'printf %s "$1"; printf %s "$1" >&2', "sh", text], timeout_s=60
+            )
             assert (done.stdout, done.stderr) == (text, text)
 
     def test_stdin_is_empty(self, link):

@@ -10,10 +10,24 @@ from hypothesis import strategies as st
 from hwnat.transport.framing import command_line, new_token, read
 
 TOKEN = "hwnat-0123456789abcdef0123456789abcdef"
-DONE = f"{TOKEN}<\nout\n\n{TOKEN}>7\n\n{TOKEN}!ended\n".encode(), f"{TOKEN}(\nerr\n{TOKEN})\n".encode()
+DONE = (
+    f"{TOKEN}<\nout\n\n{TOKEN}>7\n\n{TOKEN}!ended\n".encode(),
+    f"{TOKEN}(\nerr\n{TOKEN})\n".encode(),
+)
 #: What a device could put together to be believed.
 PIECES = st.sampled_from(
-    [*(f"{TOKEN}{sign}" for sign in "<>()!"), TOKEN, "\n", "\r\n", "0", "7", "ended", "256", "-1", "x"]
+    [
+        *(f"{TOKEN}{sign}" for sign in "<>()!"),
+        TOKEN,
+        "\n",
+        "\r\n",
+        "0",
+        "7",
+        "ended",
+        "256",
+        "-1",
+        "x",
+    ]
 )
 
 
@@ -87,7 +101,11 @@ def test_a_second_end_makes_both_doubtful():
     "argv",
     [
         ["sh", "-c", 'ps -ef; tr "\\0" "\\n" </proc/$PPID/cmdline; cat /proc/$PPID/cmdline'],
-        ["sh", "-c", 'for f in /proc/[0-9]*/cmdline; do tr "\\0" "\\n" <$f; done 2>/dev/null; true'],
+        [
+            "sh",
+            "-c",
+            'for f in /proc/[0-9]*/cmdline; do tr "\\0" "\\n" <$f; done 2>/dev/null; true',
+        ],
     ],
 )
 def test_a_command_that_prints_how_it_was_called_is_not_misread(argv):

@@ -70,7 +70,11 @@ def test_only_its_user_can_use_the_connection(link):
 
 def test_a_device_file_leads_to_its_board(board):
     spec = DeviceSpec(
-        name="x", transport="ssh", target="onnx", host="127.0.0.1", port=board.sshd.port,
+        name="x",
+        transport="ssh",
+        target="onnx",
+        host="127.0.0.1",
+        port=board.sshd.port,
         user=board.sshd.user,
     )
     made = connect(spec)

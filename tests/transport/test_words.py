@@ -14,7 +14,8 @@ def test_what_is_shown_is_one_line_without_control_characters(text):
 
 
 @pytest.mark.parametrize(
-    "sequence", ["\x1b[31;1m", "\x1b]0;title\x07", "\x1b]8;;x\x1b\\", "\x1bc", "\x9b2J", "\x1bP0q\x1b\\"]
+    "sequence",
+    ["\x1b[31;1m", "\x1b]0;title\x07", "\x1b]8;;x\x1b\\", "\x1bc", "\x9b2J", "\x1bP0q\x1b\\"],
 )
 def test_whole_escape_sequences_go(sequence):
     assert printable(f"a{sequence}b") == "ab"
