@@ -6,14 +6,13 @@ Only what is implemented is announced to the client. Every fault is a field of `
 import asyncio
 import base64
 import secrets
-import signal
 import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from device.command import Command
 from device.sync import serve_sync
-from device.userland import end_session
 
 CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
     int.from_bytes(word, "little")
@@ -21,7 +20,6 @@ CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
 )
 VERSION, MAX_DATA = 0x01000001, 1 << 20
 TOKEN, SIGNATURE, PUBLIC_KEY = 1, 2, 3
-STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 SHA1_PREFIX = bytes.fromhex("3021300906052b0e03021a05000414")
 FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir"
 
@@ -129,16 +127,8 @@ class Link:
                 await asyncio.wait(self.tasks)
 
     async def take(self, command: int, a: int, b: int, data: bytes) -> None:
-        if command == CNXN and not self.faults.silent:
-            self.max_data = min(b, MAX_DATA)
-            if self.adbd.authenticate or self.faults.deny:
-                self.send(AUTH, TOKEN, 0, self.token)
-            else:
-                self.send(CNXN, VERSION, MAX_DATA, self.adbd.banner)
-        elif command == AUTH and self.adbd.accepts(a, data, self.token):
-            self.send(CNXN, VERSION, MAX_DATA, self.adbd.banner)
-        elif command == AUTH and a == SIGNATURE:
-            self.send(AUTH, TOKEN, 0, self.token)
+        if command in (CNXN, AUTH):
+            self.greet(command, a, b, data)
         elif command == OPEN:
             stream = self.streams[a] = Stream(self, a, a)
             task = asyncio.create_task(self.serve_stream(stream, data.rstrip(b"\0").decode()))
@@ -157,12 +147,25 @@ class Link:
         elif command == CLSE:
             stream.end()
 
+    def greet(self, command: int, a: int, b: int, data: bytes) -> None:
+        """Let a host in, at once or once it has shown its key."""
+        welcome = False
+        if command == CNXN and not self.faults.silent:
+            self.max_data = min(b, MAX_DATA)
+            welcome = not (self.adbd.authenticate or self.faults.deny)
+        elif command == AUTH:
+            welcome = self.adbd.accepts(a, data, self.token)
+        if welcome:
+            self.send(CNXN, VERSION, MAX_DATA, self.adbd.banner)
+        elif (command == CNXN and not self.faults.silent) or a == SIGNATURE:
+            self.send(AUTH, TOKEN, 0, self.token)
+
     async def serve_stream(self, stream: Stream, service: str) -> None:
         name, _, rest = service.partition(":")
         try:
             if name.startswith(("shell", "exec")):
                 self.send(OKAY, stream.mine, stream.theirs)
-                await run_command(self.adbd, stream, rest, v2="v2" in name.split(","))
+                await Command(self.adbd, stream, v2="v2" in name.split(",")).serve(rest)
             elif name == "sync":
                 self.send(OKAY, stream.mine, stream.theirs)
                 await serve_sync(self.adbd.userland, stream, flip=self.faults.flip)
@@ -171,79 +174,6 @@ class Link:
         finally:
             self.streams.pop(stream.mine, None)
             self.send(CLSE, stream.mine, stream.theirs)
-
-
-async def run_command(adbd, stream: Stream, line: str, *, v2: bool) -> None:
-    """Run a line of shell; v2 has separate streams and an exit code."""
-
-    def packet(kind: int, data: bytes) -> bytes:
-        return struct.pack("<BI", kind, len(data)) + data if v2 else data
-
-    if adbd.faults.says is not None:
-        await stream.write(packet(STDOUT, adbd.faults.says))
-        await stream.write(packet(EXIT, b"\0") if v2 else b"")
-        return
-    if adbd.faults.hang:
-        while await stream.next() is not None:
-            pass
-        return
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(
-        *adbd.userland.command(line),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe if v2 else asyncio.subprocess.STDOUT,
-        env=adbd.userland.env,
-        start_new_session=True,
-    )
-    left = adbd.faults.truncate
-
-    async def pump(kind: int, source) -> None:
-        nonlocal left
-        while source is not None and (data := await source.read(1 << 15)):
-            if left is not None:
-                data, left = data[:left], max(0, left - len(data))
-            if data:
-                await stream.write(packet(kind, data))
-
-    async def feed() -> None:
-        buffer = b""
-        while (data := await stream.next()) is not None:
-            buffer += data
-            while v2 and len(buffer) >= 5:
-                kind, size = struct.unpack("<BI", buffer[:5])
-                if len(buffer) < 5 + size:
-                    break
-                payload, buffer = buffer[5 : 5 + size], buffer[5 + size :]
-                if kind == CLOSE_STDIN:
-                    child.stdin.close()
-                elif kind == STDIN:
-                    with suppress(ConnectionError):
-                        child.stdin.write(payload)
-                        await child.stdin.drain()
-            if not v2:
-                child.stdin.write(buffer)
-                await child.stdin.drain()
-                buffer = b""
-        child.stdin.close()
-        if v2:
-            end_session(child.pid, signal.SIGHUP)
-            await asyncio.sleep(0.05)
-            end_session(child.pid, signal.SIGKILL)
-
-    feeding = asyncio.create_task(feed())
-    try:
-        await asyncio.gather(pump(STDOUT, child.stdout), pump(STDERR, child.stderr))
-        code = await child.wait()
-        if v2:
-            await stream.write(packet(EXIT, bytes([code & 0xFF if code >= 0 else 128 - code])))
-    finally:
-        feeding.cancel()
-        with suppress(asyncio.CancelledError, ConnectionError):
-            await feeding
-        end_session(child.pid, signal.SIGKILL)
-        await child.wait()
-        child.stdin.close()
 
 
 @dataclass

@@ -16,7 +16,6 @@ from hwnat.transport.ssh import SshTransport
 
 #: Where `.ci/run` puts the client that a Python package carries; Debian's is older.
 GOOGLE_ADB = Path.home() / ".cache/hwnat-ci/adb/adbutils/binaries/adb"
-CLIENTS = ("debian", "google")
 
 
 def find_adb(which: str) -> str | None:
@@ -114,7 +113,7 @@ def a_phone(adb_servers, userland, monkeypatch):
         phone.adbd.stop()
 
 
-@pytest.fixture(params=CLIENTS)
+@pytest.fixture(params=["debian", pytest.param("google", marks=pytest.mark.slow)])
 def phone(request, a_phone):
     """Return a phone behind each adb client."""
     return a_phone(request.param)

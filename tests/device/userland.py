@@ -10,47 +10,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-TOOLS = [
-    "cat",
-    "chmod",
-    "cp",
-    "cut",
-    "df",
-    "echo",
-    "env",
-    "false",
-    "find",
-    "grep",
-    "head",
-    "id",
-    "kill",
-    "ln",
-    "ls",
-    "md5sum",
-    "mkdir",
-    "mv",
-    "nproc",
-    "printf",
-    "ps",
-    "pwd",
-    "readlink",
-    "rm",
-    "sed",
-    "seq",
-    "sha256sum",
-    "sleep",
-    "sort",
-    "stat",
-    "tail",
-    "tee",
-    "timeout",
-    "touch",
-    "tr",
-    "true",
-    "uname",
-    "wc",
-    "yes",
-]
+NAMES = """
+cat chmod cp cut df echo env false find grep head id kill ln ls md5sum mkdir mv nproc printf ps pwd
+readlink rm sed seq sha256sum sleep sort stat tail tee timeout touch tr true uname wc yes
+"""
 FOLDERS = (
     "data/local/tmp",
     "data/full",
@@ -118,7 +81,7 @@ class Userland:
         toybox = shutil.which("toybox")
         listed = subprocess.run([toybox], capture_output=True, text=True) if toybox else None
         applets = set(listed.stdout.split()) if listed else set()
-        for tool in TOOLS:
+        for tool in NAMES.split():
             program = toybox if tool in applets else shutil.which(tool)
             if program:
                 (self.tools / tool).symlink_to(os.path.realpath(program))
@@ -151,7 +114,7 @@ class Userland:
                 continue
             here = here / part
             if here.is_symlink() and (hops := hops + 1) < 40:
-                to = os.readlink(here)
+                to = str(here.readlink())
                 here = self.view if to.startswith("/") else here.parent
                 left = [*(each for each in to.split("/") if each not in ("", ".")), *left]
         return here

@@ -52,6 +52,7 @@ def left_in(phone, folder):
     return sorted(each.name for each in phone.userland.at(folder).glob("*"))
 
 
+@pytest.mark.slow
 def test_a_phone_that_is_offline_is_said_to_be(phone):
     phone.adbd.faults.silent = True
     with pytest.raises(TransientDeviceError, match=r"is offline: unlock it") as refused:
@@ -73,8 +74,9 @@ def test_a_phone_that_accepts_the_computers_key_is_used(a_phone):
     assert len(phone.adbd.keys) == 1
 
 
-def test_a_wrong_serial_is_answered_with_how_to_find_the_right_one(phone):
-    with pytest.raises(DeviceError, match="No device adb R58M000: .*adb devices -l"):
+def test_a_wrong_serial_is_answered_with_how_to_find_the_right_one(a_phone):
+    a_phone()
+    with pytest.raises(DeviceError, match=r"No device adb R58M000: .*adb devices -l"):
         AdbTransport("R58M000").probe()
 
 
@@ -138,7 +140,7 @@ def test_a_cable_pulled_during_a_command_discards_what_it_printed(phone):
     assert link.run(["echo", "back"], timeout_s=10).stdout == "back\n"
 
 
-@pytest.mark.parametrize("kept", [0, 1, 39, 60, 99, 140])
+@pytest.mark.parametrize("kept", [0, 60, 140])
 def test_truncated_output_is_never_taken_for_all_of_it(a_phone, kept):
     phone = a_phone()
     link = phone.link()
@@ -175,10 +177,11 @@ def test_a_folder_that_starts_no_program_is_told_by_probe_and_by_the_program(a_p
     link = phone.link(workdir="/sdcard/hwnat")
     assert not link.probe().executable
     link.push(tool, "/sdcard/hwnat/tool")
-    with pytest.raises(DeviceError, match="ended with 126.*set another workdir"):
+    with pytest.raises(DeviceError, match=r"ended with 126.*set another workdir"):
         link.run(["/sdcard/hwnat/tool"], timeout_s=10).check()
 
 
+@pytest.mark.slow
 def test_a_device_that_never_answers_is_given_up(a_phone):
     phone = a_phone()
     link = phone.link()
@@ -218,7 +221,7 @@ def test_a_file_that_arrives_damaged_is_not_kept(a_phone, a_file, a_folder):
     assert left_in(phone, folder) == []
 
 
-@pytest.mark.parametrize("which", ["debian", "google"])
+@pytest.mark.parametrize("which", ["debian", pytest.param("google", marks=pytest.mark.slow)])
 def test_an_old_device_without_separate_streams_still_gives_the_status(
     which, a_phone, a_file, a_folder
 ):
@@ -236,7 +239,7 @@ def test_a_phone_that_restarts_is_gone_for_a_while_and_then_used_again(phone, mo
     link = phone.link()
     link.probe()
     phone.adbd.stop()
-    with pytest.raises(TransientDeviceError, match="run the same command again|plug it in"):
+    with pytest.raises(TransientDeviceError, match=r"run the same command again|plug it in"):
         link.run(["true"], timeout_s=5)
     with pytest.raises(TransientDeviceError):
         link.run(["true"], timeout_s=5)
@@ -253,7 +256,7 @@ def test_a_device_without_a_time_limit_is_refused(a_phone, a_folder, monkeypatch
     link = phone.link()
     link.probe()
     monkeypatch.setattr(type(phone.userland), "env", {"PATH": few})
-    with pytest.raises(DeviceError, match="has no program 'timeout'.*install toybox"):
+    with pytest.raises(DeviceError, match=r"has no program 'timeout'.*install toybox"):
         link.run(["true"], timeout_s=5)
 
 
@@ -284,7 +287,7 @@ def test_a_phone_in_another_state_is_not_waited_for_as_a_device(tmp_path, monkey
     (tmp_path / "adb").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(adb, "WAIT_S", 0.2)
-    with pytest.raises(DeviceError, match="adb calls it 'recovery'. Start Android"):
+    with pytest.raises(DeviceError, match=r"adb calls it 'recovery'. Start Android"):
         AdbTransport("R58").run(["true"], timeout_s=5)
 
 
@@ -292,7 +295,7 @@ def test_an_adb_server_that_does_not_start_is_named(tmp_path, monkeypatch):
     (tmp_path / "adb").write_text("#!/bin/sh\necho cannot bind >&2; exit 1\n")
     (tmp_path / "adb").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(DeviceError, match="server does not start.*printed: cannot bind"):
+    with pytest.raises(DeviceError, match=r"server does not start.*printed: cannot bind"):
         AdbTransport("R58").run(["true"], timeout_s=5)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,9 +65,8 @@ def test_a_program_has_no_terminal_to_ask_questions_on():
 def alive(pid):
     for _ in range(50):
         try:
-            with open(f"/proc/{pid}/stat") as file:
-                if file.read().rpartition(")")[2].split()[0] == "Z":
-                    return False
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return False
             os.kill(pid, 0)
         except (OSError, ProcessLookupError):
             return False

@@ -1,5 +1,6 @@
 """What every transport promises. A new one adds a subclass of `TransportConformance`."""
 
+import re
 import secrets
 import time
 
@@ -176,9 +177,8 @@ class Echo:
         try:
             call(recording)
         except DeviceError as refused:
-            with pytest.raises(type(refused)) as again:
+            with pytest.raises(type(refused), match=f"^{re.escape(str(refused))}$"):
                 call(ReplayTransport(path))
-            assert str(again.value) == str(refused)
             raise
         return call(ReplayTransport(path))
 
@@ -235,6 +235,7 @@ class OnADevice(TransportConformance):
         link.push(tmp_path / "source", f"{remote}/file")
         assert link.run(["head", "-c", "1", f"{remote}/file"], timeout_s=60).stdout == "b"
 
+    @pytest.mark.slow
     def test_what_a_command_started_dies_with_it_at_its_time_limit(self, link, remote):
         loop = f"(while :; do date >>{remote}/beat; sleep 0.1; done); true"
         with pytest.raises(DeviceError, match="killed after 1 s"):

@@ -102,7 +102,7 @@ def test_a_wrong_port_is_transient_for_the_board_may_be_starting(board):
     assert transient
 
 
-def test_an_unknown_board_is_not_trusted(board, monkeypatch):
+def test_an_unknown_board_is_not_trusted(board):
     known = board.sshd.place / "known"
     known.write_text("")
     try:
@@ -154,6 +154,7 @@ def test_a_link_lost_during_a_command_discards_what_it_printed(board, link):
     assert link.run(["echo", "back"], timeout_s=10).stdout == "back\n"
 
 
+@pytest.mark.slow
 def test_a_link_lost_during_a_push_leaves_no_file(board, link, tmp_path, monkeypatch):
     source, folder = tmp_path / "model.bin", f"{board.userland.folder}/lost"
     source.write_bytes(bytes(5_000_000))
@@ -170,7 +171,7 @@ def test_a_link_lost_during_a_push_leaves_no_file(board, link, tmp_path, monkeyp
             board.sshd.hang_up()
 
         threading.Thread(target=cut).start()
-        with open(reader, "rb") as half:
+        with os.fdopen(reader, "rb") as half:
             try:
                 link._call(["sh", "-c", 'cat >"$1"', "sh", target], timeout_s=timeout_s, stdin=half)
             finally:
@@ -195,7 +196,8 @@ def test_a_full_disk_is_said_to_be_full_and_nothing_is_left(board, link, tmp_pat
     assert list(board.userland.at("/data/full").iterdir()) == []
 
 
-def test_a_board_that_hangs_is_given_up_and_its_command_ends_there(board, link, monkeypatch):
+@pytest.mark.slow
+def test_a_board_that_hangs_is_given_up_and_its_command_ends_there(link, monkeypatch):
     link.probe()
     monkeypatch.setattr(remote, "GRACE_S", -2.0)
     began = time.monotonic()

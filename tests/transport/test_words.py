@@ -30,8 +30,7 @@ def test_the_end_of_a_long_text_is_kept_and_a_long_command_is_cut():
 def test_a_path_is_refused_or_starts_so_that_it_is_no_option(path):
     try:
         found = device_path(path)
-    except DeviceError as refused:
-        assert str(refused).isprintable()
+    except DeviceError:
         return
     assert found.startswith(("/", "./"))
     assert found.removeprefix("./") == path or found == path
