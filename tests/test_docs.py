@@ -122,12 +122,28 @@ def test_every_documented_name_exists(page):
             resolve_name(name)
 
 
-def test_the_documented_python_runs(a_table, tmp_path, capsys):
-    page = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^ {4}(.*)$", page[page.index("## From Python") :], re.MULTILINE)
-    a_table().save(tmp_path / "table.json")
-    code = re.sub(r'"latency_tables/[^"]*"', repr(str(tmp_path / "table.json")), "\n".join(lines))
-    exec(code, {})
-    macs, latency = capsys.readouterr().out.split()
+@pytest.fixture
+def run_python(a_table, tmp_path, capsys):
+    """Run the Python that a page shows after a heading; what it loads is a small table."""
+
+    def run(page, heading=""):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        lines = re.findall(r"^(?: {4}(.*))?$", text[text.index(heading) :], re.MULTILINE)
+        a_table().save(tmp_path / "table.json")
+        path = repr(str(tmp_path / "table.json"))
+        exec(re.sub(r'"latency_tables/[^"]*"', path, "\n".join(lines)), {})
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_documented_python_runs(run_python):
+    macs, latency = run_python("docs/pipeline.md", "## From Python").split()
     assert int(macs) > 1_000_000
     assert float(latency.strip("[]")) > 100_000
+
+
+def test_the_documented_queries_run(run_python):
+    bounds, best = run_python("docs/queries.md").splitlines()
+    least_ns, most_ns = map(float, bounds.split())
+    assert least_ns < float(best.split()[-1]) < most_ns

@@ -33,23 +33,38 @@ def doctor(name: str, as_json: bool) -> None:
     from contextlib import closing
     from dataclasses import asdict
 
-    from hwnat.profile.conditions import advice, choose_cores, read_conditions, read_host
+    from hwnat.profile.conditions import (
+        advice,
+        choose_cores,
+        may_run_realtime,
+        read_conditions,
+        read_host,
+    )
     from hwnat.records.device import load_device
     from hwnat.targets.base import get_target
     from hwnat.transport.base import connect
     from hwnat.transport.words import printable
 
     spec = load_device(name)
-    runtime, version = get_target(spec.target).runtime()
+    here = spec.transport == "local"
+    runtime, version = get_target(spec.target).runtime() if here else (None, None)
     with closing(connect(spec)) as link:
+        reached = None if here else link.probe()
         host, state = read_host(link), read_conditions(link)
+    realtime = here and spec.priority == "auto" and may_run_realtime()
+    hints = advice(host, state, threads=spec.threads, realtime=realtime or not here)
+    if reached and not reached.executable:
+        hints = (*hints, f"No program starts in {reached.workdir}: set another workdir.")
     report = {
         "device": spec.name,
-        "runtime": f"{runtime} {version}",
+        # What a device elsewhere would be timed with is not known before something runs there.
+        "runtime": f"{runtime} {version}" if here else None,
+        **(asdict(reached) if reached else {}),
         **asdict(host),
-        "pinned_to": choose_cores(spec.affinity, threads=spec.threads),
+        "pinned_to": choose_cores(spec.affinity, threads=spec.threads) if here else None,
+        "realtime": realtime if here else None,
         **asdict(state),
-        "advice": advice(host, state, threads=spec.threads),
+        "advice": hints,
     }
     if as_json:
         print_json(report)

@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hwnat.predict.evaluate.base import Agreement, Evaluation
+
 #: Where long work keeps what it resumes from.
 RUNS: Final = Path("runs")
 
@@ -83,3 +85,35 @@ def milliseconds(ns: float) -> str:
     '1.235'
     """
     return f"{ns / 1e6:.3f}"
+
+
+def print_evaluation(found: "Evaluation") -> None:
+    """Print a method's agreement with measurements beside that of plainer methods."""
+    columns = (
+        "method",
+        "n",
+        "mean error",
+        "bias",
+        "within 5 %",
+        "within 10 %",
+        "Kendall",
+        "in 90 %",
+    )
+    methods = {"hwnat": found, **found.baselines}
+    print_table("", columns, [(name, *_row(each)) for name, each in methods.items()])
+    for name, value in found.facts.items():
+        click.echo(f"{name:<20}{value}")
+
+
+def _row(each: "Agreement") -> tuple[str, ...]:
+    optional = (each.kendall, each.coverage90)
+    kendall, covered = ("" if value is None else value for value in optional)
+    return (
+        str(each.n),
+        f"{each.mape:.1%}",
+        f"{each.bias:+.1%}",
+        f"{each.within5:.0%}",
+        f"{each.within10:.0%}",
+        f"{kendall:.2f}" if kendall != "" else "",
+        f"{covered:.0%}" if covered != "" else "",
+    )

@@ -1,4 +1,4 @@
-"""`hwnat table`: look into a latency table, or build it again from measurements."""
+"""`hwnat table`: look into latency tables, build, import, check and compare them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, print_table
+from hwnat.cli.table_diff import diff
+from hwnat.cli.table_import import import_files, lint
+from hwnat.cli.table_validate import validate
 
 if TYPE_CHECKING:
     from hwnat.table.lookup import LatencyTable
@@ -13,17 +16,32 @@ if TYPE_CHECKING:
 
 @click.group()
 def table() -> None:
-    """Show a latency table, or build it from measurements."""
+    """Show, build, import, check, compare and validate latency tables."""
+
+
+table.add_command(import_files)
+table.add_command(lint)
+table.add_command(diff)
+table.add_command(validate)
 
 
 @table.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--by-stage", is_flag=True, help="Print where the time goes instead of entries.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw that into an SVG file.")
 @json_option
-def show(path: Path, as_json: bool) -> None:
-    """Print what a table was measured on, how good it is, and its entries."""
+def show(path: Path, by_stage: bool, plot: Path | None, as_json: bool) -> None:
+    """Print what a table was measured on, how good it is, and its entries.
+
+    By stage: of the smallest, the median and the largest network of the table's space; for a
+    table of operators, by kind.
+    """
     from hwnat.table.lookup import load_table
 
     loaded = load_table(path)
+    if by_stage or plot:
+        _show_stages(loaded, plot, as_json=as_json)
+        return
     if as_json:
         print_json({"table_id": loaded.table_id, "table": loaded})
         return
@@ -37,6 +55,37 @@ def show(path: Path, as_json: bool) -> None:
     print_table("", columns, rows)
 
 
+def _show_stages(table: "LatencyTable", plot: Path | None, *, as_json: bool) -> None:
+    """Print, and draw, where a table's time goes."""
+    from hwnat.errors import UsageError
+    from hwnat.records.store import write_text
+    from hwnat.table.stages import by_stage, svg
+
+    if plot and plot.suffix != ".svg":
+        msg = f"Cannot draw {plot}: only SVG is written; name a file that ends in .svg."
+        raise UsageError(msg)
+    found = by_stage(table)
+    if plot:
+        write_text(plot, svg(table.name, found))
+    if as_json:
+        print_json({"table_id": table.table_id, "by_stage": found, "plot": plot})
+        return
+    for each in found:
+        fitted = each.latency_ns if table.calibration.form != "none" else None
+        calibrated = f", calibrated {milliseconds(fitted)} ms" if fitted else ""
+        rows = [
+            (name, milliseconds(ns), f"{ns / each.total_ns:.1%}", _bar(ns / each.total_ns))
+            for name, ns in each.parts.items()
+        ]
+        title = f"{each.name}: sum {milliseconds(each.total_ns)} ms{calibrated}"
+        print_table(title, ("", "ms", "share", ""), rows)
+
+
+def _bar(share: float, width: int = 40) -> str:
+    """Draw a share; the column is aligned to the right, so it is filled up."""
+    return ("#" * round(share * width)).ljust(width)
+
+
 def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
     """Return what a person wants to know about a table."""
     setup, fit = table.setup, table.calibration
@@ -45,12 +94,12 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
     return [
         ("table", f"{table.name} ({table.table_id})"),
         ("device", f"{setup.host.cpu or 'unknown CPU'}, {setup.host.os or 'unknown system'}"),
-        ("runtime", f"{setup.runtime} {setup.runtime_version}, {setup.threads} thread(s)"),
+        ("runtime", _runtime(table)),
         ("cores", ", ".join(map(str, setup.affinity)) or "not pinned"),
-        ("covers", f"{table.space} at {', '.join(map(str, table.resolutions))}"),
-        ("networks", f"batch {setup.batch}, {setup.precision}, {table.classes} classes"),
-        ("protocol", table.protocol),
-        ("reference", f"{setup.reference}: {milliseconds(table.reference_ns or 0)} ms"),
+        ("covers", _covers(table)),
+        ("networks", f"batch {setup.batch}, {setup.precision}, {table.classes or 'any'} classes"),
+        ("protocol", table.protocol or "none: hwnat did not measure this"),
+        ("reference", _reference(table)),
         ("overhead", f"{milliseconds(table.overhead_ns)} ms to start a run"),
         (
             "calibration",
@@ -60,6 +109,24 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
         ("validation", quality),
         ("created", f"{table.created} by hwnat {table.hwnat}"),
     ]
+
+
+def _runtime(table: "LatencyTable") -> str:
+    setup = table.setup
+    name = f"{setup.runtime or 'unknown runtime'} {setup.runtime_version}".rstrip()
+    return f"{name}, {setup.threads or 'unknown number of'} thread(s)"
+
+
+def _covers(table: "LatencyTable") -> str:
+    if table.space is None:
+        return f"operators of any network, {len(table.entries)} of them"
+    return f"{table.space} at {', '.join(map(str, table.resolutions))}"
+
+
+def _reference(table: "LatencyTable") -> str:
+    if table.reference_ns is None:
+        return "none"
+    return f"{table.setup.reference}: {milliseconds(table.reference_ns)} ms"
 
 
 @table.command()
@@ -73,8 +140,8 @@ def build(
 ) -> None:
     """Build the table of the latest profile in a store; measures nothing."""
     from hwnat.errors import UsageError
+    from hwnat.profile.runner import finish, load_sources
     from hwnat.records.store import Store
-    from hwnat.table.build import build_table
     from hwnat.table.lookup import default_path
 
     if not store.exists():
@@ -89,7 +156,7 @@ def build(
         if not runs:
             msg = f"Store {store} holds no such profile; measure with: hwnat profile."
             raise UsageError(msg)
-        built = build_table(db, runs[-1])
+        built = finish(db, runs[-1], sources=load_sources(runs[-1].sources))
     path = out or default_path(built)
     built.save(path)
     if as_json:

@@ -15,11 +15,35 @@ Latencies = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One operation's share, as the table holds it: before calibration."""
+    """One operation's share, as the table holds it: before calibration.
+
+    Attributes:
+        interval_ns: holds the operation's latency nine times in ten; None if nobody says.
+        flags: what to know about it, such as a size beyond what its model was trained on.
+        nodes: of the model file that it stands for; none if the network is a genome.
+    """
 
     key: str
     latency_ns: int
     provenance: Provenance
+    interval_ns: tuple[int, int] | None = None
+    flags: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """An operation that a network runs and nobody can predict.
+
+    Attributes:
+        key: of the operation; empty if no key describes it.
+        reason: why there is no latency.
+        nodes: of the model file that it stands for.
+    """
+
+    key: str
+    reason: str
+    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +57,7 @@ class Prediction:
         parts: operations in the order they run.
         overhead_ns: what starting a run takes; with the parts it adds up to what was calibrated.
         table_id: of the table it comes from.
+        missing: operations that it leaves out, so that it is too low; only on request.
     """
 
     latency_ns: float
@@ -40,6 +65,7 @@ class Prediction:
     parts: tuple[Part, ...]
     overhead_ns: int
     table_id: str
+    missing: tuple[Missing, ...] = ()
 
 
 class Predictor(Protocol):

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -111,22 +111,46 @@ def _max_clock_hz(core: int) -> int:
 
 
 @contextmanager
-def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Run on `cores` only, this thread and those it starts; restored on leaving."""
-    if not cores:
+def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
+    """Run on `cores` only, this thread and those it starts; restored on leaving.
+
+    Args:
+        cores: none leaves the thread where it may run now.
+        realtime: no ordinary program takes the core meanwhile; see `may_run_realtime`.
+    """
+    with ExitStack() as undo:
+        if cores:
+            undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, cores)
+        if realtime:
+            undo.callback(os.sched_setscheduler, 0, os.sched_getscheduler(0), os.sched_getparam(0))
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
         yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
+
+
+def may_run_realtime() -> bool:
+    """Whether this process may keep ordinary programs off the cores it runs on.
+
+    A program that comes between two runs cools the caches of the second, which no ratio undoes.
+    The kernel grants real-time scheduling to root and to whom the administrator names, and keeps
+    a twentieth of each second for the others.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        return False
     try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+        with pinned((), realtime=True):
+            return True
+    except PermissionError:
+        return False
 
 
-def advice(host: Host, state: Conditions, *, threads: int) -> tuple[str, ...]:
+def advice(host: Host, state: Conditions, *, threads: int, realtime: bool) -> tuple[str, ...]:
     """Return what stands in the way of good measurements, each with what to do about it."""
     found = []
+    if not realtime:
+        found.append(
+            "Other programs may interrupt: run as root, or allow real-time priority 1 (ulimit -r)."
+        )
     if state.governor not in (None, "performance"):
         found.append(f"Governor is '{state.governor}': set 'performance' while measuring.")
     busy = (host.cores or threads) - threads

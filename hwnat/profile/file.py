@@ -1,14 +1,20 @@
-"""Latency of an exported file, measured as a table's networks were and on the table's scale."""
+"""Latency of files and networks, measured as a table's networks were and on the table's scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from hwnat.errors import TableMismatchError
-from hwnat.profile.conditions import ConditionsReader, choose_cores, pinned, read_host
-from hwnat.profile.models import Models, bound
+from hwnat.profile.conditions import (
+    ConditionsReader,
+    choose_cores,
+    may_run_realtime,
+    pinned,
+    read_host,
+)
+from hwnat.profile.models import Models, Progress, bound
 from hwnat.profile.paired import shuffled_rounds, visit
 from hwnat.records.arch import Arch
 from hwnat.records.measurement import Measurement, network_key
@@ -38,20 +44,60 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
     Raises:
         TableMismatchError: the table was measured on another machine.
     """
+    return _on_scale(table, files=[path], cache=cache)[str(path)]
+
+
+def time_networks(
+    genomes: Sequence[str],
+    table: LatencyTable,
+    *,
+    cache: Path,
+    progress: Progress | None = None,
+) -> list[Entry]:
+    """Time networks of a table's space as `time_file` does a file.
+
+    Args:
+        genomes: of the networks, in their text form.
+        table: says all the rest.
+        cache: folder of exported models.
+        progress: told about every model exported and every visit made.
+
+    Raises:
+        TableMismatchError: the table was measured on another machine.
+    """
+    keys = [_key(table, each) for each in genomes]
+    found = _on_scale(table, networks=keys, cache=cache, tell=progress)
+    return [found[key] for key in keys]
+
+
+def _key(table: LatencyTable, genome: str) -> str:
+    space, classes = table.of_space()
+    return network_key(space, genome, classes=classes, batch=table.setup.batch)
+
+
+def _on_scale(
+    table: LatencyTable,
+    *,
+    files: Sequence[Path] = (),
+    networks: Sequence[str] = (),
+    cache: Path,
+    tell: Progress | None = None,
+) -> dict[str, Entry]:
+    """Time files and networks beside the calibration's, and undo what those moved by."""
     _same_machine(table)
-    (space, classes), (_, reference_ns) = table.of_space(), table.timed_as()
-    known = {
-        network_key(space, each.genome, classes=classes, batch=table.setup.batch): each
-        for each in table.calibration.networks
-    }
-    sessions = _load(table, tuple(known), cache=cache)
-    target = get_target(table.setup.target)
-    sessions[str(path)] = bound(target, path, threads=table.setup.threads, seed=0)
-    visits = _visit_all(table, sessions)
+    _, reference_ns = table.timed_as()
+    known = {_key(table, each.genome): each for each in table.calibration.networks}
+    keys = tuple(dict.fromkeys((*known, *networks)))
+    reference, sessions = _load(table, keys, cache=cache, tell=tell or _silent)
+    target, threads = get_target(table.setup.target), table.setup.threads
+    sessions |= {str(path): bound(target, path, threads=threads, seed=0) for path in files}
+    visits = _visit_all(table, reference, sessions, tell=tell or _silent)
     found = {key: entry(each, reference_ns=reference_ns) for key, each in visits.items()}
     shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
     scale = median(shifts) if shifts else 1.0
-    return entry(visits[str(path)], reference_ns=round(scale * reference_ns))
+    return {
+        key: entry(each, reference_ns=round(scale * reference_ns)) for key, each in visits.items()
+    }
 
 
 def _same_machine(table: LatencyTable) -> None:
@@ -65,7 +111,9 @@ def _same_machine(table: LatencyTable) -> None:
         raise TableMismatchError(msg)
 
 
-def _load(table: LatencyTable, keys: Sequence[str], *, cache: Path) -> dict[str, Session]:
+def _load(
+    table: LatencyTable, keys: Sequence[str], *, cache: Path, tell: Progress
+) -> tuple[Session, dict[str, Session]]:
     """Load the reference model and the networks of `keys`, in this order as a profile does."""
     setup, (name, classes) = table.setup, table.of_space()
     space = get_space(name)
@@ -74,19 +122,22 @@ def _load(table: LatencyTable, keys: Sequence[str], *, cache: Path) -> dict[str,
     wanted = (setup.reference, *keys)
     archs = {key: Arch.from_text(space, key.split("|")[2]) for key in wanted}
     sources = {k: a.ops(classes=classes, batch=setup.batch) for k, a in archs.items()}
-    models.export(sources, progress=_silent)
-    return {key: models.load(key, threads=setup.threads)[0] for key in wanted}
+    models.export(sources, progress=tell)
+    reference, *sessions = (models.load(key, threads=setup.threads)[0] for key in wanted)
+    return reference, dict(zip(keys, sessions, strict=True))
 
 
-def _visit_all(table: LatencyTable, sessions: dict[str, Session]) -> dict[str, list[Measurement]]:
-    """Visit every session but the reference in shuffled rounds."""
-    setup, reference = table.setup, sessions[table.setup.reference]
-    subjects = tuple(key for key in sessions if key != setup.reference)
+def _visit_all(
+    table: LatencyTable, reference: Session, sessions: Mapping[str, Session], *, tell: Progress
+) -> dict[str, list[Measurement]]:
+    """Visit every session in shuffled rounds."""
+    setup, subjects = table.setup, tuple(sessions)
     visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
     conditions = ConditionsReader(LocalTransport())
     rounds = shuffled_rounds(subjects, table.timed_as()[0].rounds, rng=np.random.default_rng(0))
-    with pinned(choose_cores(setup.affinity or "auto", threads=setup.threads)):
-        for round_, key in rounds:
+    cores = choose_cores(setup.affinity or "auto", threads=setup.threads)
+    with pinned(cores, realtime=setup.realtime and may_run_realtime()):
+        for count, (round_, key) in enumerate(rounds, start=1):
             visits[key].append(
                 visit(
                     key,
@@ -97,6 +148,7 @@ def _visit_all(table: LatencyTable, sessions: dict[str, Session]) -> dict[str, l
                     conditions=conditions,
                 )
             )
+            tell("measure", count, len(subjects) * table.timed_as()[0].rounds)
     return visits
 
 

@@ -46,7 +46,7 @@ class Models:
         for count, key in enumerate(missing, start=1 + len(sources) - len(missing)):
             ops = sources[key]
             batch, height, width, channels = ops[0].in_shape
-            with _seeded(key), _one_thread():
+            with seeded(key), one_thread():
                 self.target.export(_module(ops), (batch, channels, height, width), self.path(key))
             progress("export", count, len(sources))
 
@@ -87,7 +87,7 @@ def _module(ops: Sequence[OpSpec]) -> "nn.Module":
 
 
 @contextmanager
-def _seeded(text: str) -> Iterator[None]:
+def seeded(text: str) -> Iterator[None]:
     """Make torch's random numbers a function of `text`, and leave its generator as it was."""
     import torch
 
@@ -97,7 +97,7 @@ def _seeded(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep torch to one thread: for models this small, more of them wait for each other."""
     import torch
 

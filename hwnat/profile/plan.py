@@ -1,17 +1,22 @@
 """What has to be timed for the table of a space, and on which networks it is checked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from hwnat.errors import UsageError
+from hwnat.predict.transfer import choose_timings
+from hwnat.profile.budget import telling_order
 from hwnat.records.arch import Arch
 from hwnat.records.grid import distinct_ops, resolution_gene
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space
+from hwnat.table.lookup import LatencyTable
 
+#: Fewer timings leave nothing to hold out.
+LEAST_BUDGET: Final = 10
 #: Draws per network asked for before the space counts as too small for so many.
 _TRIES: Final = 100
 
@@ -21,11 +26,15 @@ class Plan:
     """Operations and networks to time.
 
     Attributes:
-        ops: distinct operations, none twice.
+        ops: distinct operations to time, none twice; of a budget, the most telling ones first.
         calibration: random networks that the calibration is fitted on.
         validation: further random networks, none of them in `calibration`.
         overhead: the operation with next to no work: what it takes, every run takes to start.
         reference: the network whose runs alternate with every other model's.
+        filled: further operations of the table, to be predicted from those and `sources`.
+        target_error: stop timing once held-out entries are predicted with this mean error.
+        sources: paths of other devices' tables, and the id of each.
+        seed: of the networks, and of what predicts `filled`.
     """
 
     space: Space
@@ -37,6 +46,10 @@ class Plan:
     calibration: tuple[Arch, ...]
     validation: tuple[Arch, ...]
     reference: Arch
+    filled: tuple[OpSpec, ...] = ()
+    target_error: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
 
 
 def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
@@ -50,8 +63,10 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
     seed: int = 0,
     extra: Sequence[str] = (),
     budget: int | None = None,
+    target_error: float | None = None,
+    sources: Mapping[str, LatencyTable] | None = None,
 ) -> Plan:
-    """Plan the full table of a space.
+    """Plan the table of a space.
 
     Args:
         space: its networks.
@@ -62,19 +77,20 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         validation: random networks to judge the table by, none of them among those.
         seed: of the networks; the calibration's do not depend on how many validate.
         extra: keys of further operations to time.
-        budget: refuse a plan of more distinct operations.
+        budget: time so many operations at most and predict the others; None times all.
+        target_error: stop before the budget once held-out entries are predicted so well.
+        sources: path and table of each other device to transfer from; needs a budget.
 
     Raises:
-        UsageError: a resolution the space lacks, or more operations than the budget.
+        UsageError: a resolution the space lacks, a budget or an error that cannot be meant.
+        DataError: `sources` cannot be brought together.
     """
     resolutions = tuple(sorted(set(resolutions or space.resolutions)))
     ops = {op.key: op for op in distinct_ops(space, resolutions, classes=classes, batch=batch)}
     ops |= {key: OpSpec.from_key(key) for key in extra}
-    if budget is not None and len(ops) > budget:
-        msg = (
-            f"The table of {space.name} at resolutions {', '.join(map(str, resolutions))} needs "
-            f"{len(ops)} timings, over the budget of {budget}: name fewer with --resolution."
-        )
+    timed = _timed(ops, extra=extra, budget=budget, sources=sources or {}, seed=seed)
+    if target_error is not None and (not 0 < target_error < 1 or budget is None):
+        msg = f"A target error of {target_error} needs a --budget and lies between 0 and 1."
         raise UsageError(msg)
     rng = np.random.default_rng(seed)
     ladder = ladder_networks(space, resolutions, calibration, rng=rng)
@@ -84,12 +100,53 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         resolutions=resolutions,
         classes=classes,
         batch=batch,
-        ops=tuple(ops.values()),
+        ops=timed,
         overhead=OpSpec(kind="mix", in_shape=(batch, 1, 1, 1), out_channels=1),
         calibration=ladder,
         validation=unseen,
         reference=reference_network(space, resolutions),
+        filled=tuple(op for op in ops.values() if op not in set(timed)),
+        target_error=target_error,
+        sources={path: table.table_id for path, table in (sources or {}).items()},
+        seed=seed,
     )
+
+
+def _timed(
+    ops: Mapping[str, OpSpec],
+    *,
+    extra: Sequence[str],
+    budget: int | None,
+    sources: Mapping[str, LatencyTable],
+    seed: int,
+) -> tuple[OpSpec, ...]:
+    """Choose what to time: all, or what the budget allows, the most telling first.
+
+    Raises:
+        UsageError: a budget too small to learn anything from, or sources without one.
+    """
+    if sources and budget is None:
+        msg = "A transfer times a few operations only: say how many with --budget, such as 30."
+        raise UsageError(msg)
+    if budget is None or budget >= len(ops):
+        return tuple(ops.values())
+    if budget < LEAST_BUDGET:
+        msg = f"A budget of {budget} timings is too small to predict {len(ops) - budget} other "
+        msg += f"operations from; allow at least {LEAST_BUDGET}."
+        raise UsageError(msg)
+    if sources:
+        # What no source holds has to be timed.
+        held = frozenset().union(*(table.entries for table in sources.values()))
+        alone = [key for key in ops if key not in held][: budget - 1]
+        narrowed = [
+            replace(table, entries={k: e for k, e in table.entries.items() if k in ops})
+            for table in sources.values()
+        ]
+        chosen = choose_timings(narrowed, budget - len(alone), seed=seed)
+        return tuple(ops[key] for key in dict.fromkeys((*extra, *alone, *chosen)))[:budget]
+    first = tuple(OpSpec.from_key(key) for key in extra)
+    rest = telling_order([op for op in ops.values() if op not in first])
+    return (*first, *rest)[:budget]
 
 
 def ladder_networks(

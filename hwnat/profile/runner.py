@@ -1,16 +1,19 @@
 """Profile a device: export every model once, time it in rounds, commit each visit."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from hwnat.errors import UsageError
+from hwnat.errors import DataError, UsageError
+from hwnat.predict.fill import fill, held_out_error
+from hwnat.profile.budget import batches, expected_error
 from hwnat.profile.conditions import (
     ConditionsReader,
     choose_cores,
+    may_run_realtime,
     now,
     pinned,
     read_host,
@@ -22,8 +25,9 @@ from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import ProfileRun, Setup, network_key
 from hwnat.records.op import OpSpec
 from hwnat.records.store import Store
-from hwnat.table.build import build_table
-from hwnat.table.lookup import LatencyTable
+from hwnat.table.build import build_table, timed_entries
+from hwnat.table.entry import Effort
+from hwnat.table.lookup import LatencyTable, load_table
 from hwnat.targets.base import Target, get_target
 from hwnat.transport.base import Transport, connect
 
@@ -60,13 +64,86 @@ def profile(
     link, target = connect(device), get_target(device.target)
     cores = choose_cores(device.affinity, threads=device.threads)
     wanted = begin(device, plan, link=link, target=target, cores=cores)
+    sources = load_sources(plan.sources)
     with Store(store) as db:
         run = _recorded(db, wanted)
         models = Models(target=target, folder=cache / target.name)
-        models.export(_sources(plan), progress=report)
-        with pinned(cores):
-            _measure(db, run, models, conditions=ConditionsReader(link), report=report)
+        visits = _Visits(
+            db=db,
+            run=run,
+            models=models,
+            networks=_networks(plan),
+            conditions=ConditionsReader(link),
+            report=report,
+        )
+        curve = _time_operations(visits, sources) if run.filled else ()
+        visits.make(run.subjects[len(run.ops) if run.filled else 0 :])
+        return finish(db, run, curve=curve, sources=sources)
+
+
+def finish(
+    db: Store,
+    run: ProfileRun,
+    *,
+    curve: Sequence[tuple[int, float]] = (),
+    sources: Sequence[LatencyTable] = (),
+) -> LatencyTable:
+    """Build the table of a finished profile and predict what it left out on purpose.
+
+    Raises:
+        InconclusiveError: something it set out to measure is missing.
+    """
+    if not run.filled:
         return build_table(db, run)
+    timed = timed_entries(db, run)
+    left = [key for key in (*run.ops, *run.filled) if key not in timed]
+    filled = fill(timed, left, sources=sources, seed=run.seed)
+    effort = Effort(
+        timed=len(timed),
+        filled=len(left),
+        curve=tuple(curve),
+        target_error=run.target_error,
+        expected_error=expected_error(curve, 2 * len(timed)),
+    )
+    return build_table(db, run, filled=filled, effort=effort)
+
+
+def _time_operations(
+    visits: "_Visits", sources: Sequence[LatencyTable]
+) -> tuple[tuple[int, float], ...]:
+    """Time operations batch by batch until they predict each other well or the budget is spent.
+
+    Returns:
+        (timings, mean relative error of held-out entries) after each batch.
+    """
+    run, curve, asked = visits.run, [], 0
+    for batch in batches(run.ops):
+        visits.make((*batch, run.overhead))
+        asked += len(batch)
+        # A resumed profile may hold more already; its curve is that of an uninterrupted one.
+        timed = {
+            key: entry
+            for key, entry in timed_entries(visits.db, run).items()
+            if key in run.ops[:asked]
+        }
+        curve.append((asked, held_out_error(timed, sources=sources, seed=run.seed)))
+        if run.target_error is not None and curve[-1][1] <= run.target_error:
+            break
+    return tuple(curve)
+
+
+def load_sources(paths: Mapping[str, str]) -> tuple[LatencyTable, ...]:
+    """Load the tables a profile transfers from.
+
+    Raises:
+        DataError: one is missing, or not the one that the profile began with.
+    """
+    tables = tuple(load_table(path) for path in paths)
+    for path, table in zip(paths, tables, strict=True):
+        if table.table_id != paths[path]:
+            msg = f"Table {path} is {table.table_id}; the profile began with {paths[path]}. "
+            raise DataError(msg + "Restore it, or begin anew with another --store.")
+    return tables
 
 
 def begin(
@@ -89,6 +166,7 @@ def begin(
         warmup=device.protocol.warmup,
         visit_ms=device.protocol.visit_ms,
         reference=network_key(space, plan.reference.text, classes=classes, batch=batch),
+        realtime=device.priority == "auto" and may_run_realtime(),
     )
     return ProfileRun(
         setup=setup,
@@ -101,6 +179,10 @@ def begin(
         calibration=tuple(arch.text for arch in plan.calibration),
         validation=tuple(arch.text for arch in plan.validation),
         created=now(),
+        filled=tuple(op.key for op in plan.filled),
+        target_error=plan.target_error,
+        sources=plan.sources,
+        seed=plan.seed,
     )
 
 
@@ -113,47 +195,65 @@ def _recorded(db: Store, wanted: ProfileRun) -> ProfileRun:
     return wanted
 
 
-def _measure(
-    db: Store,
-    run: ProfileRun,
-    models: Models,
-    *,
-    conditions: ConditionsReader,
-    report: Progress,
-) -> None:
-    """Make the visits that the store lacks, a commit each."""
-    threads, rounds = run.setup.threads, run.protocol.rounds
-    # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.
-    rng = np.random.default_rng(int(run.setup.id, 16))
-    visits = list(shuffled_rounds(run.subjects, rounds, rng=rng))
-    done = db.jobs(run.setup.id)
-    todo = [each for each in visits if run.setup.job(each[1], each[0]) not in done]
-    if not todo:
-        return
-    sessions = Sessions(
-        lambda subject: models.load(subject, threads=threads), limit_bytes=_SESSION_LIMIT_BYTES
-    )
-    reference, _ = models.load(run.setup.reference, threads=threads)
-    for count, (round_, subject) in enumerate(todo, start=1 + len(visits) - len(todo)):
-        measured = visit(
-            subject,
-            sessions.get(subject),
-            reference,
-            setup=run.setup,
-            round_=round_,
-            conditions=conditions,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visits:
+    """Makes visits of one profile, a commit each.
+
+    Attributes:
+        networks: what each network key runs; an operation's key says it itself.
+    """
+
+    db: Store
+    run: ProfileRun
+    models: Models
+    networks: Mapping[str, Sequence[OpSpec]]
+    conditions: ConditionsReader
+    report: Progress
+
+    def make(self, subjects: Sequence[str]) -> None:
+        """Make the visits to `subjects` that the store lacks, in shuffled rounds."""
+        setup, rounds = self.run.setup, self.run.protocol.rounds
+        keys = dict.fromkeys((setup.reference, *subjects))
+        sources = {key: self.networks.get(key) or (OpSpec.from_key(key),) for key in keys}
+        self.models.export(sources, progress=self.report)
+        # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.
+        rng = np.random.default_rng(int(setup.id, 16))
+        visits = list(shuffled_rounds(subjects, rounds, rng=rng))
+        done = self.db.jobs(setup.id)
+        todo = [each for each in visits if setup.job(each[1], each[0]) not in done]
+        if not todo:
+            return
+        with pinned(setup.affinity, realtime=setup.realtime):
+            self._make(todo, total=len(visits))
+
+    def _make(self, todo: Sequence[tuple[int, str]], *, total: int) -> None:
+        setup = self.run.setup
+        sessions = Sessions(
+            lambda subject: self.models.load(subject, threads=setup.threads),
+            limit_bytes=_SESSION_LIMIT_BYTES,
         )
-        db.add(measured)
-        report("measure", count, len(visits))
+        reference, _ = self.models.load(setup.reference, threads=setup.threads)
+        for count, (round_, subject) in enumerate(todo, start=1 + total - len(todo)):
+            measured = visit(
+                subject,
+                sessions.get(subject),
+                reference,
+                setup=setup,
+                round_=round_,
+                conditions=self.conditions,
+            )
+            self.db.add(measured)
+            self.report("measure", count, total)
 
 
-def _sources(plan: Plan) -> dict[str, Sequence[OpSpec]]:
-    """Return what each key of a plan runs."""
-    sources: dict[str, Sequence[OpSpec]] = {op.key: (op,) for op in (*plan.ops, plan.overhead)}
-    for arch in (plan.reference, *plan.calibration, *plan.validation):
-        key = network_key(arch.space.name, arch.text, classes=plan.classes, batch=plan.batch)
-        sources[key] = arch.ops(classes=plan.classes, batch=plan.batch)
-    return sources
+def _networks(plan: Plan) -> dict[str, Sequence[OpSpec]]:
+    """Return what each network key of a plan runs."""
+    return {
+        network_key(arch.space.name, arch.text, classes=plan.classes, batch=plan.batch): arch.ops(
+            classes=plan.classes, batch=plan.batch
+        )
+        for arch in (plan.reference, *plan.calibration, *plan.validation)
+    }
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from hwnat.errors import UsageError
 from hwnat.records.cost import Cost, total_cost
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 from hwnat.records.space import EXPANDS, KERNELS, MAX_DEPTH, Skeleton, Space
 
 

@@ -44,8 +44,10 @@ _NORMED: Final = ("conv", "dwconv", "deconv", "convpool")
 
 def op_cost(op: OpSpec) -> Cost:
     """Return the cost of one operation; what has no weights and no products costs nothing."""
-    if op.kind == "mbconv":
+    if op.kind in ("mbconv", "projconv", "tokenconv"):
         return _mbconv_cost(op)
+    if op.kind in ("attention", "feedforward", "tokenhead"):
+        return _token_cost(op)
     if op.kind not in (*_WEIGHTED, "matmul"):
         return Cost(params=0, folded_params=0, macs=0, macs_torchprofile=0)
     batch, height, width, channels = op.in_shape
@@ -75,9 +77,14 @@ def _mbconv_cost(op: OpSpec) -> Cost:
     expands = mid != channels
     weights = op.kernel**2 * mid + mid * op.out_channels + (channels * mid if expands else 0)
     norms = mid + op.out_channels + (mid if expands else 0)
+    if op.kind != "mbconv" and channels != op.out_channels:
+        weights += channels * op.out_channels
+        norms += op.out_channels
     gate = 2 * mid * squeezed + squeezed + mid if squeezed else 0
     macs = op.kernel**2 * mid * area_out + mid * op.out_channels * area_out
     macs += channels * mid * area_in if expands else 0
+    if op.kind != "mbconv" and channels != op.out_channels:
+        macs += channels * op.out_channels * area_out
     macs += 2 * mid * squeezed * batch
     muls = product * mid * (area_out + (area_in if expands else 0))
     muls += mid * area_out if squeezed else 0
@@ -87,6 +94,29 @@ def _mbconv_cost(op: OpSpec) -> Cost:
         macs=macs,
         macs_torchprofile=macs + muls,
     )
+
+
+def _token_cost(op: OpSpec) -> Cost:
+    """Of a block of a hybrid transformer: queries and keys as wide as the input.
+
+    Normalisation, softmax and the tables of relative positions count nothing, and neither does
+    the classifier of a `tokenhead`: their sizes are not in the key.
+    """
+    batch, height, width, channels = op.in_shape
+    tokens, mid = height * width, op.mid_channels
+    weights = {
+        "attention": 2 * channels * (channels + mid),
+        "feedforward": 2 * channels * mid,
+        "tokenhead": channels * mid,
+    }[op.kind]
+    macs = tokens * weights
+    if op.kind == "attention":
+        macs += tokens * tokens * (channels + mid)
+    if op.kind == "tokenhead":
+        weights += mid * op.out_channels
+        macs += mid * op.out_channels
+    macs *= batch
+    return Cost(params=weights, folded_params=weights, macs=macs, macs_torchprofile=macs)
 
 
 def total_cost(ops: Iterable[OpSpec]) -> Cost:

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-import unicodedata
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
@@ -66,6 +65,8 @@ class DeviceSpec:
         target: name in the entry-point group `hwnat.targets`.
         threads: of the runtime.
         affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
+        priority: `auto` keeps ordinary programs off those cores while a model is timed, where
+            the system permits it; `normal` shares them.
         serial: of a phone, as `adb devices` prints it.
         host: address of a board, or its name in ~/.ssh/config.
         port: of its ssh server; None for what ~/.ssh/config says, so is `user`.
@@ -80,6 +81,7 @@ class DeviceSpec:
     target: str
     threads: int = 1
     affinity: Literal["auto"] | tuple[int, ...] = "auto"
+    priority: Literal["auto", "normal"] = "auto"
     precision: Literal["fp32"] = "fp32"
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
     serial: str | None = None
@@ -102,7 +104,7 @@ class DeviceSpec:
 
 def _check_address(spec: DeviceSpec) -> None:
     """Refuse what does not say where a device is, or could be taken for something else."""
-    if not spec.name or spec.name[0] in ".-" or "/" in spec.name or not _plain(spec.name):
+    if not spec.name or spec.name[0] in ".-~" or "/" in spec.name or not _plain(spec.name):
         msg = f"name {spec.name!r} is not that of a file in devices/; use letters and digits."
         raise DataError(msg)
     if spec.transport in _BUILT_IN:
@@ -140,8 +142,8 @@ def _check_workdir(spec: DeviceSpec) -> None:
 
 
 def _plain(text: str) -> bool:
-    """Tell whether a text is without control characters and the like."""
-    return all(unicodedata.category(each)[0] != "C" for each in text)
+    """Tell whether a text is one line without control characters and the like."""
+    return text.isprintable()
 
 
 def device_names() -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Final
 
@@ -52,6 +52,7 @@ class Setup:
     Attributes:
         affinity: the cores the runner was pinned to; empty if it was not.
         reference: key of the model whose runs alternate with the timed one's.
+        realtime: whether ordinary programs were kept off the cores meanwhile.
     """
 
     device: str
@@ -67,6 +68,7 @@ class Setup:
     warmup: int
     visit_ms: float
     reference: str
+    realtime: bool = False
 
     @property
     def id(self) -> str:
@@ -177,10 +179,14 @@ class ProfileRun:
     """What one profile set out to measure; a table is built from it and the measurements.
 
     Attributes:
-        ops: operation keys of the table.
+        ops: operation keys to time, the most telling ones first if there is a budget.
         overhead: key of the operation with next to no work; its time is that of starting a run.
         calibration: genomes of the networks that the calibration is fitted on.
         validation: genomes of the networks that the table is judged on.
+        filled: further keys of the table, to be filled from the timed ones and `sources`.
+        target_error: stop timing once held-out entries are predicted with this mean error.
+        sources: paths of other devices' tables, and the id of each.
+        seed: of the choice of `ops` and of what fills the rest.
     """
 
     setup: Setup
@@ -193,6 +199,10 @@ class ProfileRun:
     calibration: tuple[str, ...]
     validation: tuple[str, ...]
     created: str
+    filled: tuple[str, ...] = ()
+    target_error: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
 
     @property
     def subjects(self) -> tuple[str, ...]:

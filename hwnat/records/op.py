@@ -4,90 +4,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from hwnat.errors import DataError
+from hwnat.records.kinds import (
+    SAYS,
+    SHORT,
+    TEXT,
+    Activation,
+    BlockKind,
+    DType,
+    Kind,
+    Mode,
+    fields_of,
+)
 
-BlockKind = Literal["mbconv", "convpool", "mix"]
-OperatorKind = Literal[
-    "conv",
-    "dwconv",
-    "deconv",
-    "linear",
-    "matmul",
-    "pool",
-    "gpool",
-    "add",
-    "mul",
-    "concat",
-    "act",
-    "softmax",
-    "norm",
-    "resize",
-    "move",
-]
-Kind = Literal[BlockKind, OperatorKind]
-Activation = Literal[
-    "none",
-    "relu",
-    "relu6",
-    "leakyrelu",
-    "prelu",
-    "elu",
-    "hswish",
-    "hsigmoid",
-    "swish",
-    "sigmoid",
-    "tanh",
-    "gelu",
-    "mish",
-]
-Mode = Literal["none", "max", "avg", "layer", "rms", "group", "instance", "batch"]
-DType = Literal["float32", "float16", "int8"]
-
-#: Short name in a key -> field. The order of this table is the order in a key.
-_SHORT: Final[dict[str, str]] = {
-    "mid": "mid_channels",
-    "out": "out_channels",
-    "k": "kernel",
-    "s": "stride",
-    "act": "act",
-    "se": "se_channels",
-    "skip": "residual",
-    "op": "mode",
-    "n": "operands",
-    "g": "groups",
-    "d": "dilation",
-    "kw": "kernel_w",
-    "o": "out_hw",
-    "bc": "broadcast",
-    "t": "tail",
-}
-#: What each kind's key says: always, and only where it is not the default.
-_SAYS: Final[dict[str, tuple[str, str]]] = {
-    "mbconv": ("mid out k s act se skip", ""),
-    "convpool": ("out act", ""),
-    "mix": ("out act", ""),
-    "conv": ("out k s act", "skip g d kw o t"),
-    "dwconv": ("out k s act", "skip d kw o t"),
-    "deconv": ("out k s act", "g d kw o t"),
-    "linear": ("out", "act skip t"),
-    "matmul": ("out", "act skip t"),
-    "pool": ("k s op", "act kw o t"),
-    "gpool": ("op", "act t"),
-    "add": ("act n", "bc t"),
-    "mul": ("act n", "bc t"),
-    "concat": ("out n", "act t"),
-    "act": ("act", "t"),
-    "softmax": ("", ""),
-    "norm": ("op", "act skip t"),
-    "resize": ("o", "act t"),
-    "move": ("", "out o"),
-}
-_TEXT: Final[dict[str, tuple[str, ...]]] = {
-    "act": get_args(Activation),
-    "mode": get_args(Mode),
-}
 _SHAPE: Final = re.compile(r"[1-9]\d{0,5}(?:x[1-9]\d{0,5}){3}")
 _SIZE: Final = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 _INTEGER: Final = re.compile(r"0|[1-9]\d{0,5}")
@@ -103,6 +34,14 @@ class OpSpec:
             convolution; `se_channels` is the squeezed width, 0 for no squeeze-and-excitation.
         convpool: 1x1 convolution, batch norm, activation, global average pool.
         mix: 1x1 convolution without bias or batch norm on a 1x1 map, activation.
+        projconv: mbconv whose shortcut is a 1x1 convolution where the channels change, behind
+            an average pool where it strides.
+        tokenconv: the same on the map that a sequence of tokens is, back to tokens.
+        attention: self-attention over height x width tokens with shortcut; `mid_channels` is
+            the width of all values, `mode` the normalisation before it.
+        feedforward: two linear layers with `mid_channels` between them, and shortcut.
+        tokenhead: 1x1 convolution of tokens to `mid_channels`, global average pool, 1x1
+            convolution to `out_channels`, classifier.
 
     Operators, batch norm and bias folded, activation, shortcut and further element-wise tail
     fused where the runtime fuses them:
@@ -122,6 +61,8 @@ class OpSpec:
         kernel: height of the window, and its width unless `kernel_w` is set.
         out_hw: height and width of the output where they are not the input's over the stride,
             rounded up.
+        residual: of a block, its input is added to its output; of an operator, any other tensor
+            of its output's shape.
         tail: element-wise operations fused behind it besides `act` and the shortcut.
     """
 
@@ -152,7 +93,7 @@ class OpSpec:
 
     def _problems(self) -> Iterator[tuple[bool, str]]:
         """Yield what may be wrong, each relying on what stands before it."""
-        yield self.kind not in _SAYS, f"unknown kind {self.kind!r}"
+        yield self.kind not in SAYS, f"unknown kind {self.kind!r}"
         yield len(self.in_shape) != 4 or min(self.in_shape) < 1, f"shape {self.in_shape}"
         yield self._needs("out_channels") and self.out_channels < 1, f"out {self.out_channels}"
         yield self.kind == "mix" and self.in_shape[1:3] != (1, 1), "a map over 1x1"
@@ -162,9 +103,12 @@ class OpSpec:
         sizes = (self.kernel, self.stride, self.operands, self.groups, self.dilation)
         yield not 1 <= min(sizes) <= max(sizes) <= _MAX, f"sizes {sizes}"
         yield self.act not in get_args(Activation), f"activation {self.act!r}"
-        yield (self.kind == "mbconv") != (self.mid_channels > 0), f"mid {self.mid_channels}"
+        yield self._needs("mid_channels") != (self.mid_channels > 0), f"mid {self.mid_channels}"
         yield min(self.se_channels, self.tail, self.kernel_w) < 0, "a negative count"
-        yield self.residual and not self._keeps_shape, "a shortcut over a change of shape"
+        yield (
+            block and self.residual and not self._keeps_shape,
+            "a shortcut over a change of shape",
+        )
         yield self.mode not in get_args(Mode), f"mode {self.mode!r}"
         yield self._needs("mode") and self.mode == "none", "no mode"
         yield self.kind == "act" and self.act == "none", "no activation"
@@ -208,7 +152,7 @@ class OpSpec:
     @property
     def out_size(self) -> tuple[int, int]:
         """Height and width of the output; a stride rounds up unless `out_hw` says otherwise."""
-        if self.kind in ("convpool", "gpool"):
+        if self.kind in ("convpool", "gpool", "tokenhead"):
             return 1, 1
         return self.out_hw or self._default_size
 
@@ -240,7 +184,7 @@ class OpSpec:
             DataError: the text is not the canonical key of any operation.
         """
         kind, *rest = key.split("|")
-        if kind not in _SAYS or len(rest) < 2:
+        if kind not in SAYS or len(rest) < 2:
             msg = f"Not an operation key: {key[:120]!r}."
             raise DataError(msg)
         shape_text = rest[0].removeprefix("in=")
@@ -256,7 +200,7 @@ class OpSpec:
         return spec
 
 
-_SHORTENED: Final = {field: short for short, field in _SHORT.items()}
+_SHORTENED: Final = {field: short for short, field in SHORT.items()}
 
 
 def _parsefields_of(kind: str, parts: list[str], *, key: str) -> dict[str, object]:
@@ -265,11 +209,11 @@ def _parsefields_of(kind: str, parts: list[str], *, key: str) -> dict[str, objec
     values: dict[str, object] = {}
     for index, part in enumerate(parts):
         short, _, text = part.partition("=")
-        field = _SHORT.get(short, "")
+        field = SHORT.get(short, "")
         expected = always[index] if index < len(always) else ""
         value = _parse(field, text)
         if value is None or (field != expected if expected else field not in optional):
-            known = _SHORTENED[expected] if expected else " or ".join(_SAYS[kind][1].split())
+            known = _SHORTENED[expected] if expected else " or ".join(SAYS[kind][1].split())
             msg = f"Operation key {key!r}: expected {known or 'the data type'}=…, found {part!r}."
             raise DataError(msg)
         values[field] = value
@@ -281,7 +225,7 @@ def _parsefields_of(kind: str, parts: list[str], *, key: str) -> dict[str, objec
 
 def _parse(field: str, text: str) -> object:
     """Return the value of a field, None if the text is none."""
-    if field in _TEXT:
+    if field in TEXT:
         return text
     if field == "out_hw":
         size = _SIZE.fullmatch(text)
@@ -295,13 +239,6 @@ def _print(value: object) -> str:
     if isinstance(value, tuple):
         return "x".join(map(str, value))
     return str(int(value) if isinstance(value, bool) else value)
-
-
-@cache
-def fields_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields that a kind's key always says, and those it says if they are set."""
-    always, optional = _SAYS.get(kind, ("", ""))
-    return tuple(_SHORT[s] for s in always.split()), tuple(_SHORT[s] for s in optional.split())
 
 
 @cache

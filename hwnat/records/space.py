@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnat import plugins
 from hwnat.errors import UsageError
-from hwnat.records.op import Activation
+from hwnat.records.kinds import Activation
 
 Genomes = npt.NDArray[np.int64]
 

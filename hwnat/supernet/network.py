@@ -14,7 +14,8 @@ from torch.func import functional_call
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch, make_divisible
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
 from hwnat.supernet.elastic import DERIVED_KERNELS, cut, sort_block
 from hwnat.targets.module import MBConv, network, op_module

@@ -13,39 +13,52 @@ from hwnat.records.measurement import Measurement, ProfileRun, lower_quartile
 from hwnat.records.space import get_space
 from hwnat.records.store import Store
 from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
-from hwnat.table.entry import Entry, interval_ns
+from hwnat.table.entry import Effort, Entry, Filled, interval_ns
 from hwnat.table.lookup import LatencyTable
 
 
-def build_table(store: Store, run: ProfileRun) -> LatencyTable:
+def build_table(
+    store: Store,
+    run: ProfileRun,
+    *,
+    filled: Filled | None = None,
+    effort: Effort | None = None,
+) -> LatencyTable:
     """Build the table of a finished profile.
 
+    Args:
+        store: holds its measurements.
+        run: what it set out to measure.
+        filled: entries of what was not timed, on the scale of `timed_entries`.
+        effort: goes into the table as it is.
+
     Raises:
-        InconclusiveError: something it set out to measure is not in the store.
+        InconclusiveError: something it set out to measure is neither in the store nor filled.
     """
-    measured = store.measurements(run.setup.id, run.subjects)
-    visits: dict[str, list[Measurement]] = {subject: [] for subject in run.subjects}
-    for each in measured:
-        visits[each.subject].append(each)
-    if missing := [subject for subject, found in visits.items() if not found]:
+    visits = _visits(store, run)
+    measured = [each for found in visits.values() for each in found]
+    measured.sort(key=lambda each: each.started)
+    reference_ns = reference_latency_ns(measured) if measured else 0
+    timed = timed_entries(store, run) if visits[run.overhead] else {}
+    entries = timed | dict(filled.entries if filled else {})
+    networks = [run.network(each) for each in (*run.calibration, *run.validation)]
+    missing = [key for key in (*run.ops, *run.filled) if key not in entries]
+    missing += [key for key in (run.overhead, *networks) if not visits[key]]
+    if missing:
         msg = (
             f"{len(missing)} of {len(visits)} models are not measured yet, such as {missing[0]}. "
             f"Go on with: hwnat profile --device {run.setup.device} --space {run.space}"
         )
         raise InconclusiveError(msg)
-    reference_ns = reference_latency_ns(measured)
     overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
-    entries = {
-        key: entry(visits[key], reference_ns=reference_ns, less_ns=overhead_ns) for key in run.ops
-    }
-    networks = _Networks(
+    judged = _Networks(
         run=run,
         visits=visits,
         entries=entries,
         reference_ns=reference_ns,
         overhead_ns=overhead_ns,
     )
-    calibration = networks.calibrate()
+    calibration = judged.calibrate()
     return LatencyTable(
         setup=run.setup,
         protocol=run.protocol,
@@ -57,11 +70,41 @@ def build_table(store: Store, run: ProfileRun) -> LatencyTable:
         overhead_ns=overhead_ns,
         entries=entries,
         calibration=calibration,
-        validation=networks.validate(calibration),
+        validation=judged.validate(calibration),
         conditions=(measured[0].before, measured[-1].after),
         hwnat=hwnat.__version__,
         created=measured[-1].ended,
+        sources=filled.sources if filled else (),
+        models=filled.models if filled else (),
+        effort=effort,
     )
+
+
+def timed_entries(store: Store, run: ProfileRun) -> dict[str, Entry]:
+    """Return the entries of the operations timed so far, in the order of the plan.
+
+    Raises:
+        InconclusiveError: the cost of starting a run is not measured yet.
+    """
+    visits = _visits(store, run)
+    if not visits[run.overhead]:
+        msg = f"{run.overhead}, the cost of starting a run, is not measured yet; profile first."
+        raise InconclusiveError(msg)
+    reference_ns = reference_latency_ns([each for found in visits.values() for each in found])
+    overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
+    return {
+        key: entry(visits[key], reference_ns=reference_ns, less_ns=overhead_ns)
+        for key in run.ops
+        if visits[key]
+    }
+
+
+def _visits(store: Store, run: ProfileRun) -> dict[str, list[Measurement]]:
+    """Return what was measured of each subject, in order of time."""
+    visits: dict[str, list[Measurement]] = {subject: [] for subject in run.subjects}
+    for each in store.measurements(run.setup.id, run.subjects):
+        visits[each.subject].append(each)
+    return visits
 
 
 def reference_latency_ns(measurements: Sequence[Measurement]) -> int:

@@ -92,6 +92,42 @@ class FittedModel:
     half_width: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How few timings a table was made of, and what further ones would bring.
+
+    Attributes:
+        timed: entries timed on the device.
+        filled: entries derived from those, or from other devices' tables.
+        curve: (timings, mean relative error of held-out entries) as seen after each batch.
+        target_error: timing stopped below it; None if the budget alone decided.
+        expected_error: of held-out entries with twice the timings; None if nobody can tell.
+    """
+
+    timed: int
+    filled: int
+    curve: tuple[tuple[int, float], ...]
+    target_error: float | None
+    expected_error: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """Entries that were not timed, and what they rest on.
+
+    Attributes:
+        entries: key to entry, none of them measured.
+        held_out_error: mean absolute relative error on timed entries that were held out.
+        models: regressors that were fitted, for further shapes.
+        sources: ids of other devices' tables.
+    """
+
+    entries: Mapping[str, Entry]
+    held_out_error: float
+    models: tuple[FittedModel, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
 def interval_ns(p50_ns: int, spread: float, visits: int) -> tuple[int, int]:
     """Return the 90 % interval of a median over visits, from the spread of their ratios.
 

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hwnat.errors import DataError, TableMismatchError, UncoveredOpError
 from hwnat.records import parse
 from hwnat.records.device import TimingProtocol
 from hwnat.records.measurement import Conditions, Setup
+from hwnat.records.space import Space
 from hwnat.records.store import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
-from hwnat.table.entry import MAX_NS, Entry, FittedModel, Origin, interval_ns
+from hwnat.table.entry import MAX_NS, Effort, Entry, FittedModel, Origin, interval_ns
+
+if TYPE_CHECKING:
+    from hwnat.table.compiled import CompiledTable
 
 # Format history. Never edit an entry; add one and a migration.
 #   1  nanoseconds per block, calibration and validation on whole networks
@@ -45,6 +49,7 @@ class LatencyTable:
         origin: of an imported table.
         sources: ids of the tables that entries were transferred from.
         models: of operations that are not among the entries.
+        effort: of a table that was not timed in full.
     """
 
     setup: Setup
@@ -64,6 +69,7 @@ class LatencyTable:
     origin: Origin | None = None
     sources: tuple[str, ...] = ()
     models: tuple[FittedModel, ...] = ()
+    effort: Effort | None = None
 
     def __post_init__(self) -> None:
         reference = 1 if self.reference_ns is None else self.reference_ns
@@ -108,6 +114,11 @@ class LatencyTable:
             raise TableMismatchError(msg)
         return self.protocol, self.reference_ns
 
+    @property
+    def half_width(self) -> float | None:
+        """Relative half-width of a network's 90 % interval; None from fewer than nine networks."""
+        return self.calibration.half_width(unseen=self.validation)
+
     def lookup(self, key: str) -> Entry:
         """Return the latency of an operation.
 
@@ -132,6 +143,13 @@ class LatencyTable:
         if resolution is None:
             argv += ["--op", key]
         return UncoveredOpError(key, table=self.name, nearest=near, remedy=shlex.join(argv))
+
+    def compile(self, space: Space) -> "CompiledTable":
+        """Return the table as dense arrays, to predict whole populations of its space."""
+        # Not at the top: what compiles tables imports this module.
+        from hwnat.table.compiled import compile_table
+
+        return compile_table(self, space)
 
     def save(self, path: Path) -> None:
         """Write the table in one step; equal tables give equal bytes."""

@@ -15,6 +15,8 @@ from hwnat.records.artifact import Artifact, Layout, Shape
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnat.targets.trace import Trace
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -68,11 +70,30 @@ class Target(Protocol):
         """
         ...
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file as a file of this target, as an exported network would be.
+
+        Raises:
+            DataError: the file is missing or damaged.
+            UsageError: it holds what has no form in this target; the message names it.
+        """
+        ...
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open an exported file for running.
 
         Raises:
             DataError: the file is missing or not a model of this format.
+        """
+        ...
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what the runtime executes of a file of this target or of an ONNX file.
+
+        Raises:
+            DataError: the file is missing, damaged, has no fixed shapes, or holds what the
+                runtime cannot execute; the message names it.
+            UsageError: this target has no form for what an ONNX file holds.
         """
         ...
 

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hwnat.records.op import Activation, OpSpec
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
+from hwnat.targets import operators
+from hwnat.targets.operators import Operator
 
 #: Batch-norm constants of Once-for-All and of every published NAT network.
 BN_EPS = 1e-5
@@ -81,10 +84,18 @@ class MBConv(nn.Module):
 
 
 def op_module(op: OpSpec) -> nn.Module:
-    """Return a freshly initialised module that maps NCHW to NCHW; `linear` gives (b, classes)."""
+    """Return a freshly initialised module that maps NCHW to NCHW; `linear` gives (b, classes).
+
+    What works on rows of a map larger than 1x1, see `hwnat.targets.operators`, takes NHWC.
+
+    Raises:
+        UsageError: an operator that no module computes.
+    """
     channels = op.in_shape[3]
     if op.kind == "mbconv":
         return MBConv(op)
+    if not _in_a_space(op):
+        return Operator(op)
     if op.kind == "linear":
         return nn.Sequential(
             OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(channels, op.out_channels))
@@ -100,12 +111,22 @@ def op_module(op: OpSpec) -> nn.Module:
     return nn.Sequential(parts)
 
 
+def _in_a_space(op: OpSpec) -> bool:
+    """Whether a network of a space may hold this operation, so that its module is as exported."""
+    if op.kind == "conv":
+        said = op.residual, op.groups, op.dilation, op.kernel_w, op.out_hw, op.tail
+        plain = said == (False, 1, 1, 0, None, 0)
+        return plain and op.kernel % 2 == 1 and op.act in ("none", "relu", "hswish", "mish")
+    if op.kind == "linear":
+        return (op.in_shape[1:3], op.act, op.residual, op.tail) == ((1, 1), "none", False, 0)
+    return op.kind in ("convpool", "mix")
+
+
 def network(ops: Sequence[OpSpec]) -> nn.Sequential:
     """Return the network of `ops` in order, children named by position."""
     return nn.Sequential(*map(op_module, ops))
 
 
 def input_shape(op: OpSpec) -> tuple[int, int, int, int]:
-    """Return the NCHW shape a module of `op` takes."""
-    batch, height, width, channels = op.in_shape
-    return batch, channels, height, width
+    """Return the 4-D shape a module of `op` takes."""
+    return operators.input_shape(op)

@@ -21,6 +21,8 @@ from hwnat.targets.base import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnat.targets.trace import Trace
+
 OPSET: Final = 17
 
 
@@ -39,9 +41,24 @@ class OnnxTarget:
             path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
         )
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write a self-contained copy; see `Target.convert`."""
+        from onnx import save
+
+        from hwnat.targets.onnx_graph import open_onnx
+
+        with staged(path) as draft:
+            save(open_onnx(onnx).model, draft)
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
         return _OnnxSession(require_file(path, "ONNX"), threads)
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what ONNX Runtime executes; see `Target.trace`."""
+        from hwnat.targets.trace_onnx import trace_onnx
+
+        return trace_onnx(path, runtime=" ".join(self.runtime()))
 
     def runtime(self) -> tuple[str, str]:
         """Return ("onnxruntime", version)."""
@@ -66,6 +83,11 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
     with warnings.catch_warnings():
         for said in ("You are using the legacy TorchScript", "The feature will be removed"):
             warnings.filterwarnings("ignore", said, DeprecationWarning)
+        # Padding becomes arithmetic on constants, which every runtime folds.
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
+        # Torch's own functions check shapes, which are fixed here.
+        tracer = torch.jit._trace.TracerWarning
+        warnings.filterwarnings("ignore", category=tracer, module=r"torch\.nn\.")
         try:
             torch.onnx.export(
                 eval_copy(module),
@@ -87,32 +109,45 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
     return {"operators": len(nodes), "transposes": nodes.count("Transpose"), "opset": OPSET}
 
 
+def session_options(threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime has no types
+    """Return the settings that models are timed and traced with."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    # Idle workers of one session must not spin on the cores while another one is timed.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def open_session(path: Path, options: Any) -> Any:  # noqa: ANN401
+    """Load a file on the CPU.
+
+    Raises:
+        DataError: ONNX Runtime refuses it.
+    """
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf")
+    invalid = tuple(getattr(state, name) for name in names)
+    invalid += (state.NotImplemented, state.RuntimeException)
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except invalid as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{path} is not a model that ONNX Runtime can load ({reason}); export it again."
+        raise DataError(msg) from error
+
+
 class _OnnxSession(Session):
     """Input and output are bound once, so a run allocates and copies nothing."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime as ort
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 4
-        # Idle workers of one session must not spin on the cores while another one is timed.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        invalid = tuple(
-            getattr(state, name)
-            for name in ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf")
-        )
-        invalid += (state.NotImplemented, state.RuntimeException)
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except invalid as error:
-            msg = f"{path} is not a model that ONNX Runtime can load; export it again."
-            raise DataError(msg) from error
+        self._session = open_session(path, session_options(threads))
         self.input_shape = _fixed(self._session.get_inputs(), path)
         self._binding: Any = None
 

@@ -13,6 +13,8 @@ from hwnat.targets.onnx import write_onnx
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnat.targets.trace import Trace
+
 
 class OpenvinoTarget:
     """Exporter through ONNX, timer through OpenVINO's CPU plug-in."""
@@ -37,10 +39,24 @@ class OpenvinoTarget:
             },
         )
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file as IR; see `Target.convert`."""
+        from hwnat.targets.onnx_graph import open_onnx
+
+        open_onnx(onnx)
+        with staged(path) as draft:
+            _write_ir(onnx, draft)
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
         require_file(path.with_suffix(".bin"), "OpenVINO weights")
         return _OpenvinoSession(require_file(path, "OpenVINO"), threads)
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what OpenVINO's CPU plug-in executes; see `Target.trace`."""
+        from hwnat.targets.trace_openvino import trace_openvino
+
+        return trace_openvino(path, runtime=" ".join(self.runtime()))
 
     def runtime(self) -> tuple[str, str]:
         """Return ("openvino", version)."""
@@ -52,14 +68,30 @@ _CHECK: type[Target] = OpenvinoTarget
 
 def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
     """Write the IR through an interim ONNX file and return the kinds of its operations."""
+    interim = path.with_suffix(".onnx")
+    write_onnx(module, input_shape, interim)
+    kinds = _write_ir(interim, path)
+    interim.unlink()
+    return kinds
+
+
+def _write_ir(onnx: Path, path: Path) -> list[str]:
+    """Write an ONNX file as IR and return the kinds of its operations.
+
+    Raises:
+        DataError: OpenVINO cannot read it.
+    """
     import openvino as ov
     from openvino.passes import ConstantFolding, Manager
 
-    interim = path.with_suffix(".onnx")
-    write_onnx(module, input_shape, interim)
     # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
     # the reader leaves is folded here, and its process-wide numbering is made this file's own.
-    model = ov.Core().read_model(interim)
+    try:
+        model = ov.Core().read_model(onnx)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[-200:]
+        msg = f"{onnx} is not a model that OpenVINO can read ({reason}); export it again."
+        raise DataError(msg) from error
     passes = Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)
@@ -68,9 +100,22 @@ def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
         node.set_friendly_name(f"{node.get_type_name()}_{index}")
     ov.save_model(model, path, compress_to_fp16=False)
     kinds = [node.get_type_name() for node in nodes]
-    del model, nodes, node  # they map the interim file
-    interim.unlink()
+    del model, nodes, node  # they map the ONNX file
     return kinds
+
+
+def cpu_config(threads: int) -> dict[str, object]:
+    """Return the settings that models are timed and traced with."""
+    return {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Each model would be bound to a core of its own: one of two that are timed in
+        # alternation then waits for whatever else runs there, and their ratio means nothing.
+        "ENABLE_CPU_PINNING": False,
+        # Without it a CPU with bf16 instructions computes in bf16.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
 
 
 class _OpenvinoSession(Session):
@@ -79,18 +124,8 @@ class _OpenvinoSession(Session):
     def __init__(self, path: Path, threads: int) -> None:
         import openvino as ov
 
-        config = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-            # Each model would be bound to a core of its own: one of two that are timed in
-            # alternation then waits for whatever else runs there, and their ratio means nothing.
-            "ENABLE_CPU_PINNING": False,
-            # Without it a CPU with bf16 instructions computes in bf16.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
         try:
-            model = ov.Core().compile_model(path, "CPU", config)
+            model = ov.Core().compile_model(path, "CPU", cpu_config(threads))
             shape = tuple(model.input().shape)
         except RuntimeError as error:
             msg = f"{path} is not a model that OpenVINO can load; export it again."

@@ -25,6 +25,8 @@ from hwnat.targets.base import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnat.targets.trace import Trace
+
 #: (package, module of its interpreter), the preferred one first.
 _RUNTIMES: Final = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
@@ -58,9 +60,32 @@ class TfliteTarget:
             path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
         )
 
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file of the family that the writer knows; see `Target.convert`."""
+        from hwnat.targets.onnx_import import import_onnx
+        from hwnat.targets.tflite_writer import write_tflite
+
+        imported = import_onnx(onnx)
+        with staged(path) as draft:
+            write_tflite(
+                imported.module,
+                imported.input_shape,
+                draft,
+                split_depthwise=self._split_depthwise,
+            )
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
         return _TfliteSession(require_file(path, "TFLite"), threads)
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what the interpreter executes; an ONNX file is converted as it would ship."""
+        from hwnat.targets.trace_tflite import trace_onnx_as_tflite, trace_tflite
+
+        runtime = " ".join(self.runtime())
+        if path.suffix == ".onnx":
+            return trace_onnx_as_tflite(path, split=self._split_depthwise, runtime=runtime)
+        return trace_tflite(require_file(path, "TFLite"), runtime=runtime)
 
     def runtime(self) -> tuple[str, str]:
         """Return the package and version of the interpreter in use."""
@@ -88,16 +113,27 @@ def _interpreter() -> tuple[str, Any]:
     raise UsageError(msg)
 
 
+def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the runtimes have no types
+    """Load a file and allocate its tensors.
+
+    Raises:
+        DataError: the runtime refuses it.
+    """
+    try:
+        interpreter = _interpreter()[1](model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{path} is not a model that TFLite can load ({reason}); export it again."
+        raise DataError(msg) from error
+    return interpreter
+
+
 class _TfliteSession(Session):
     """An interpreter with allocated tensors."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        try:
-            self._interpreter = _interpreter()[1](model_path=str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            msg = f"{path} is not a model that TFLite can load; export it again."
-            raise DataError(msg) from error
+        self._interpreter = open_interpreter(path, threads)
         inputs = self._interpreter.get_input_details()
         shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
         if len(shape) != 4 or inputs[0]["dtype"] != np.float32:

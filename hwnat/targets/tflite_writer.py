@@ -5,6 +5,7 @@ a few operators of version 1, which every runtime in use loads. A module that `_
 list is refused by name: the writer never approximates. fp32 only.
 """
 
+import copy
 import operator
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.base import Floats
 from hwnat.targets.tflite_file import FileBuilder
+from hwnat.targets.tflite_rules import RULES, conv_windows, file_shape, shape, values
 from hwnat.targets.tflite_window import Window, split
 
 _SAME, _VALID = 0, 1
@@ -44,10 +46,24 @@ def write_tflite(
     Raises:
         UsageError: the module cannot be traced, or holds what the writer does not know.
     """
-    lowering = _Lowering(_trace(module, input_shape), split_depthwise)
-    path.write_bytes(lowering.run())
-    kinds = lowering.file.kinds
+    content, origins = lower(module, input_shape, split_depthwise=split_depthwise)
+    path.write_bytes(content)
+    kinds = [kind for kind, _ in origins]
     return {"operators": len(kinds), "transposes": kinds.count("TRANSPOSE")}
+
+
+def lower(
+    module: nn.Module, input_shape: Shape, *, split_depthwise: bool = True
+) -> tuple[bytes, tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Return a file's content, and (operator, places in the module) of each of its operators.
+
+    Raises:
+        UsageError: see `write_tflite`.
+    """
+    lowering = _Lowering(_trace(module, input_shape), split_depthwise)
+    content = lowering.run()
+    places = map(tuple, lowering.places)
+    return content, tuple(zip(lowering.file.kinds, places, strict=True))
 
 
 def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
@@ -55,8 +71,11 @@ def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
     from torch.fx.passes.shape_prop import ShapeProp
 
     try:
-        # The tracer looks into its root, even where that is a rule's own kind.
-        traced = fx.symbolic_trace(nn.Sequential(module) if type(module) in _RULES else module)
+        if isinstance(module, fx.GraphModule):  # its names mean something to whoever built it
+            traced = copy.deepcopy(module)
+        else:
+            # The tracer looks into its root, even where that is a rule's own kind.
+            traced = fx.symbolic_trace(nn.Sequential(module) if type(module) in _RULES else module)
         with torch.no_grad():
             ShapeProp(traced).propagate(torch.zeros(input_shape))
     except (fx.proxy.TraceError, RuntimeError) as error:
@@ -87,6 +106,8 @@ class _Lowering:
         self.split = split_depthwise
         self.file = FileBuilder()
         self.index: dict[fx.Node, int] = {}
+        self.places: list[list[str]] = []
+        self._last: dict[int, int] = {}
 
     def run(self) -> bytes:
         """Return the finished file."""
@@ -94,28 +115,62 @@ class _Lowering:
         outputs: list[int] = []
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
-                self.index[node] = self.file.tensor(_file_shape(node), "input")
+                self.index[node] = self.file.tensor(file_shape(node), "input")
                 inputs.append(self.index[node])
+            elif node.op == "get_attr":
+                self.index[node] = self._stored(node)
             elif node.op == "output":
                 outputs.append(self.index[self._operand(node, node.args[0])])
             else:
                 self.index[node] = self._lower(node)
+                self._note(node)
         if len(inputs) != 1 or not self.file.kinds:
             msg = f"A TFLite file needs one input and one operator; found {len(inputs)} inputs."
             raise UsageError(msg)
         return self.file.finish(inputs, outputs)
+
+    def _stored(self, node: fx.Node) -> int:
+        """Store a tensor of the module, axes as the file has them."""
+        *path, name = str(node.target).split(".")
+        values = getattr(self.traced.get_submodule(".".join(path)), name).detach().numpy()
+        return self.file.constant(values.transpose(0, 2, 3, 1) if values.ndim == 4 else values)
+
+    def _note(self, node: fx.Node) -> None:
+        """Note which operators a node became; one that became none is part of its source's."""
+        new = range(len(self.places), len(self.file.kinds))
+        self.places += [[node.name] for _ in new]
+        if new:
+            self._last[self.index[node]] = new[-1]
+        elif (position := self._last.get(self.index[node])) is not None:
+            self.places[position].append(node.name)
 
     def _lower(self, node: fx.Node) -> int:
         module = _module(self.traced, node)
         rule = None if module is None else _RULES.get(type(module))
         if rule is not None:
             return rule(self, node, self._operand(node, node.args[0]), module)
+        if node.target is torch.cat:
+            return self._concat(node)
         if node.target in _BINARY and not node.kwargs:
             kind, options = _BINARY[node.target]
             both = [self.index[self._operand(node, argument)] for argument in node.args]
             return self.emit(node, kind, both, options)
         known = ", ".join(kind.__name__ for kind in _RULES)
-        raise self.refusal(node, f"is not among what the writer knows: {known}, +, *")
+        raise self.refusal(node, f"is not among what the writer knows: {known}, +, *, cat")
+
+    def _concat(self, node: fx.Node) -> int:
+        """Join along the channels, which the file has last."""
+        parts, *dims = node.args
+        dim = node.kwargs.get("dim", dims[0] if dims else 0)
+        if dim != 1 or not isinstance(parts, list | tuple):
+            raise self.refusal(node, f"joins along axis {dim}; only channels, axis 1, are known")
+        inputs = [self.index[self._operand(node, part)] for part in parts]
+        axis = len(shape(node)) - 1
+        return self.emit(node, "CONCATENATION", inputs, "ConcatenationOptions", axis=axis)
+
+    def module(self, node: fx.Node) -> nn.Module | None:
+        """Return the module that a node calls."""
+        return _module(self.traced, node)
 
     def _operand(self, node: fx.Node, argument: object) -> fx.Node:
         if isinstance(argument, fx.Node) and argument in self.index:
@@ -124,7 +179,7 @@ class _Lowering:
 
     def emit(self, node: fx.Node, kind: str, inputs: list[int], options: str, **fields: int) -> int:
         """Append an operator whose output has the shape of `node`."""
-        return self.file.add(kind, inputs, _file_shape(node), options, **fields)
+        return self.file.add(kind, inputs, file_shape(node), options, **fields)
 
     def refusal(self, node: fx.Node, why: str) -> UsageError:
         """Return the error that names what cannot be written and where it stands."""
@@ -138,20 +193,19 @@ class _Lowering:
         """Write a dense or depthwise convolution, whose batch norm is folded in already."""
         depthwise = conv.groups == conv.in_channels > 1
         problems = {
-            f"has {conv.groups} groups": conv.groups != 1 and not depthwise,
-            f"has dilation {conv.dilation}": conv.dilation != (1, 1),
             f"pads with {conv.padding_mode}": conv.padding_mode != "zeros",
             f"pads '{conv.padding}'": isinstance(conv.padding, str),
         }
         for what, wrong in problems.items():
             if wrong:
                 raise self.refusal(node, f"{what}, which the writer does not know")
-        rows, columns = _windows(source, node, conv)
-        weight, bias = _values(conv)
+        rows, columns = conv_windows(source, node, conv)
+        weight, bias = values(conv)
         if not depthwise:
             return self._place(node, source, (rows, columns), (weight.transpose(0, 2, 3, 1), bias))
         weight = weight.transpose(1, 2, 3, 0)
-        parts = split(columns, weight) if self.split else [(columns, weight)]
+        plain = self.split and conv.dilation == (1, 1)
+        parts = split(columns, weight) if plain else [(columns, weight)]
         first, *others = (
             self._place(node, source, (rows, some), (part, bias if index == 0 else 0 * bias))
             for index, (some, part) in enumerate(parts)
@@ -165,7 +219,7 @@ class _Lowering:
         node: fx.Node,
         source: fx.Node,
         axes: tuple[Window, Window],
-        values: tuple[Floats, Floats],
+        stored: tuple[Floats, Floats],
     ) -> int:
         """Append one convolution; zeros that neither SAME nor VALID means become a PAD.
 
@@ -173,86 +227,53 @@ class _Lowering:
             node: what is computed.
             source: what it is computed from.
             axes: windows along height and width.
-            values: weight as (out, height, width, in), or (1, height, width, out) if depthwise,
+            stored: weight as (out, height, width, in), or (1, height, width, out) if depthwise,
                 and bias.
         """
-        (rows, columns), (weight, bias) = axes, values
+        (rows, columns), (weight, bias) = axes, stored
         tensor, padding = self.index[source], _SAME if rows.is_same and columns.is_same else _VALID
         if padding == _VALID and any(rows.overhang + columns.overhang):
-            tensor = self._pad(source, rows.overhang, columns.overhang)
+            tensor = self.pad(source, rows.overhang, columns.overhang)
         fields = {
             "padding": padding,
             "strideH": rows.stride,
             "strideW": columns.stride,
+            "dilationHFactor": rows.dilation,
             "dilationWFactor": columns.dilation,
         }
         kind, options = "CONV_2D", "Conv2DOptions"
         if len(weight) != len(bias):
             kind, options = "DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions"
-            fields["depthMultiplier"] = len(bias) // _file_shape(source)[3]
+            fields["depthMultiplier"] = len(bias) // file_shape(source)[3]
         inputs = [tensor, self.file.constant(weight), self.file.constant(bias)]
         return self.emit(node, kind, inputs, options, **fields)
 
-    def _pad(self, source: fx.Node, rows: tuple[int, int], columns: tuple[int, int]) -> int:
+    def pad(self, source: fx.Node, rows: tuple[int, int], columns: tuple[int, int]) -> int:
+        """Append a PAD that puts zeros before and after each axis."""
         zeros = np.array([(0, 0), rows, columns, (0, 0)], np.int32)
-        shape = (zeros.sum(axis=1) + _file_shape(source)).tolist()
+        size = (zeros.sum(axis=1) + file_shape(source)).tolist()
         inputs = [self.index[source], self.file.constant(zeros)]
-        return self.file.add("PAD", inputs, shape, "PadOptions")
+        return self.file.add("PAD", inputs, size, "PadOptions")
 
     def linear(self, node: fx.Node, source: fx.Node, linear: nn.Linear) -> int:
         """Write a fully connected layer; it flattens a 1x1 map by itself."""
-        if len(_shape(node)) != 2:
-            raise self.refusal(node, f"maps {len(_shape(node))}-D tensors, only 2-D ones are known")
-        inputs = [self.index[source], *map(self.file.constant, _values(linear))]
+        if len(shape(node)) != 2:
+            raise self.refusal(node, f"maps {len(shape(node))}-D tensors, only 2-D ones are known")
+        inputs = [self.index[source], *map(self.file.constant, values(linear))]
         return self.emit(node, "FULLY_CONNECTED", inputs, "FullyConnectedOptions")
 
     def flatten(self, node: fx.Node, source: fx.Node, _: nn.Flatten) -> int:
         """Flatten a 1x1 map, where NHWC and NCHW agree; free in front of a linear layer."""
-        batch, channels, *rest = _shape(source)
-        if _shape(node) != (batch, channels) or any(size != 1 for size in rest):
-            raise self.refusal(node, f"flattens {_shape(source)}; only 1x1 maps are known")
+        batch, channels, *rest = shape(source)
+        if shape(node) != (batch, channels) or any(size != 1 for size in rest):
+            raise self.refusal(node, f"flattens {shape(source)}; only 1x1 maps are known")
         if all(isinstance(_module(self.traced, user), nn.Linear) for user in node.users):
             return self.index[source]
-        shape = self.file.constant(np.array([batch, channels], np.int32))
-        return self.emit(node, "RESHAPE", [self.index[source], shape], "ReshapeOptions")
+        size = self.file.constant(np.array([batch, channels], np.int32))
+        return self.emit(node, "RESHAPE", [self.index[source], size], "ReshapeOptions")
 
-    def pool(self, node: fx.Node, source: fx.Node, pool: nn.AdaptiveAvgPool2d) -> int:
-        """Write a global average pool."""
-        if pool.output_size not in (1, (1, 1)):
-            raise self.refusal(node, f"pools to {pool.output_size}; only 1 is known")
-        inputs = [self.index[source], self.file.constant(np.array([1, 2], np.int32))]
-        return self.emit(node, "MEAN", inputs, "ReducerOptions", keepDims=True)
-
-    def relu(self, node: fx.Node, source: fx.Node, _: nn.ReLU) -> int:
-        """Let the operator before do it if nobody else reads that one's output."""
-        x = self.index[source]
-        if len(source.users) == 1 and self.file.fuse(x, "RELU"):
-            return x
-        return self.emit(node, "RELU", [x], "NONE")
-
-    def hardswish(self, node: fx.Node, source: fx.Node, _: nn.Hardswish) -> int:
-        """Write the native operator."""
-        return self.emit(node, "HARD_SWISH", [self.index[source]], "HardSwishOptions")
-
-    def hardsigmoid(self, node: fx.Node, source: fx.Node, _: nn.Hardsigmoid) -> int:
-        """Write relu6(x + 3) / 6, which XNNPACK takes whole."""
-        shifted = self._binary(node, "ADD", self.index[source], self.file.scalar(3))
-        self.file.fuse(shifted, "RELU6")
-        return self._binary(node, "MUL", shifted, self.file.scalar(1 / 6))
-
-    def mish(self, node: fx.Node, source: fx.Node, _: nn.Mish) -> int:
-        """Write x q / (2 - q) with q = s (2 - s), s = sigmoid(x).
-
-        That is x tanh(softplus(x)), since tanh(log(1 + e^x)) = (1 - a^2) / (1 + a^2) with
-        a = 1 - s; it neither overflows nor cancels, and XNNPACK takes every step.
-        """
-        x, two = self.index[source], self.file.scalar(2)
-        s = self.emit(node, "LOGISTIC", [x], "NONE")
-        q = self._binary(node, "MUL", s, self._binary(node, "SUB", two, s))
-        gate = self._binary(node, "DIV", q, self._binary(node, "SUB", two, q))
-        return self._binary(node, "MUL", x, gate)
-
-    def _binary(self, node: fx.Node, kind: str, left: int, right: int) -> int:
+    def binary(self, node: fx.Node, kind: str, left: int, right: int) -> int:
+        """Append an element-wise operator over two tensors."""
         return self.emit(node, kind, [left, right], f"{kind.capitalize()}Options")
 
 
@@ -261,39 +282,9 @@ _RULES: Final[dict[type[nn.Module], Callable[[_Lowering, fx.Node, fx.Node, Any],
     nn.Conv2d: _Lowering.convolution,
     nn.Linear: _Lowering.linear,
     nn.Flatten: _Lowering.flatten,
-    nn.AdaptiveAvgPool2d: _Lowering.pool,
-    nn.ReLU: _Lowering.relu,
-    nn.Hardswish: _Lowering.hardswish,
-    nn.Hardsigmoid: _Lowering.hardsigmoid,
-    nn.Mish: _Lowering.mish,
+    **RULES,
 }
 
 
 def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def _shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(node.meta["tensor_meta"].shape)
-
-
-def _file_shape(node: fx.Node) -> tuple[int, ...]:
-    shape = _shape(node)
-    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
-
-
-def _values(layer: nn.Conv2d | nn.Linear) -> tuple[Floats, Floats]:
-    """Return weight and bias, zeros if the layer has none."""
-    weight: Floats = layer.weight.detach().numpy()
-    if layer.bias is None:
-        return weight, np.zeros(len(weight), np.float32)
-    return weight, layer.bias.detach().numpy()
-
-
-def _windows(source: fx.Node, node: fx.Node, conv: nn.Conv2d) -> tuple[Window, Window]:
-    sizes = zip(_shape(source)[2:], _shape(node)[2:], strict=True)
-    rows, columns = (
-        Window(size, out, conv.kernel_size[axis], conv.stride[axis], int(conv.padding[axis]))
-        for axis, (size, out) in enumerate(sizes)
-    )
-    return rows, columns

@@ -13,8 +13,9 @@ affine = Calibration(form="affine", scale=0.913, per_op_ns=77.7, constant_ns=123
 
 
 def checks(*errors):
+    genome = MBV3_NANO.encode(MBV3_NANO.smallest())
     return tuple(
-        NetworkCheck(genome="0", sum_ns=1, ops=1, measured_ns=1, predicted_ns=1.0, error=e)
+        NetworkCheck(genome=genome, sum_ns=1, ops=1, measured_ns=1, predicted_ns=1.0, error=e)
         for e in errors
     )
 
@@ -55,8 +56,10 @@ def test_the_interval_comes_from_what_the_calibration_missed(a_table):
     predictor = AdditivePredictor(a_table(calibration=fit))
     found = predictor.predict(Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest()).ops(classes=10))
     low, high = found.interval_ns
-    assert low == pytest.approx(found.latency_ns / 1.05)
-    assert high == pytest.approx(found.latency_ns / 0.95)
+    half = predictor.table.half_width
+    assert 0.02 < half < 0.05
+    assert low == pytest.approx(found.latency_ns / (1 + half))
+    assert high == pytest.approx(found.latency_ns / (1 - half))
 
 
 def test_one_missing_entry_is_an_error_for_the_networks_that_need_it(a_table):

@@ -32,5 +32,11 @@ class StubTarget:
         assert threads == 1
         return StubSession(tuple(map(int, path.read_text().strip("()").split(","))))
 
+    def convert(self, onnx, path):
+        raise NotImplementedError(path)
+
+    def trace(self, path):
+        raise NotImplementedError(path)
+
     def runtime(self):
         return "stub", "1"

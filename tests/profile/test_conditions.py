@@ -7,6 +7,7 @@ from hwnat.profile.conditions import (
     ConditionsReader,
     advice,
     choose_cores,
+    may_run_realtime,
     pinned,
     read_conditions,
     read_host,
@@ -107,6 +108,20 @@ def test_pinning_ends_with_the_block_even_if_it_fails():
         assert os.sched_getaffinity(0) == before
 
 
+@pytest.mark.skipif(not may_run_realtime(), reason="real-time scheduling is not permitted here")
+def test_real_time_lasts_while_models_are_timed():
+    before = os.sched_getscheduler(0)
+
+    def fail():
+        with pinned((), realtime=True):
+            assert os.sched_getscheduler(0) == os.SCHED_RR
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert os.sched_getscheduler(0) == before
+
+
 def test_auto_takes_as_many_cores_as_there_are_threads():
     usable = os.sched_getaffinity(0)
     assert choose_cores("auto", threads=1) == (max(usable),)
@@ -129,7 +144,7 @@ def test_a_core_that_is_not_there_is_refused():
 )
 def test_advice_says_what_to_do(state, word):
     host = Host(cpu=None, cores=2, machine=None, os=None)
-    (found,) = advice(host, Conditions(at="t", **state), threads=1)
+    (found,) = advice(host, Conditions(at="t", **state), threads=1, realtime=True)
     assert word in found
     assert ":" in found
 
@@ -137,4 +152,6 @@ def test_advice_says_what_to_do(state, word):
 def test_a_calm_machine_needs_no_advice():
     host = Host(cpu=None, cores=8, machine=None, os=None)
     calm = Conditions(at="t", governor="performance", clocks_hz=(1,), load_1m=0.3)
-    assert advice(host, calm, threads=1) == ()
+    assert advice(host, calm, threads=1, realtime=True) == ()
+    (found,) = advice(host, calm, threads=1, realtime=False)
+    assert "ulimit -r" in found

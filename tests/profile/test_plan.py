@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,11 +36,42 @@ def test_more_validation_leaves_the_calibration_alone():
     assert few.calibration == many.calibration
 
 
-def test_a_budget_refuses_before_anything_is_measured():
-    count = len(make_plan(MBV3_NANO, [24]).ops)
-    assert make_plan(MBV3_NANO, [24], budget=count)
-    with pytest.raises(UsageError, match=rf"needs {count} timings, over the budget of 5"):
-        make_plan(MBV3_NANO, [24], budget=5)
+def test_a_budget_times_the_most_telling_operations_and_leaves_the_rest_to_be_filled():
+    every = make_plan(MBV3_NANO, [24])
+    plan = make_plan(MBV3_NANO, [24], budget=30, target_error=0.05)
+    assert len(plan.ops) == 30
+    assert {*plan.ops, *plan.filled} == set(every.ops)
+    assert not set(plan.ops) & set(plan.filled)
+    assert {op.kind for op in plan.ops} == {op.kind for op in every.ops}
+    assert plan.calibration == every.calibration
+    assert make_plan(MBV3_NANO, [24], budget=40).ops[:30] == plan.ops
+    assert not make_plan(MBV3_NANO, [24], budget=len(every.ops)).filled
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"budget": 5}, "too small to predict 81 other"),
+        ({"budget": 30, "target_error": 1.5}, "lies between 0 and 1"),
+        ({"target_error": 0.1}, "needs a --budget"),
+    ],
+)
+def test_a_budget_that_teaches_nothing_is_refused(more, message):
+    with pytest.raises(UsageError, match=message):
+        make_plan(MBV3_NANO, [24], **more)
+
+
+def test_a_transfer_times_what_tells_most_and_what_no_source_holds(a_table):
+    source = a_table(resolutions=(24,))
+    alone = next(key for key in source.entries if key.startswith("linear"))
+    entries = {key: entry for key, entry in source.entries.items() if key != alone}
+    sources = {"a.json": replace(source, entries=entries)}
+    plan = make_plan(MBV3_NANO, [24], budget=20, sources=sources)
+    assert len(plan.ops) == 20
+    assert alone in {op.key for op in plan.ops}
+    assert plan.sources == {"a.json": sources["a.json"].table_id}
+    with pytest.raises(UsageError, match="such as 30"):
+        make_plan(MBV3_NANO, [24], sources=sources)
 
 
 def test_a_further_operation_is_added_once():

@@ -143,3 +143,45 @@ def test_a_real_runtime_is_predicted_well_enough_to_rank(target, tmp_path):
     errors = [each.error for each in table.validation]
     assert max(map(abs, errors)) < 0.5
     assert 0.4 < table.calibration.scale < 2.5
+
+
+def budget_plan(**more):
+    return make_plan(MBV3_NANO, [24], calibration=3, validation=2, budget=30, **more)
+
+
+@pytest.mark.slow
+def test_a_budget_times_some_operations_and_predicts_the_rest(stub):
+    table = profile(DEVICE, budget_plan(), **stub)
+    every = {op.key for op in small_plan().ops}
+    assert set(table.entries) == every
+    timed = {key for key, entry in table.entries.items() if entry.provenance == "measured"}
+    assert timed == {op.key for op in budget_plan().ops}
+    assert table.effort.timed == 30
+    assert table.effort.filled == len(every) - 30
+    assert [timings for timings, _ in table.effort.curve] == [12, 18, 24, 30]
+    assert len(jobs(stub["store"])) == 2 * (30 + 1 + 3 + 2)
+    again = profile(DEVICE, budget_plan(), **stub)
+    assert len(jobs(stub["store"])) == 2 * (30 + 1 + 3 + 2)
+    assert replace(again, effort=table.effort) == table
+
+
+def test_timing_stops_once_the_error_is_small_enough(stub):
+    table = profile(DEVICE, budget_plan(target_error=0.99), **stub)
+    assert table.effort.timed == 12
+    assert table.effort.target_error == 0.99
+    assert len(jobs(stub["store"])) == 2 * (12 + 1 + 3 + 2)
+
+
+def test_a_transfer_keeps_what_was_timed_and_names_its_sources(stub, a_table, tmp_path):
+    path = tmp_path / "other.json"
+    source = a_table(resolutions=(24,))
+    source.save(path)
+    plan = budget_plan(sources={str(path): source})
+    table = profile(DEVICE, plan, **stub)
+    assert table.sources == (source.table_id,)
+    kinds = [entry.provenance for entry in table.entries.values()]
+    assert kinds.count("measured") == 30
+    assert kinds.count("transferred") == len(source.entries) - 30
+    replace(source, overhead_ns=1 + source.overhead_ns).save(path)
+    with pytest.raises(DataError, match="the profile began with"):
+        profile(DEVICE, plan, **stub)

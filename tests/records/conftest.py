@@ -6,7 +6,8 @@ import pytest
 from hypothesis import strategies as st
 
 from hwnat.records.arch import Arch
-from hwnat.records.op import Activation, DType, Mode, OperatorKind, OpSpec, fields_of
+from hwnat.records.kinds import Activation, DType, Mode, OperatorKind, fields_of
+from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3, MBV3_NANO, MBV3_W10, MBV3_W12, Space
 
 SPACES = (MBV3_W10, MBV3_W12, MBV3, MBV3_NANO)

@@ -83,7 +83,7 @@ def test_a_bad_key_is_told_what_is_wrong_with_it(old, new, message):
         {"se_channels": -1},
         {"stride": 2},
         {"kernel": 3},
-        {"residual": True},
+        {"stride": 0},
     ],
 )
 def test_a_classifier_that_cannot_be_is_refused(wrong):
@@ -123,5 +123,10 @@ def test_a_bad_operator_is_told_what_is_wrong_with_it(key, message):
 def test_an_operator_says_what_leaves_it(op: OpSpec):
     assert op.out_shape[0] == op.in_shape[0]
     assert min(op.out_shape) >= 1
-    if op.residual:
+    if op.residual and op.kind == "mbconv":
         assert op.out_shape == op.in_shape
+
+
+def test_an_operator_adds_a_tensor_of_its_outputs_shape_whatever_its_inputs():
+    key = "conv|in=1x8x8x6|out=8|k=3|s=2|act=relu|skip=1|float32"
+    assert OpSpec.from_key(key).out_shape == (1, 4, 4, 8)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,7 +80,17 @@ def test_without_networks_sums_stay_as_they_are():
 def test_an_interval_needs_enough_networks():
     assert calibrate(*networks(8, noise=0.1)).half_width(0.9) is None
     fit = calibrate(*networks(9, noise=0.1))
-    assert fit.half_width(0.9) == max(abs(each.error) for each in fit.networks)
+    errors = [abs(each.error) for each in fit.networks]
+    assert 1.5 * np.mean(errors) < fit.half_width(0.9) < 2 * max(errors)
+
+
+def test_many_networks_decide_the_interval_by_their_rank():
+    genomes, sums, ops, measured = networks(10, noise=0.02)
+    fit = calibrate(genomes, sums, ops, measured)
+    flat = [replace(fit.networks[0], error=0.04)] * 3000
+    wide = [replace(fit.networks[0], error=0.2)] * 1000
+    assert fit.half_width(0.9, unseen=flat + wide) == pytest.approx(0.2, rel=0.02)
+    assert fit.half_width(0.7, unseen=flat + wide) == pytest.approx(0.04, rel=0.02)
 
 
 def test_the_interval_covers_new_networks_as_often_as_it_says():
@@ -88,7 +100,7 @@ def test_the_interval_covers_new_networks_as_often_as_it_says():
         fit = calibrate(genomes[:10], sums[:10], ops[:10], measured[:10])
         errors = fit.apply(sums[10:], ops[10:]) / measured[10:] - 1
         covered.extend(np.abs(errors) <= fit.half_width(0.9))
-    assert 0.85 < np.mean(covered) < 0.97
+    assert 0.85 < np.mean(covered) < 0.95
 
 
 @pytest.mark.parametrize("bad", [{"scale": -1.0}, {"constant_ns": float("nan")}, {"scale": 0.0}])

@@ -165,6 +165,22 @@ class TargetConformance:
         one.run(-x)
         np.testing.assert_array_equal(first, kept)
 
+    def test_a_trace_finds_what_a_file_was_made_of(self, target, randomised, tmp_path):
+        path = tmp_path / f"net{target.suffix}"
+        target.export(randomised(op_module(OPS[8])), input_shape(OPS[8]), path)
+        trace = target.trace(path)
+        assert trace.target == target.name
+        assert trace.runtime == " ".join(target.runtime())
+        assert not trace.unknown
+        depthwise = [op for op in trace.specs if op.kind == "dwconv"]
+        assert [(op.in_shape, op.kernel, op.stride) for op in depthwise] == [
+            ((1, 14, 14, 48), 5, 2)
+        ]
+        assert sum(op.kind == "conv" for op in trace.specs) == 4
+        path.write_bytes(b"not a model")
+        with pytest.raises(DataError, match="export it again"):
+            target.trace(path)
+
     def test_what_is_not_a_model_is_refused_in_one_line(self, target, randomised, tmp_path):
         path = tmp_path / f"net{target.suffix}"
         with pytest.raises(DataError, match=r"No \w+ (weights )?file at"):

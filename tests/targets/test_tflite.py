@@ -121,16 +121,20 @@ class Calls(nn.Module):
 @pytest.mark.parametrize(
     ("module", "named"),
     [
-        (nn.Sequential(nn.Conv2d(4, 4, 1, groups=2)), r"Conv2d at '0' has 2 groups"),
-        (nn.Sequential(nn.Conv2d(4, 4, 3, dilation=2)), r"Conv2d at '0' has dilation"),
+        (nn.Sequential(nn.Conv3d(4, 4, 1)), r"No TFLite file of Sequential"),
         (nn.Sequential(nn.Conv2d(4, 4, 3, padding="same")), r"Conv2d at '0' pads 'same'"),
         (nn.Sequential(nn.Conv2d(4, 4, 3, 1, 1, padding_mode="reflect")), r"pads with reflect"),
-        (nn.Sequential(nn.ReLU(), nn.Sequential(nn.Softmax(1))), r"Softmax at '1\.0' is not among"),
+        (nn.Sequential(nn.ReLU(), nn.Sequential(nn.Softmax(2))), r"Softmax at '1\.0' runs along"),
+        (nn.Sequential(nn.ReLU(), nn.Sequential(nn.SELU())), r"SELU at '1\.0' is not among"),
+        (nn.Sequential(nn.AvgPool2d(2, ceil_mode=True)), r"AvgPool2d at '0' rounds"),
+        (nn.Sequential(nn.AvgPool2d(2, divisor_override=3)), r"AvgPool2d at '0' divides"),
+        (nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)), r"at '0' averages over"),
+        (nn.Sequential(nn.MaxPool2d(2, dilation=2)), r"MaxPool2d at '0' is dilated"),
         (nn.Sequential(nn.BatchNorm2d(4)), r"BatchNorm2d at '0' is not among"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(2)), r"AdaptiveAvgPool2d at '0' pools to 2"),
         (nn.Sequential(nn.Flatten()), r"Flatten at '0' flattens \(1, 4, 6, 6\)"),
         (nn.Sequential(nn.Linear(6, 2)), r"Linear at '0' maps 4-D"),
-        (Calls(lambda y: torch.cat([y, y])), r"cat at 'cat' is not among"),
+        (Calls(lambda y: torch.cat([y, y])), r"cat at 'cat' joins along axis 0"),
         (Calls(lambda y: y.mean()), r"mean at 'mean' is not among"),
         (Calls(lambda y: y + 1), r"add at 'add' takes 1, which"),
         (Calls(lambda y: torch.add(y, y, alpha=2)), r"add at 'add' is not among"),
@@ -242,3 +246,43 @@ def test_a_file_with_two_inputs_is_refused(tmp_path):
     path.write_bytes(builder.finish(inputs, [total]))
     with pytest.raises(DataError, match="one 4-D float32 input"):
         TfliteTarget().load(path)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, groups=2)),
+        nn.Sequential(nn.Conv2d(4, 8, 3, padding=2, dilation=2)),
+        nn.Sequential(nn.Conv2d(4, 4, 3, 2, 3, dilation=3, groups=4)),
+        nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), nn.Conv2d(4, 8, 3, 2)),
+        nn.Sequential(nn.MaxPool2d(3, 2)),
+        nn.Sequential(nn.MaxPool2d(3, 2, 1)),
+        nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+        nn.Sequential(nn.MaxPool2d(1, 9)),
+        nn.Sequential(nn.AvgPool2d(3, 1, 1)),
+        nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False)),
+        nn.Sequential(nn.AvgPool2d(2)),
+        nn.Sequential(nn.AdaptiveMaxPool2d(1)),
+        nn.Sequential(nn.Softmax(1)),
+        nn.Sequential(nn.Sigmoid()),
+        nn.Sequential(nn.Tanh()),
+        nn.Sequential(nn.SiLU()),
+        nn.Sequential(nn.GELU()),
+        nn.Sequential(nn.GELU("tanh")),
+        nn.Sequential(nn.ELU()),
+        nn.Sequential(nn.LeakyReLU(0.2)),
+        nn.Sequential(nn.ReLU6()),
+        nn.Sequential(nn.Conv2d(4, 8, 1), nn.ReLU6()),
+        Calls(lambda y: torch.cat([y, y * y], 1)),
+        Calls(lambda y: torch.cat([y, y * y], dim=1)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [(9, 7), (8, 8)])
+def test_what_other_networks_need_computes_what_torch_does(
+    module, size, randomised, images, tmp_path
+):
+    module, x = randomised(module), 3 * images(2, 4, *size)
+    path = tmp_path / "net.tflite"
+    TfliteTarget().export(module, x.shape, path)
+    check_parity(module, TfliteTarget().load(path), x).require(str(module))

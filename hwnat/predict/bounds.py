@@ -1,0 +1,113 @@
+"""Least and most latency that a network can still have when some of its genes are open."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import UsageError
+from hwnat.predict.slots import Floats, Integers, SlotCosts
+from hwnat.records.space import MAX_DEPTH, MIN_DEPTH
+
+#: Stands for an open gene.
+FREE = -1
+
+
+class LatencyBounds:
+    """Exact bounds over all completions of a partial genome, by the space's own rules.
+
+    Slots add up, so a stage's best completion does not depend on any other stage: bounds are
+    sums of table look-ups, with one look at each corner that an open resolution or width allows.
+    """
+
+    def __init__(self, costs: SlotCosts) -> None:
+        self.costs = costs
+        self._least = _Completions(costs, np.min)
+        self._most = _Completions(costs, np.max)
+
+    def least_ns(self, genomes: npt.ArrayLike) -> Floats:
+        """Return (n,) latencies of the fastest completions of (n, genes) genomes.
+
+        Exact but for rounding of the last digits. An open resolution or width stands for those
+        that the slot costs cover.
+
+        Args:
+            genomes: integers; -1 is an open gene.
+
+        Raises:
+            UsageError: a gene is out of range, or no canonical genome completes a row.
+            DataError: a resolution or width is not covered.
+        """
+        return self._least(self._rows(genomes))
+
+    def most_ns(self, genomes: npt.ArrayLike) -> Floats:
+        """Return (n,) latencies of the slowest completions; the rest as in `least_ns`."""
+        return self._most(self._rows(genomes))
+
+    def _rows(self, genomes: npt.ArrayLike) -> Integers:
+        rows, space = np.asarray(genomes), self.costs.space
+        if rows.ndim != 2 or rows.shape[1] != space.genes or rows.dtype.kind not in "iu":
+            msg = (
+                f"Partial genomes of {space.name} are an (n, {space.genes}) array of integers, "
+                f"{FREE} for an open gene; got {rows.dtype} {rows.shape}."
+            )
+            raise UsageError(msg)
+        low, high = space.bounds
+        high[2:] = np.minimum(high[2:], self.costs.choices - 1)
+        wrong = (rows != FREE) & ((rows < low) | (rows > high))
+        if wrong.any():
+            row, gene = map(int, np.argwhere(wrong)[0])
+            msg = (
+                f"Gene {gene} of partial genome {row} of {space.name} is {rows[row, gene]}; "
+                f"it must be {FREE} or lie in {low[gene]}..{high[gene]}."
+            )
+            raise UsageError(msg)
+        third, fourth = rows[:, 2 + MIN_DEPTH :: MAX_DEPTH], rows[:, 3 + MIN_DEPTH :: MAX_DEPTH]
+        if (wrong := (third == 0) & (fourth > 0)).any():
+            row, stage = map(int, np.argwhere(wrong)[0])
+            msg = (
+                f"Partial genome {row} of {space.name} has no canonical completion: stage {stage} "
+                "skips its third block but not its fourth."
+            )
+            raise UsageError(msg)
+        return rows.astype(np.int64, copy=False)
+
+
+class _Completions:
+    """Best completion of each stage in each corner, `best` being the least or the most."""
+
+    def __init__(self, costs: SlotCosts, best: Callable[..., Floats]) -> None:
+        self._costs, self._best = costs, best
+        self._never = np.inf if best is np.min else -np.inf
+        slots = costs.block_ns.reshape(-1, MAX_DEPTH, *costs.block_ns.shape[1:])
+        # Axis of a gene: open at 0, then its values.
+        self._first = self._mandatory(slots[:, :MIN_DEPTH, :, 1:])
+        pairs = slots[:, 2, :, :, None] + slots[:, 3, :, None, :]
+        pairs[:, :, 0, 1:] = self._never
+        pairs = np.concatenate([best(pairs, axis=2, keepdims=True), pairs], axis=2)
+        self._last = np.concatenate([best(pairs, axis=3, keepdims=True), pairs], axis=3)
+
+    def _mandatory(self, values: Floats) -> Floats:
+        """Put the best of all choices, and a skip that never is, before the choices."""
+        least = self._best(values, axis=-1, keepdims=True)
+        never = np.full_like(least, self._never)
+        return np.concatenate([least, never, values], axis=-1)
+
+    def __call__(self, rows: Integers) -> Floats:
+        found = np.full(len(rows), self._never)
+        seen = np.zeros(len(rows), np.bool_)
+        stages = np.arange(len(self._first))
+        genes = rows[:, 2:].reshape(len(rows), len(stages), MAX_DEPTH) + 1
+        for corner, head in enumerate(self._costs.heads):
+            here = ((rows[:, :2] == FREE) | (rows[:, :2] == head)).all(axis=1)
+            g = genes[here]
+            total = self._costs.fixed_ns[corner] + (
+                self._first[stages, 0, corner, g[:, :, 0]]
+                + self._first[stages, 1, corner, g[:, :, 1]]
+                + self._last[stages, corner, g[:, :, 2], g[:, :, 3]]
+            ).sum(axis=1)
+            found[here] = self._best(np.stack([found[here], total]), axis=0)
+            seen |= here
+        if not seen.all():
+            raise self._costs.outside(rows[int((~seen).argmax())].tolist())
+        return found

@@ -1,0 +1,245 @@
+"""Networks from their operators, on somebody's published measurements of both.
+
+The operators of a network are measured, or predicted by models that never saw that network; the
+end-to-end times of a few networks calibrate the sums, all others judge them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hwnat.errors import DataError, UsageError
+from hwnat.predict.choice import Sample
+from hwnat.predict.evaluate.base import Agreement, Evaluation, agreement, evaluation
+from hwnat.predict.evaluate.calibration import (
+    Floats,
+    Integers,
+    Totals,
+    fit,
+    half_width,
+    scale,
+    spread_out,
+)
+from hwnat.predict.learned import Estimates, fit_samples
+from hwnat.table.importers.base import Source
+from hwnat.table.importers.mobile_ml_benchmark import (
+    NetworkRow,
+    OperatorRow,
+    device_column,
+    network_rows,
+    operator_rows,
+)
+from hwnat.table.importers.values import positive, to_ns
+
+#: Parts that networks are divided into; each part's operators are predicted from the others'.
+FOLDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One device's networks that are measured whole and operator by operator.
+
+    Attributes:
+        names: (n,) networks.
+        samples: their operators; `source` is the network.
+        measured_ns: (n,) end to end.
+        noise: (n,) standard deviation of the runs over their mean.
+        flops: (n,).
+        left_out: what was not usable, each with the reason.
+    """
+
+    names: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    measured_ns: Floats
+    noise: Floats
+    flops: Floats
+    left_out: tuple[str, ...]
+
+
+def evaluate_operators(
+    ops_file: Path,
+    nets_file: Path,
+    device: str,
+    *,
+    calibrate: int = 10,
+    seed: int = 0,
+    measured: bool = False,
+) -> Evaluation:
+    """Judge latencies of networks from operators, in the format mobile-ml-benchmark.
+
+    Args:
+        ops_file: times of operators.
+        nets_file: end-to-end times of networks.
+        device: as the columns name it, such as `pixel4`; `pixel4/gpu` says the core mix.
+        calibrate: networks whose end-to-end time is used; all others judge.
+        seed: of the division into folds, the models and the choice of calibration networks.
+        measured: take the measured operators in place of predicted ones.
+
+    Raises:
+        DataError: a file is damaged; the message names file, line and column.
+        UsageError: no such device, or too few networks.
+    """
+    data = read_published(ops_file, nets_file, device)
+    real = np.array([each.latency_ns for each in data.samples])
+    estimates = None if measured else predicted(data, seed=seed)
+    totals = _totals(data, real if estimates is None else estimates.ns)
+    chosen = spread_out(totals.sums_ns, totals.ops, calibrate, seed=seed)
+    drawn = np.random.default_rng(seed).permutation(len(data.names))[:calibrate]
+    baselines = _baselines(data, totals, chosen) | {
+        "random_calibration_networks": _judged(totals, drawn)[0]
+    }
+    if estimates is not None:
+        baselines["measured_operators"] = _judged(_totals(data, real), chosen)[0]
+    own, coefficients, width = _judged(totals, chosen)
+    return evaluation(
+        own,
+        baselines=baselines,
+        facts={
+            "format": "mobile-ml-benchmark",
+            "device": device,
+            "operators": "measured" if measured else "predicted",
+            "seed": seed,
+            "folds": 0 if measured else FOLDS,
+            "calibrated_on": [data.names[index] for index in chosen],
+            "scale": float(coefficients[0]),
+            "per_op_ns": float(coefficients[1]),
+            "constant_ns": float(coefficients[2]),
+            "half_width": width,
+            "left_out": list(data.left_out),
+            **({} if estimates is None else _single(estimates, real)),
+        },
+    )
+
+
+def _single(estimates: Estimates, real: Floats) -> dict[str, float]:
+    """Say how well single operators are met, and how many are outside the trained range."""
+    inside = (estimates.low_ns <= real) & (real <= estimates.high_ns)
+    return {
+        "operator_n": len(real),
+        "operator_mape": float(np.abs(estimates.ns / real - 1).mean()),
+        "operator_coverage90": float(inside.mean()),
+        "operators_out_of_range": int((~estimates.in_range).sum()),
+    }
+
+
+def read_published(ops_file: Path, nets_file: Path, device: str) -> Published:
+    """Read what is measured both whole and operator by operator; the rest is named in `left_out`.
+
+    Raises:
+        DataError, UsageError: as `evaluate_operators`.
+    """
+    name, _, cores = device.partition("/")
+    column = device_column(name, cores or "gpu")
+    operators = operator_rows(Source.read(ops_file), column)
+    networks = network_rows(Source.read(nets_file), column)
+    by_network: dict[str, list[OperatorRow]] = {}
+    for row in operators:
+        by_network.setdefault(row.network, []).append(row)
+    known = {row.name for row in networks}
+    left_out = [f"{each}: no end-to-end time" for each in by_network if each not in known]
+    kept: list[NetworkRow] = []
+    for network in networks:
+        problem = _problem(by_network.get(network.name, ()))
+        if problem:
+            left_out.append(f"{network.name}: {problem}")
+        else:
+            kept.append(network)
+    if not kept:
+        msg = f"{ops_file} and {nets_file}: no network of {device} is measured in both."
+        raise DataError(msg)
+    means = np.array([to_ns(row.mean, "us", where=row.where) for row in kept], np.float64)
+    stds = np.array([row.std_us * 1_000 for row in kept])
+    return Published(
+        names=tuple(row.name for row in kept),
+        samples=tuple(_sample(row) for network in kept for row in by_network[network.name]),
+        measured_ns=means,
+        noise=stds / means,
+        flops=np.array([positive(row.flops, where=row.where) for row in kept]),
+        left_out=tuple(left_out),
+    )
+
+
+def _problem(rows: Sequence[OperatorRow]) -> str:
+    """Return why a network's operators do not add up to it; empty if they do."""
+    if not rows:
+        return "no operators"
+    for row in rows:
+        if row.op is None:
+            return row.reason
+        if not row.time:
+            return f"{row.where} is empty"
+    return ""
+
+
+def _sample(row: OperatorRow) -> Sample:
+    if row.op is None:
+        msg = f"{row.where}: {row.reason}"
+        raise DataError(msg)
+    ns = to_ns(row.time, "us", where=row.where)
+    return Sample(op=row.op, latency_ns=ns, source=row.network)
+
+
+def predicted(data: Published, *, seed: int) -> Estimates:
+    """Return (samples,) estimates, each by models that never saw its network.
+
+    Raises:
+        UsageError: there are fewer networks than folds.
+    """
+    if len(data.names) < FOLDS:
+        msg = f"Predicting unseen networks takes at least {FOLDS} of them, found {len(data.names)}."
+        raise UsageError(msg)
+    rng = np.random.default_rng(seed)
+    fold = dict(zip(data.names, (rng.permutation(len(data.names)) % FOLDS).tolist(), strict=True))
+    folds = np.array([fold[each.source] for each in data.samples])
+    found = np.zeros((3, len(data.samples)))
+    inside = np.zeros(len(data.samples), bool)
+    for part in range(FOLDS):
+        seen = [each for each in data.samples if fold[each.source] != part]
+        models = fit_samples(seen, seed=seed, name=f"networks outside fold {part}")
+        where = np.flatnonzero(folds == part)
+        own = models.predict([data.samples[index].op for index in where.tolist()])
+        found[:, where] = own.ns, own.low_ns, own.high_ns
+        inside[where] = own.in_range
+    return Estimates(ns=found[0], low_ns=found[1], high_ns=found[2], in_range=inside)
+
+
+def _totals(data: Published, ns: Floats) -> Totals:
+    """Add operators up to networks."""
+    number_of = {name: index for index, name in enumerate(data.names)}
+    where = np.array([number_of[each.source] for each in data.samples])
+    return Totals(
+        sums_ns=np.bincount(where, ns, minlength=len(data.names)).astype(np.float64),
+        ops=np.bincount(where, minlength=len(data.names)).astype(np.float64),
+        measured_ns=data.measured_ns,
+        noise=data.noise,
+    )
+
+
+def _judged(totals: Totals, chosen: Integers) -> tuple[Agreement, Floats, float]:
+    """Calibrate on the chosen networks and score all others; also coefficients and half-width."""
+    others = np.delete(np.arange(len(totals.ops)), chosen)
+    known, judged = totals[chosen], totals[others]
+    coefficients, width = fit(known), half_width(known)
+    latencies = judged.columns @ coefficients
+    # The width is of predicted / measured - 1, so the ends divide by it.
+    interval = (latencies / (1 + width), latencies / max(1 - width, 1e-9))
+    return agreement(latencies, judged.measured_ns, interval), coefficients, width
+
+
+def _baselines(data: Published, totals: Totals, chosen: Integers) -> dict[str, Agreement]:
+    """Score plainer methods on the same networks."""
+    others = np.delete(np.arange(len(data.names)), chosen)
+    measured = data.measured_ns[others]
+
+    def scaled(amounts: Floats) -> Agreement:
+        factor = scale(amounts[chosen], data.measured_ns[chosen])
+        return agreement(factor * amounts[others], measured)
+
+    return {
+        "flops_proportional": scaled(data.flops),
+        "raw_sum": agreement(totals.sums_ns[others], measured),
+        "one_scale": scaled(totals.sums_ns),
+    }

@@ -1,0 +1,222 @@
+"""What decides how long an operation takes on parallel hardware, as named numbers.
+
+Sources: tensors of four channels a texel, work groups and their division of a map as TensorFlow
+Lite's GPU delegate documents them in its sources (delegates/gpu/common), of which any hardware
+with fixed tiles has a counterpart; bytes and multiply-accumulates as in the roofline model
+(Williams et al., 2009).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isqrt, log2
+from typing import Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.records.cost import op_cost
+from hwnat.records.kinds import Activation
+from hwnat.records.op import OpSpec
+
+Floats = npt.NDArray[np.float64]
+
+_BYTES: Final = {"float32": 4, "float16": 2, "int8": 1}
+#: Channels that hardware moves and multiplies at once.
+_SLICE: Final = 4
+#: Outputs of one thread along width, height and slices, as delegates choose them.
+_BLOCKS: Final = ((1, 1, 1), (2, 1, 1), (2, 1, 2), (2, 2, 2), (1, 1, 4))
+#: Most threads of a work group, and most of them along slices.
+_GROUP: Final = 256
+_GROUP_DEPTH: Final = 64
+#: Tile of Winograd's 3x3 convolution (Lavin and Gray, 2016).
+_WINOGRAD_TILE: Final = 4
+#: Columns of `work`.
+WORK: Final = ("launches", "macs", "padded_macs", "in_bytes", "out_bytes", "weight_bytes", "texels")
+#: Sizes that a model may not be asked about outside what it was trained on.
+EXTENT: Final = (
+    *("in_channels", "out_channels", "mid_channels", "se_channels", "in_side", "out_side"),
+    *("kernel", "stride", "fan_in", "operands", "macs", "bytes"),
+)
+#: Features that describe an operation without naming tiles: enough for smooth models.
+COMPACT: Final = (*EXTENT, "residual", "act", "tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """An operation as one loop nest: `fan_in` channels and a window for each output value."""
+
+    height: int
+    width: int
+    slices: int
+    fan_in: int
+    window: int
+
+
+def features(op: OpSpec) -> dict[str, float]:
+    """Return name to value, the same names in the same order for every operation.
+
+    Units: sizes, counts, bytes and multiply-accumulates are base-2 logarithms of at least 1;
+    `fill_*` are shares of an aligned size that hold data, 0 to 1; `pad_*` are base-2 logarithms
+    of computed over needed work; `depth_*` are threads of a work group along slices.
+
+    >>> features(OpSpec(kind="conv", in_shape=(1, 8, 8, 4), out_channels=6))["fill_out_8"]
+    0.75
+    """
+    return dict(zip(NAMES, row(op).tolist(), strict=True))
+
+
+@lru_cache(maxsize=1 << 14)
+def row(op: OpSpec) -> Floats:
+    """Return the (features,) values of `features`, in the order of `NAMES`."""
+    values = np.array([value for _, value in _features(op)])
+    values.flags.writeable = False
+    return values
+
+
+@lru_cache(maxsize=1 << 14)
+def work(op: OpSpec) -> Floats:
+    """Return the (7,) amounts named by `WORK`, as they are: launches, operations, bytes."""
+    shape = _shape(op)
+    macs = max(op_cost(op).macs, op.in_shape[1] * op.in_shape[2] * op.in_shape[3])
+    padded = _texels(shape) * _SLICE * -(-shape.fan_in // _SLICE) * _SLICE * shape.window
+    size = _BYTES[op.dtype]
+    in_bytes = size * int(np.prod(op.in_shape))
+    out_bytes = size * int(np.prod(op.out_shape))
+    if op.kind == "mbconv":
+        # The expanded map is written and read before and after the depthwise convolution.
+        padded = macs
+        in_bytes += 2 * size * op.mid_channels * op.in_shape[1] * op.in_shape[2]
+        out_bytes += 2 * size * op.mid_channels * op.out_size[0] * op.out_size[1]
+    weights = size * op_cost(op).folded_params
+    texels = _texels(shape)
+    values = np.array([1, macs, padded, in_bytes, out_bytes, weights, texels], np.float64)
+    values.flags.writeable = False
+    return values
+
+
+def model_kind(op: OpSpec) -> str:
+    """Return the name under which operations of one kernel are modelled together."""
+    if op.kind == "conv" and op.in_shape[1:3] == (1, 1) and op.groups == 1:
+        return "linear"
+    return f"grouped-{op.kind}" if op.groups > 1 else op.kind
+
+
+def _shape(op: OpSpec) -> _Shape:
+    """Return the loop nest; of a block, that of its widest map."""
+    height, width = op.in_shape[1:3] if op.kind == "convpool" else op.out_size
+    channels = max(op.mid_channels, op.out_shape[3])
+    window = op.kernel * (op.kernel_w or op.kernel)
+    each = op.in_shape[3] // op.groups
+    if op.kind in ("dwconv", "pool", "add", "mul", "act", "concat", "move", "resize"):
+        each = 1
+    if op.kind == "gpool":
+        each, window = 1, op.in_shape[1] * op.in_shape[2]
+    return _Shape(
+        height=height,
+        width=width,
+        slices=-(-channels // _SLICE),
+        fan_in=each,
+        window=window,
+    )
+
+
+def _texels(shape: _Shape) -> int:
+    return shape.height * shape.width * shape.slices
+
+
+def _log(value: float) -> float:
+    return log2(max(value, 1))
+
+
+def _features(op: OpSpec) -> Iterator[tuple[str, float]]:
+    shape = _shape(op)
+    _, macs, padded, in_bytes, out_bytes, weight_bytes, texels = work(op).tolist()
+    total = in_bytes + out_bytes + weight_bytes
+    yield "in_channels", _log(op.in_shape[3])
+    yield "out_channels", _log(op.out_shape[3])
+    yield "mid_channels", _log(op.mid_channels)
+    yield "se_channels", _log(op.se_channels)
+    yield "in_side", _log(op.in_shape[1] * op.in_shape[2]) / 2
+    yield "out_side", _log(shape.height * shape.width) / 2
+    yield "kernel", float(op.kernel)
+    yield "stride", float(op.stride)
+    yield "fan_in", _log(shape.fan_in)
+    yield "operands", float(op.operands)
+    yield "macs", _log(macs)
+    yield "bytes", _log(total)
+    yield "residual", float(op.residual)
+    yield "act", float(get_args(Activation).index(op.act))
+    yield "tail", float(op.tail)
+    yield "linear", float(op.kind == "linear")
+    yield "max", float(op.mode == "max")
+    yield "in_bytes", _log(in_bytes)
+    yield "out_bytes", _log(out_bytes)
+    yield "weight_bytes", _log(weight_bytes)
+    yield "macs_per_byte", log2(macs / total)
+    yield "padded_macs", _log(padded)
+    yield "texels", _log(texels)
+    yield "out_slices", _log(shape.slices)
+    yield from _alignment(op, shape)
+    for block in _BLOCKS:
+        yield from _launch(shape, block)
+    for depth in (1, 2, 4):
+        yield from _tiles(shape, depth)
+    yield from _special(op, shape, weight_bytes)
+
+
+def _alignment(op: OpSpec, shape: _Shape) -> Iterator[tuple[str, float]]:
+    for name, size, units in (
+        ("out", op.out_shape[3], (4, 8, 16, 32)),
+        ("in", op.in_shape[3], (4, 8, 16, 32)),
+        ("side", isqrt(shape.height * shape.width), (4, 8, 16)),
+    ):
+        for unit in units:
+            yield f"fill_{name}_{unit}", size / (-(-size // unit) * unit)
+
+
+def _launch(shape: _Shape, block: tuple[int, int, int]) -> Iterator[tuple[str, float]]:
+    """Yield how a map is divided if each thread makes `block` outputs and groups fill slices."""
+    width, height, slices = (
+        -(-size // each)
+        for size, each in zip((shape.width, shape.height, shape.slices), block, strict=True)
+    )
+    depth = next(n for n in range(min(_GROUP_DEPTH, slices), 0, -1) if slices % n == 0)
+    columns = min(width, _GROUP // depth)
+    rows = min(_GROUP // depth // columns, height)
+    if rows == height and height % 2 == 0:
+        rows = height // 2
+    groups = -(-width // columns) * -(-height // rows) * (slices // depth)
+    threads = groups * columns * rows * depth
+    name = "x".join(map(str, block))
+    yield f"groups_{name}", _log(groups)
+    yield f"threads_{name}", float(columns * rows * depth)
+    yield f"depth_{name}", float(depth)
+    yield f"pad_{name}", log2(threads * block[0] * block[1] * block[2] / _texels(shape))
+
+
+def _tiles(shape: _Shape, depth: int) -> Iterator[tuple[str, float]]:
+    """Yield numbers of groups of 32 threads over a map cut into tiles, pixels, or texels."""
+    slices = -(-shape.slices // depth)
+    tiles = -(-shape.width // 8) * -(-shape.height // 4)
+    pixels = shape.width * shape.height
+    yield f"tiles_{depth}", _log(tiles * slices)
+    yield f"rows_{depth}", _log(-(-pixels // 32) * slices)
+    yield f"lanes_{depth}", _log(-(-pixels * slices // 32))
+
+
+def _special(op: OpSpec, shape: _Shape, weight_bytes: float) -> Iterator[tuple[str, float]]:
+    """Yield what runtimes look at when they choose a special kernel."""
+    winograd = op.kind == "conv" and (op.kernel, op.stride, op.dilation, op.groups) == (3, 1, 1, 1)
+    depth = min(-(-op.in_shape[3] // _SLICE), shape.slices) if winograd else 0
+    tiles = -(-shape.width // _WINOGRAD_TILE) * -(-shape.height // _WINOGRAD_TILE)
+    yield "winograd_slices", float(depth)
+    yield "winograd_tiles", float(tiles if winograd else 0)
+    # Few outputs a pixel and small weights: weights in constant memory, one thread a pixel.
+    yield "constant_weights", float(weight_bytes if shape.slices <= 8 else 1 << 20)
+
+
+#: Names of the features, in order.
+NAMES: Final = tuple(
+    name for name, _ in _features(OpSpec(kind="linear", in_shape=(1, 1, 1, 1), out_channels=1))
+)

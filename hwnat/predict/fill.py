@@ -1,0 +1,160 @@
+"""Entries for the operations of a table that nobody timed, each from what tells most about it.
+
+Other devices' tables tell most, if there are any; then the same block at other map sizes; then
+operations of the same kind. What none of them covers is an error.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Final, Literal
+
+import numpy as np
+
+from hwnat.errors import UncoveredOpError
+from hwnat.predict import interpolate
+from hwnat.predict.features import model_kind
+from hwnat.predict.learned import MIN_SAMPLES, OperatorModels, Sample, fit_samples
+from hwnat.predict.transfer import MIN_TIMINGS, transfer
+from hwnat.predict.workload import family, log_size
+from hwnat.records.op import OpSpec
+from hwnat.table.entry import MAX_NS, Entry, Filled, FittedModel
+from hwnat.table.lookup import LatencyTable
+
+#: Transfer from other devices; interpolate over map sizes, then ask models; ask models only.
+Way = Literal["transfer", "sizes", "models"]
+
+_FOLDS: Final = 5
+#: Map sizes of a block between which others are interpolated.
+_SIZES: Final = 2
+
+
+def fill(
+    timed: Mapping[str, Entry],
+    wanted: Sequence[str],
+    *,
+    sources: Sequence[LatencyTable] = (),
+    seed: int = 0,
+) -> Filled:
+    """Predict the entries of `wanted` from `timed` and from other devices' tables.
+
+    Args:
+        timed: operation key to measured entry, on one device.
+        wanted: keys without one.
+        sources: tables of other devices to transfer from.
+        seed: of random choices.
+
+    Raises:
+        UncoveredOpError: nothing covers one of `wanted`; the message names it.
+    """
+    # Regressors see rows in one order, whoever timed them in which.
+    timed = {key: timed[key] for key in sorted(timed)}
+    error, way = _best_way(timed, sources=sources, seed=seed)
+    predicted, models = _predict(timed, wanted, sources=sources, way=way, seed=seed)
+    if missing := next((key for key in wanted if key not in predicted), None):
+        raise UncoveredOpError(
+            missing,
+            table=f"of {len(timed)} timed operations",
+            nearest=get_close_matches(missing, timed, n=1, cutoff=0.0),
+            remedy="hwnat profile with a larger --budget, or none",
+        )
+    return Filled(
+        entries=predicted,
+        held_out_error=error,
+        models=models,
+        sources=tuple(table.table_id for table in sources),
+    )
+
+
+def held_out_error(
+    timed: Mapping[str, Entry], *, sources: Sequence[LatencyTable] = (), seed: int = 0
+) -> float:
+    """Return the mean absolute relative error of timed entries, predicted without themselves.
+
+    Five-fold cross-validation. An entry that nothing but itself covers is not counted; if none
+    is, the error is 1.
+    """
+    return _best_way(timed, sources=sources, seed=seed)[0]
+
+
+def _best_way(
+    timed: Mapping[str, Entry], *, sources: Sequence[LatencyTable], seed: int
+) -> tuple[float, Way]:
+    """Return the least held-out error of all ways, and that way."""
+    ways: tuple[Way, ...] = ("transfer",) if sources else ("models",)
+    if not sources and len(set(map(family, map(OpSpec.from_key, timed)))) < len(timed):
+        ways = ("sizes", "models")
+    tried = [
+        (_left_out(timed, sources=sources, way=way, seed=seed), index)
+        for index, way in enumerate(ways)
+    ]
+    error, best = min(tried)
+    return error, ways[best]
+
+
+def _left_out(
+    timed: Mapping[str, Entry], *, sources: Sequence[LatencyTable], way: Way, seed: int
+) -> float:
+    keys = sorted(timed)
+    folds = np.random.default_rng(seed).permutation(len(keys)) % _FOLDS
+    _, chosen = _predict(timed, (), sources=sources, way=way, seed=seed)
+    errors: list[float] = []
+    for fold in range(_FOLDS):
+        left = [key for key, at in zip(keys, folds, strict=True) if at == fold]
+        kept = {key: timed[key] for key in keys if key not in set(left)}
+        found, _ = _predict(kept, left, sources=sources, way=way, chosen=chosen, seed=seed)
+        errors += [abs(found[key].p50_ns / timed[key].p50_ns - 1) for key in found]
+    return float(np.mean(errors)) if errors else 1.0
+
+
+def _predict(
+    timed: Mapping[str, Entry],
+    wanted: Sequence[str],
+    *,
+    sources: Sequence[LatencyTable],
+    way: Way,
+    chosen: Sequence[FittedModel] = (),
+    seed: int,
+) -> tuple[dict[str, Entry], tuple[FittedModel, ...]]:
+    """Return entries of those of `wanted` that something covers, and the models in use."""
+    if sources:
+        held = {key for table in sources for key in table.entries}
+        covered = [key for key in wanted if key in held]
+        if len(held & timed.keys()) < MIN_TIMINGS:
+            return {}, ()
+        return transfer(sources, timed, keys=covered, seed=seed), ()
+    sizes: dict[str, set[float]] = {}
+    for op in map(OpSpec.from_key, timed):
+        sizes.setdefault(family(op), set()).add(log_size(op))
+    ops = [OpSpec.from_key(key) for key in wanted]
+    near = [op for op in ops if way == "sizes" and len(sizes.get(family(op), ())) >= _SIZES]
+    found = dict(interpolate.fill(timed, near).entries) if near else {}
+    samples = [Sample(op=OpSpec.from_key(k), latency_ns=e.p50_ns) for k, e in timed.items()]
+    if max(Counter(model_kind(each.op) for each in samples).values(), default=0) < MIN_SAMPLES:
+        return found, ()
+    models = fit_samples(samples, seed=seed, name="what was timed", chosen=chosen)
+    far = [op for op in ops if op.key not in found and models.covers(op)]
+    found |= _estimated(models, far, n=len(timed))
+    return {key: found[key] for key in wanted if key in found}, models.fitted
+
+
+def _estimated(models: OperatorModels, ops: Sequence[OpSpec], *, n: int) -> dict[str, Entry]:
+    """Return the models' entries; outside the trained range the interval is wider."""
+    if not ops:
+        return {}
+    estimates = models.predict(ops)
+    rows = np.stack([estimates.low_ns, estimates.ns, estimates.high_ns])
+    whole = np.clip(np.rint(rows), 1, MAX_NS - 1).astype(np.int64).T.tolist()
+    return {
+        op.key: Entry(
+            p10_ns=low,
+            p50_ns=middle,
+            p90_ns=high,
+            low_ns=low,
+            high_ns=high,
+            n=n,
+            spread=0.0,
+            provenance="estimated",
+        )
+        for op, (low, middle, high) in zip(ops, whole, strict=True)
+    }

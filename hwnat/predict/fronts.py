@@ -1,0 +1,118 @@
+"""Pareto fronts of partial networks in (latency, score), and what they can still become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import UsageError
+from hwnat.predict.slots import Floats, Integers
+
+#: Two sums of the same numbers in another order differ by less than this, relatively.
+LATENCY_ROUNDING: Final = 1e-12
+#: Pairs that are merged at a time.
+_PAIRS: Final = 1 << 21
+#: Points of one front that are worth waiting for; they take half a gigabyte.
+_MOST_POINTS: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Points:
+    """Partial networks: (n,) latencies, (n,) scores and (n, some) genes."""
+
+    latency_ns: Floats
+    score: Floats
+    genes: npt.NDArray[np.int16]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Points"]) -> "Points":
+        """Return what no other point beats in both, fastest first."""
+        whole = cls(
+            latency_ns=np.concatenate([each.latency_ns for each in parts]),
+            score=np.concatenate([each.score for each in parts]),
+            genes=np.concatenate([each.genes for each in parts]),
+        )
+        return whole[undominated(whole.latency_ns, whole.score)]
+
+    @property
+    def genomes(self) -> Integers:
+        """(n, some) genes as integers of 64 bits."""
+        return self.genes.astype(np.int64)
+
+    def __getitem__(self, kept: Integers) -> "Points":
+        return Points(
+            latency_ns=self.latency_ns[kept], score=self.score[kept], genes=self.genes[kept]
+        )
+
+
+class Relaxed:
+    """Best score for a latency when neighbours on a group's concave hull may be mixed.
+
+    At its breakpoints nothing is mixed, so networks with that latency and score exist.
+    """
+
+    def __init__(self, groups: Sequence[Points]) -> None:
+        steps = np.concatenate([np.empty((0, 2)), *(_hull_steps(group) for group in groups)])
+        steps = steps[np.argsort(-steps[:, 1] / steps[:, 0], kind="stable")]
+        first = [sum(g.latency_ns[0] for g in groups), sum(g.score[0] for g in groups)]
+        self.latency_ns, self.score = np.cumsum(np.vstack([first, steps]), axis=0).T
+
+    def bound(self, budget_ns: Floats) -> Floats:
+        """Return (n,) scores that no network within (n,) budgets exceeds; -inf if there is none."""
+        found = np.interp(budget_ns, self.latency_ns, self.score)
+        # Rounding must not lose a network that fits exactly.
+        least = self.latency_ns[0] * (1 - LATENCY_ROUNDING)
+        return np.where(budget_ns < least, -np.inf, found)
+
+    def reached(self, budget_ns: float) -> float:
+        """Return the score of some network within the budget; -inf if there is none."""
+        at = int(np.searchsorted(self.latency_ns, budget_ns, side="right"))
+        return float(self.score[at - 1]) if at else -np.inf
+
+
+def _hull_steps(group: Points) -> Floats:
+    """Return (steps, 2) latency and score from each point of the concave hull to the next."""
+    hull: list[tuple[float, float]] = []
+    for x, y in zip(group.latency_ns.tolist(), group.score.tolist(), strict=True):
+        while len(hull) > 1:
+            (x0, y0), (x1, y1) = hull[-2:]
+            if (y1 - y0) * (x - x1) > (y - y1) * (x1 - x0):
+                break
+            hull.pop()
+        hull.append((x, y))
+    return np.diff(np.array(hull), axis=0)
+
+
+def merge(left: Points, right: Points, rest: Relaxed, *, within: float, known: float) -> Points:
+    """Return the front of all sums that can still end within a latency and above a score."""
+    rows = max(1, _PAIRS // len(right.score))
+    parts = []
+    for start in range(0, max(1, len(left.score)), rows):
+        stop = start + rows
+        latency_ns = (left.latency_ns[start:stop, None] + right.latency_ns).ravel()
+        score = (left.score[start:stop, None] + right.score).ravel()
+        kept = np.arange(len(score))
+        if within < np.inf:
+            reach = rest.bound(within - latency_ns)
+            kept = np.flatnonzero((reach > -np.inf) & (score + reach >= known))
+        kept = kept[undominated(latency_ns[kept], score[kept])]
+        first, second = np.divmod(kept, len(right.score))
+        genes = np.hstack([left.genes[start + first], right.genes[second]])
+        parts.append(Points(latency_ns=latency_ns[kept], score=score[kept], genes=genes))
+    found = parts[0] if len(parts) == 1 else Points.joined(parts)
+    if len(found.score) > _MOST_POINTS:
+        msg = (
+            f"Over {_MOST_POINTS} partial networks are Pareto-optimal in latency and score: these "
+            "scores all but follow latency, so nearly every network is a trade-off of its own."
+        )
+        raise UsageError(msg)
+    return found
+
+
+def undominated(latency_ns: Floats, score: Floats) -> Integers:
+    """Return where points lie that nothing as fast scores as well, fastest first."""
+    order = np.lexsort((-score, latency_ns))
+    best = np.maximum.accumulate(np.concatenate([[-np.inf], score[order]]))
+    return np.asarray(order[best[1:] > best[:-1]])

@@ -1,0 +1,191 @@
+"""Fill a block table for map sizes that nobody measured.
+
+A block that was measured is looked up, by the true size of its map: at an off-grid resolution
+most deep blocks have the map of a measured one, because strides round up. For the others, a model
+of the work to do, with tiles of pixels, carries what is known about alignment; what it does not
+explain is smooth over the map size and shared by related blocks, and is interpolated.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
+from hwnat.predict.size_model import fit
+from hwnat.predict.workload import family, log_size
+from hwnat.records.grid import distinct_ops
+from hwnat.records.op import OpSpec
+from hwnat.records.space import Space
+from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.lookup import LatencyTable
+
+Floats = npt.NDArray[np.float64]
+
+#: Half of a normal distribution's central 90 %, in standard deviations.
+_Z90: Final = 1.645
+#: What was derived is never learned from.
+_LEARNED_FROM: Final = ("measured", "imported")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """Entries for all that was asked for, and how their errors go together.
+
+    Attributes:
+        entries: key to entry, in the order asked; those that the table has are unchanged.
+        interpolated: keys that the table lacked.
+        covariance: (n, n) of the logarithms of the entries, against another measurement.
+        shared: standard deviation of an error that all entries of a resolution share, found by
+            leaving out sizes.
+        tile: pixels in a tile, as chosen.
+    """
+
+    entries: Mapping[str, Entry]
+    interpolated: tuple[str, ...]
+    covariance: Floats
+    shared: float
+    tile: int
+
+    def sums(self, counts: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+        """Return (m,) sums of entries in ns, and the lows and highs of their 90 % intervals.
+
+        Args:
+            counts: (m, n), how often each network has each entry.
+        """
+        shares = np.asarray(counts) * [float(each.p50_ns) for each in self.entries.values()]
+        totals = shares.sum(axis=1)
+        shares /= totals[:, None]
+        variance = np.einsum("mi,ij,mj->m", shares, self.covariance, shares, optimize=True)
+        width = np.exp(_Z90 * np.sqrt(variance + self.shared**2))
+        return totals, totals / width, totals * width
+
+
+def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -> LatencyTable:
+    """Return the table with entries for all operations of its space at `resolutions`.
+
+    Entries inside the range of measured map sizes are `interpolated`, others `estimated`.
+
+    Args:
+        table: with at least two measured sizes of each block that is to be filled.
+        space: the table's; its list of resolutions does not limit the new ones.
+        resolutions: of the input image, in pixels.
+
+    Raises:
+        UncoveredOpError: a block was not measured at two sizes.
+        TableMismatchError: the table is of another space.
+    """
+    name, classes = table.of_space()
+    if name != space.name:
+        msg = f"Table {table.name} is of space {name}, not {space.name}; give --space {name}."
+        raise TableMismatchError(msg)
+    wanted = distinct_ops(
+        replace(space, resolutions=tuple(resolutions)),
+        resolutions,
+        classes=classes,
+        batch=table.setup.batch or 1,
+    )
+    filled = fill(table.entries, wanted, name=table.name)
+    return replace(
+        table,
+        entries={**table.entries, **filled.entries},
+        resolutions=tuple(sorted({*table.resolutions, *resolutions})),
+    )
+
+
+def fill(entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given") -> Filled:
+    """Look up what the table has and interpolate the rest over map sizes; deterministic.
+
+    Args:
+        entries: operation key to entry; only measured and imported ones are learned from.
+        wanted: operations; each needs an entry, or two measured ones of its like at other sizes.
+        name: of the table, for messages.
+
+    Raises:
+        UncoveredOpError: neither is there.
+        UsageError: nothing is wanted, or nothing is to be interpolated or was measured.
+    """
+    ops = {op.key: op for op in wanted}
+    known = {k: OpSpec.from_key(k) for k, e in entries.items() if e.provenance in _LEARNED_FROM}
+    new = [op for key, op in ops.items() if key not in entries]
+    sizes = _sizes(known.values())
+    _check(new, sizes, entries, name=name)
+    kinds = {op.kind for op in (new or ops.values())}
+    learned_from = [op for op in known.values() if op.kind in kinds]
+    if not learned_from:
+        msg = f"Table {name}: no operation is wanted of which a like was measured; name others."
+        raise UsageError(msg)
+    model = fit(learned_from, np.array([float(entries[op.key].p50_ns) for op in learned_from]))
+    found, covariance = model.predict(new)
+    noise = 2 * model.parts.noise**2
+    whole = np.diag([noise if key in known else _variance(entries.get(key)) for key in ops])
+    at = [index for index, key in enumerate(ops) if key not in entries]
+    whole[np.ix_(at, at)] = covariance
+    made = {
+        op.key: _entry(
+            float(ns), float(variance) + model.shared**2, sizes[family(op)], log_size(op)
+        )
+        for op, ns, variance in zip(new, found, np.diag(covariance), strict=True)
+    }
+    return Filled(
+        entries={key: made[key] if key in made else entries[key] for key in ops},
+        interpolated=tuple(made),
+        covariance=whole,
+        shared=model.shared,
+        tile=model.tile,
+    )
+
+
+def _sizes(ops: Iterable[OpSpec]) -> dict[str, list[float]]:
+    """Return the sorted distinct log sizes of each family."""
+    found: dict[str, set[float]] = {}
+    for op in ops:
+        found.setdefault(family(op), set()).add(log_size(op))
+    return {name: sorted(each) for name, each in found.items()}
+
+
+def _check(
+    new: Iterable[OpSpec],
+    sizes: Mapping[str, Sequence[float]],
+    entries: Mapping[str, Entry],
+    *,
+    name: str,
+) -> None:
+    """Refuse an operation whose like was not measured at two sizes."""
+    for op in new:
+        if len(sizes.get(family(op), ())) < 2:
+            kind = [key for key in entries if key.startswith(f"{op.kind}|")]
+            raise UncoveredOpError(
+                op.key,
+                table=name,
+                nearest=get_close_matches(op.key, kind or list(entries), n=3, cutoff=0.0),
+                remedy=f"hwnat profile --op '{op.key}'",
+            )
+
+
+def _variance(entry: Entry | None) -> float:
+    """Return the variance that an interval stands for; of an entry that is still missing, 0."""
+    if entry is None:
+        return 0.0
+    return float(np.log(entry.high_ns / entry.low_ns) / (2 * _Z90)) ** 2
+
+
+def _entry(ns: float, variance: float, sizes: Sequence[float], size: float) -> Entry:
+    """Make an entry from a prediction and the variance of its logarithm; `sizes` were measured."""
+    width = float(np.exp(_Z90 * np.sqrt(variance)))
+    p50_ns = min(max(1, round(ns)), MAX_NS - 1)
+    low_ns = max(1, min(p50_ns, round(ns / width)))
+    high_ns = min(max(p50_ns, round(ns * width)), MAX_NS - 1)
+    return Entry(
+        p10_ns=low_ns,
+        p50_ns=p50_ns,
+        p90_ns=high_ns,
+        low_ns=low_ns,
+        high_ns=high_ns,
+        n=len(sizes),
+        spread=0.0,
+        provenance="interpolated" if sizes[0] <= size <= sizes[-1] else "estimated",
+    )

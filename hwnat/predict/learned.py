@@ -1,0 +1,176 @@
+"""Latencies of operations that nobody measured, from those that somebody did.
+
+One model for each kind of operation: a roofline, and a regressor for what the roofline misses,
+chosen by cross-validation. Nothing is pickled: a table keeps the choice, and the model is fitted
+again to the table's own measured entries.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import DataError, UncoveredOpError
+from hwnat.predict.choice import Sample as Sample
+from hwnat.predict.choice import arrays, choose, fit_pair, predict_pair
+from hwnat.predict.features import EXTENT, NAMES, model_kind, row, work
+from hwnat.records.op import OpSpec
+from hwnat.table.entry import FittedModel
+from hwnat.table.lookup import LatencyTable
+
+Floats = npt.NDArray[np.float64]
+
+#: Fewest different operations of a kind that carry a model.
+MIN_SAMPLES: Final = 5
+#: An interval grows by its own width for every octave beyond the trained range.
+_WIDER: Final = 1.0
+#: Sizes this far beyond the trained range, in octaves, are still inside.
+_TOLERANCE: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimates:
+    """Predictions for (n,) operations.
+
+    Attributes:
+        ns: latencies in nanoseconds.
+        low_ns: `low_ns` to `high_ns` holds the latency nine times in ten inside the trained range.
+        in_range: False where a size is outside what the model was trained on.
+    """
+
+    ns: Floats
+    low_ns: Floats
+    high_ns: Floats
+    in_range: npt.NDArray[np.bool_]
+
+
+class OperatorModel:
+    """A fitted model of one kind of operation; `fitted` says all that is needed to make it."""
+
+    def __init__(self, fitted: FittedModel, samples: Sequence[Sample]) -> None:
+        self.fitted = fitted
+        x, amounts, ns = arrays(samples)
+        self._roofline, self._regressor = fit_pair(fitted, x, amounts, ns)
+        extent = x[:, [NAMES.index(name) for name in EXTENT]]
+        self._low, self._high = extent.min(axis=0), extent.max(axis=0)
+
+    def predict(self, ops: Sequence[OpSpec]) -> Estimates:
+        """Predict operations of this kind, whatever their size; beyond its range it says so."""
+        x = np.stack([row(op) for op in ops])
+        ns = predict_pair(self._roofline, self._regressor, x, np.stack([work(op) for op in ops]))
+        extent = x[:, [NAMES.index(name) for name in EXTENT]]
+        beyond = np.maximum(self._low - extent, extent - self._high).max(axis=1).clip(min=0)
+        beyond[beyond <= _TOLERANCE] = 0
+        factor = (1 + self.fitted.half_width) ** (1 + _WIDER * np.ceil(beyond))
+        return Estimates(ns=ns, low_ns=ns / factor, high_ns=ns * factor, in_range=beyond == 0)
+
+
+class OperatorModels:
+    """Models of several kinds, asked as one.
+
+    Args:
+        models: kind, as of `model_kind`, to its model.
+        dtype: of the samples' operations.
+        table: name of what they were trained on, for messages.
+        keys: of the operations they were trained on, for messages.
+    """
+
+    def __init__(
+        self, models: Mapping[str, OperatorModel], *, dtype: str, table: str, keys: Sequence[str]
+    ) -> None:
+        self._models = models
+        self._dtype = dtype
+        self._table = table
+        self._keys = keys
+
+    @property
+    def fitted(self) -> tuple[FittedModel, ...]:
+        """What a table keeps of the models."""
+        return tuple(self._models[kind].fitted for kind in sorted(self._models))
+
+    def covers(self, op: OpSpec) -> bool:
+        """Whether there is a model for operations like this one."""
+        return model_kind(op) in self._models and op.dtype == self._dtype
+
+    def predict(self, ops: Sequence[OpSpec]) -> Estimates:
+        """Predict (n,) operations of any kinds.
+
+        Raises:
+            UncoveredOpError: there is no model for one of them; nothing is skipped.
+        """
+        if missing := next((op for op in ops if not self.covers(op)), None):
+            raise self._uncovered(missing)
+        ns, low, high = (np.zeros(len(ops)) for _ in range(3))
+        inside = np.zeros(len(ops), bool)
+        kinds = [model_kind(op) for op in ops]
+        for kind in sorted(set(kinds)):
+            where = [index for index, each in enumerate(kinds) if each == kind]
+            found = self._models[kind].predict([ops[index] for index in where])
+            ns[where], low[where], high[where] = found.ns, found.low_ns, found.high_ns
+            inside[where] = found.in_range
+        return Estimates(ns=ns, low_ns=low, high_ns=high, in_range=inside)
+
+    def _uncovered(self, op: OpSpec) -> UncoveredOpError:
+        return UncoveredOpError(
+            op.key,
+            table=f"{self._table}, nor a model of its kind and type",
+            nearest=get_close_matches(op.key, self._keys, n=1, cutoff=0.0),
+            remedy=f"hwnat profile, at least {MIN_SAMPLES} shapes of {model_kind(op)}",
+        )
+
+
+def fit_samples(
+    samples: Sequence[Sample],
+    *,
+    seed: int = 0,
+    name: str = "measurements",
+    chosen: Iterable[FittedModel] = (),
+) -> OperatorModels:
+    """Fit a model to every kind with enough different operations; deterministic by `seed`.
+
+    Args:
+        samples: measured operations of one data type; equal ones are averaged.
+        seed: of folds and regressors.
+        name: of the measurements, for messages.
+        chosen: models chosen earlier; their kinds are fitted again without a choice.
+
+    Raises:
+        DataError: no kind has enough samples, or they are of several data types.
+    """
+    kinds: dict[str, list[Sample]] = {}
+    for sample in samples:
+        kinds.setdefault(model_kind(sample.op), []).append(sample)
+    enough = {
+        kind: of_kind
+        for kind, of_kind in kinds.items()
+        if len({each.op for each in of_kind}) >= MIN_SAMPLES
+    }
+    dtypes = sorted({sample.op.dtype for sample in samples})
+    if not enough or len(dtypes) > 1:
+        msg = f"{name}: {len(samples)} operations of types {', '.join(dtypes) or 'none'} carry no "
+        msg += f"model; one needs {MIN_SAMPLES} different ones of a kind and a single type."
+        raise DataError(msg)
+    earlier = {each.kind: each for each in chosen}
+    models = {
+        kind: OperatorModel(earlier.get(kind) or choose(kind, of_kind, seed=seed), of_kind)
+        for kind, of_kind in enough.items()
+    }
+    keys = sorted({sample.op.key for sample in samples})
+    return OperatorModels(models, dtype=dtypes[0], table=name, keys=keys)
+
+
+def fit_models(table: LatencyTable, *, seed: int = 0) -> OperatorModels:
+    """Fit models to a table's measured or imported entries, as chosen earlier if it says so.
+
+    Raises:
+        DataError: it has too few of them.
+    """
+    samples = [
+        Sample(op=OpSpec.from_key(key), latency_ns=entry.p50_ns)
+        for key, entry in table.entries.items()
+        if entry.provenance in ("measured", "imported")
+    ]
+    return fit_samples(samples, seed=seed, name=table.name, chosen=table.models)

@@ -1,0 +1,232 @@
+"""Latency of any network from a table of operators, given what the runtime executes of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import DataError, TableMismatchError
+from hwnat.predict.base import Missing, Part, Prediction
+from hwnat.records.op import OpSpec
+from hwnat.table.lookup import LatencyTable
+from hwnat.targets.trace import Trace, TracedOp
+
+_OUT_OF_RANGE: Final = "outside the sizes its model was trained on"
+
+
+class _Estimates(Protocol):
+    """Predictions for (n,) operations, as of `hwnat.predict.learned`."""
+
+    @property
+    def ns(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def low_ns(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def high_ns(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def in_range(self) -> npt.NDArray[np.bool_]: ...
+
+
+class Models(Protocol):
+    """What predicts operations that a table does not hold."""
+
+    def covers(self, op: OpSpec) -> bool:
+        """Whether there is a model for operations like this one."""
+        ...
+
+    def predict(self, ops: Sequence[OpSpec]) -> _Estimates:
+        """Predict (n,) operations that are covered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoModels:
+    """Predicts nothing: a table whose entries are too few to fit a model to."""
+
+    def covers(self, op: OpSpec) -> bool:
+        """Return False."""
+        del op
+        return False
+
+    def predict(self, ops: Sequence[OpSpec]) -> _Estimates:
+        """Predict nothing.
+
+        Raises:
+            DataError: always; nothing is covered.
+        """
+        msg = f"There is no model for {ops[0].key}."
+        raise DataError(msg)
+
+
+class OperatorPredictor:
+    """`calibration(overhead + sum of operators, number of operators)` of a table.
+
+    An operator that the table holds costs what was measured; any other what a model says that
+    was fitted to the table's entries.
+
+    Args:
+        table: of operators.
+        fit: makes the models; called once, and only if some operator is not in the table.
+
+    Raises:
+        TableMismatchError: the table holds the blocks of a space.
+    """
+
+    def __init__(self, table: LatencyTable, *, fit: Callable[[LatencyTable], Models]) -> None:
+        if table.granularity != "operator":
+            msg = (
+                f"Table {table.name} holds blocks of {table.space}, not operators: give it a "
+                f"--genome, or measure operators with: hwnat profile --device "
+                f"{table.setup.device} --model FILE"
+            )
+            raise TableMismatchError(msg)
+        self.table, self._fit = table, fit
+        self._models: Models | None = None
+
+    def predict(self, trace: Trace, *, partial: bool = False) -> Prediction:
+        """Predict a traced network.
+
+        Args:
+            trace: of the table's target.
+            partial: leave out what cannot be predicted, and say so in the prediction.
+
+        Raises:
+            DataError: operators cannot be predicted; all of them are named.
+            TableMismatchError: it was traced for another target or batch.
+        """
+        self._check(trace)
+        unseen = [op for op in trace.specs if op.key not in self.table.entries]
+        models = self._of(unseen)
+        guesses = self._estimate([op for op in unseen if models.covers(op)], models)
+        parts, missing = [], []
+        for each in trace.ops:
+            part = self._part(each, guesses)
+            if part is not None:
+                parts.append(part)
+            else:
+                key = "" if each.op is None else each.op.key
+                reason = each.reason or "neither an entry nor a model of its kind"
+                missing.append(Missing(key=key, reason=reason, nodes=_place(each)))
+        if missing and not partial:
+            raise DataError(self._unpredictable(missing, len(trace.ops)))
+        return self._total(parts, missing)
+
+    def _check(self, trace: Trace) -> None:
+        setup = self.table.setup
+        held = {"target": (setup.target, trace.target), "batch": (setup.batch, trace.batch)}
+        for what, (one, other) in held.items():
+            if one != other:
+                msg = f"Table {self.table.name} is of {what} {one}, the model of {what} {other}. "
+                msg += f"Export it for that {what}, or use a table of {what} {other}."
+                raise TableMismatchError(msg)
+
+    def _of(self, unseen: Sequence[OpSpec]) -> Models:
+        """Return the models, which are only fitted when an operator needs them."""
+        if not unseen:
+            return NoModels()
+        if self._models is None:
+            try:
+                self._models = self._fit(self.table)
+            except DataError:  # too few entries of any kind; what is missing is named anyway
+                self._models = NoModels()
+        return self._models
+
+    @staticmethod
+    def _estimate(ops: Sequence[OpSpec], models: Models) -> dict[str, Part]:
+        if not ops:
+            return {}
+        found = models.predict(ops)
+        ends = zip(found.ns, found.low_ns, found.high_ns, found.in_range, strict=True)
+        return {
+            op.key: Part(
+                key=op.key,
+                latency_ns=max(1, round(float(ns))),
+                provenance="estimated",
+                interval_ns=(max(1, round(float(low))), max(1, round(float(high)))),
+                flags=() if inside else (_OUT_OF_RANGE,),
+            )
+            for op, (ns, low, high, inside) in zip(ops, ends, strict=True)
+        }
+
+    def _part(self, each: TracedOp, guesses: dict[str, Part]) -> Part | None:
+        if each.op is None:
+            return None
+        key, entry = each.op.key, self.table.entries.get(each.op.key)
+        if entry is not None:
+            return Part(
+                key=key,
+                latency_ns=entry.p50_ns,
+                provenance=entry.provenance,
+                interval_ns=(entry.low_ns, entry.high_ns),
+                nodes=_place(each),
+            )
+        guess = guesses.get(key)
+        if guess is None:
+            return None
+        return Part(
+            key=key,
+            latency_ns=guess.latency_ns,
+            provenance=guess.provenance,
+            interval_ns=guess.interval_ns,
+            flags=guess.flags,
+            nodes=_place(each),
+        )
+
+    def _total(self, parts: Sequence[Part], missing: Sequence[Missing]) -> Prediction:
+        table = self.table
+        total = table.overhead_ns + sum(part.latency_ns for part in parts)
+        latency_ns = float(table.calibration.apply(total, len(parts)))
+        half = table.half_width
+        interval = None
+        if half is not None and not missing:
+            # What whole networks missed by, and what the models may add to that.
+            below, above = (latency_ns / total * each for each in _spread(parts))
+            low, high = latency_ns / (1 + half), latency_ns / max(1 - half, 1e-9)
+            interval = (
+                max(0.0, latency_ns - sqrt((latency_ns - low) ** 2 + below**2)),
+                latency_ns + sqrt((high - latency_ns) ** 2 + above**2),
+            )
+        return Prediction(
+            latency_ns=latency_ns,
+            interval_ns=interval,
+            parts=tuple(parts),
+            overhead_ns=table.overhead_ns,
+            table_id=table.table_id,
+            missing=tuple(missing),
+        )
+
+    def _unpredictable(self, missing: Sequence[Missing], ops: int) -> str:
+        """Name every operator that is missing, equal ones once, with its nodes."""
+        places: dict[str, list[str]] = {}
+        for each in missing:
+            what = each.key or each.reason
+            places.setdefault(what, []).append(" + ".join(each.nodes))
+        named = [f"{what} at {', '.join(nodes)}" for what, nodes in places.items()]
+        return (
+            f"{len(missing)} of {ops} operators cannot be predicted from table "
+            f"{self.table.name}: {'; '.join(named)}. Measure them with: hwnat profile --device "
+            f"{self.table.setup.device} --model FILE, or add --partial to see the others."
+        )
+
+
+def _place(each: TracedOp) -> tuple[str, ...]:
+    return each.nodes or (each.place,)
+
+
+def _spread(parts: Sequence[Part]) -> tuple[float, float]:
+    """Return how far the estimated parts may lie below and above, nine times in ten.
+
+    Errors of one model have one cause and add up; those of models of different kinds do not. The
+    noise of measured parts is in what the whole networks of the calibration missed by.
+    """
+    below: dict[str, float] = {}
+    above: dict[str, float] = {}
+    for part in parts:
+        if part.provenance != "measured" and part.interval_ns is not None:
+            kind = part.key.partition("|")[0]
+            below[kind] = below.get(kind, 0.0) + part.latency_ns - part.interval_ns[0]
+            above[kind] = above.get(kind, 0.0) + part.interval_ns[1] - part.latency_ns
+    return sqrt(sum(v**2 for v in below.values())), sqrt(sum(v**2 for v in above.values()))

@@ -1,0 +1,180 @@
+"""A full table for a new device, from other devices' tables and a few timings of its own.
+
+Devices differ less than networks do: the log of a latency is close to the mean of its logs on
+other devices. A Gaussian process explains what is left of it, from how the other devices differ
+on that operation, its kind and its sizes. A second one does without the other devices and starts
+from the work of each operation; left-out timings decide how much each has to say, so tables that
+mislead, as another runtime's may, are not followed.
+
+Source of the mixture: Breiman, Stacked regressions, 1996, with one weight and leave-one-out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from hwnat.errors import DataError, UncoveredOpError, UsageError
+from hwnat.predict.gaussian import Floats, Regression, most_informative
+from hwnat.predict.relation import Relation, relate, without_sources
+from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.lookup import LatencyTable
+
+#: Fewest timings that tell a device's speed from chance.
+MIN_TIMINGS: Final = 3
+#: Operations that the planner weighs, and those it wants to know about.
+_CANDIDATES: Final = 1000
+_TARGETS: Final = 1000
+#: Half-width of a normal distribution's central 90 % in standard deviations, and how many
+#: left-out timings outweigh that assumption.
+_NORMAL: Final = 1.645
+_TRUST: Final = 30
+_COVERAGE: Final = 0.9
+#: Mixtures of two models that are tried.
+_STEPS: Final = 20
+
+
+def choose_timings(
+    sources: Sequence[LatencyTable], budget: int, *, seed: int = 0
+) -> tuple[str, ...]:
+    """Return the keys of the operations to time on a new device, the most telling first.
+
+    A prefix of the answer is the answer to a smaller budget.
+
+    Raises:
+        UsageError: the budget is below `MIN_TIMINGS`.
+        DataError: the sources cannot be brought together.
+    """
+    if budget < MIN_TIMINGS:
+        msg = f"A transfer needs at least {MIN_TIMINGS} timings; a budget of {budget} is too small."
+        raise UsageError(msg)
+    relation, rng = relate(sources, seed=seed), np.random.default_rng(seed)
+    count = len(relation.keys)
+    candidates = rng.permutation(count)[: max(_CANDIDATES, 2 * budget)]
+    targets = rng.permutation(count)[:_TARGETS]
+    picked = most_informative(relation.inputs, candidates, targets, budget)
+    return tuple(relation.keys[row] for row in picked)
+
+
+def transfer(
+    sources: Sequence[LatencyTable],
+    measured: Mapping[str, Entry],
+    *,
+    keys: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Entry]:
+    """Return the entries of a new device: what was timed as it is, the rest transferred.
+
+    Args:
+        sources: tables of other devices, one or more.
+        measured: entries of the new device.
+        keys: what to return; everything that is timed or that a source holds if left out.
+        seed: of the shared operations that sources with holes are matched on.
+
+    Returns:
+        Entries by key, sorted. `p50_ns` of a transferred one is the expected latency, so that
+        sums are not biased; its interval holds nine latencies in ten.
+
+    Raises:
+        UncoveredOpError: a key that neither the timings nor a source hold.
+        DataError: too few timings of operations that a source holds, or the sources cannot be
+            brought together.
+    """
+    relation = relate(sources, seed=seed)
+    wanted = sorted({*measured, *relation.keys} if keys is None else set(keys))
+    known = {*relation.keys, *measured}
+    if missing := [key for key in wanted if key not in known]:
+        raise _uncovered(missing[0], sources)
+    rest = [key for key in wanted if key not in measured]
+    found = {key: measured[key] for key in wanted if key in measured}
+    if rest:
+        found |= zip(rest, _entries(relation, measured, rest), strict=True)
+    return {key: found[key] for key in wanted}
+
+
+def expected(
+    relations: Sequence[Relation], measured: Mapping[str, int], keys: Sequence[str]
+) -> tuple[Floats, Floats, Floats]:
+    """Return (n,) latencies of `keys` and their intervals' ends, in ns.
+
+    Args:
+        relations: one or two of the same operations, mixed as left-out timings tell.
+        measured: latencies of the new device in ns.
+        keys: of operations in the relations.
+
+    Raises:
+        DataError: too few timings of operations that the relations hold.
+    """
+    timed = sorted(measured.keys() & set(relations[0].keys))
+    if len(timed) < MIN_TIMINGS:
+        msg = f"Only {len(timed)} of {len(measured)} timings are of operations that the sources "
+        msg += f"hold; time at least {MIN_TIMINGS} of those that the plan names."
+        raise DataError(msg)
+    rows, asked = relations[0].rows(timed), relations[0].rows(keys)
+    logs = np.log([float(measured[key]) for key in timed])
+    models = [Regression(each.inputs, rows, logs - each.base[rows]) for each in relations]
+    left_out = np.array([model.left_out() for model in models])
+    shares = _shares(left_out[:, 0], left_out[:, 1])
+    found = np.array([model.predict(asked) for model in models])
+    found[:, 0] += np.array([each.base[asked] for each in relations])
+    mean, deviation = np.tensordot(shares, found, 1)
+    half = _quantile(*np.tensordot(shares, left_out, 1)) * deviation
+    low, high = np.exp(mean - half), np.exp(mean + half)
+    return np.clip(np.exp(mean + deviation**2 / 2), low, high), low, high
+
+
+def _shares(errors: Floats, claimed: Floats) -> Floats:
+    """Return the shares of one or two models, from their (models, timings) left-out errors.
+
+    A timing that stands alone is hard to predict for any model and says little about the rest,
+    so errors count by what the models claim.
+    """
+    if len(errors) == 1:
+        return np.ones(1)
+    scaled = errors / claimed.mean(axis=0)
+    steps = np.linspace(0, 1, _STEPS + 1)
+    mixed = np.abs(np.outer(1 - steps, scaled[0]) + np.outer(steps, scaled[1])).mean(axis=1)
+    share = float(steps[mixed.argmin()])
+    return np.array([1 - share, share])
+
+
+def _quantile(errors: Floats, claimed: Floats) -> float:
+    """Return the half-width of an interval, in the deviations that the model claims.
+
+    The conformal rank of the left-out errors; few of them are mixed, by their logs, with what a
+    normal distribution says.
+    """
+    count = len(errors)
+    rank = min(count, int(np.ceil(_COVERAGE * (count + 1))))
+    found = float(np.sort(np.abs(errors) / claimed)[rank - 1])
+    trust = count / (count + _TRUST)
+    return float(np.exp(trust * np.log(max(found, 1e-3)) + (1 - trust) * np.log(_NORMAL)))
+
+
+def _entries(relation: Relation, measured: Mapping[str, Entry], keys: Sequence[str]) -> list[Entry]:
+    timed = {key: entry.p50_ns for key, entry in measured.items()}
+    count = len(relation.rows(list(timed)))
+    values = np.stack(expected([relation, without_sources(relation)], timed, keys))
+    whole = np.clip(np.rint(values), 1, MAX_NS - 1).astype(np.int64)
+    return [_entry(*map(int, each), count=count) for each in whole.T]
+
+
+def _entry(p50_ns: int, low_ns: int, high_ns: int, *, count: int) -> Entry:
+    return Entry(
+        p10_ns=low_ns,
+        p50_ns=p50_ns,
+        p90_ns=high_ns,
+        low_ns=low_ns,
+        high_ns=high_ns,
+        n=count,
+        spread=0.0,
+        provenance="transferred",
+    )
+
+
+def _uncovered(key: str, sources: Sequence[LatencyTable]) -> UncoveredOpError:
+    """Return the first source's error, naming all of them."""
+    found = sources[0].uncovered(key)
+    tables = " and ".join(table.name for table in sources)
+    remedy = f"hwnat profile --device {sources[0].setup.device} --op '{key}'"
+    return UncoveredOpError(key, table=tables, nearest=found.nearest, remedy=remedy)

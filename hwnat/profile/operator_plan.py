@@ -1,0 +1,147 @@
+"""What has to be timed for a table of operators: networks, operators, and what times those."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import hwnat
+from hwnat.errors import InconclusiveError, UsageError
+from hwnat.profile.models import Progress, one_thread, seeded
+from hwnat.profile.plan import random_networks
+from hwnat.profile.select import farthest
+from hwnat.records.op import OpSpec
+from hwnat.records.space import Space, get_space
+from hwnat.targets.base import Target
+from hwnat.targets.bench import FORMS, Bench, copies, difference
+from hwnat.targets.trace import Trace
+
+#: Images up to this size are taken for those of small networks.
+_SMALL: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A whole network: a file of the target, and what the runtime executes of it."""
+
+    key: str
+    path: Path
+    trace: Trace
+
+
+@dataclass(slots=True, kw_only=True)
+class Benches:
+    """Networks that time operators.
+
+    Attributes:
+        found: operation key to its network and what else is executed with it.
+        left_out: operation key to the reason why its difference cannot be timed.
+    """
+
+    found: dict[str, tuple[Bench, Counter[str]]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def adopted(file: Path, target: Target, folder: Path) -> Network:
+    """Trace a model and put it into the cache as a file of the target."""
+    trace = target.trace(file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    path = file
+    if file.suffix != target.suffix:
+        path = folder / f"model-{digest}{target.suffix}"
+        if not path.exists():
+            target.convert(file, path)
+    return Network(key=f"model|{digest}", path=path, trace=trace)
+
+
+def random_of_their_size(
+    given: Sequence[Network], target: Target, folder: Path, *, count: int, seed: int
+) -> list[Network]:
+    """Draw and export networks of a built-in space of the models' size."""
+    from hwnat.targets.module import network
+
+    if count < 1:
+        return []
+    widest = max(max(op.in_shape[1:3]) for each in given for op in each.trace.specs)
+    space: Space = get_space("mbv3-nano" if widest <= _SMALL else "mbv3-w1.0")
+    size = space.resolutions[len(space.resolutions) // 2]
+    batch = given[0].trace.batch
+    found = []
+    for arch in random_networks(space, (size,), count, rng=np.random.default_rng(seed)):
+        key = f"network|{space.name}|{arch.text}|classes=10|batch={batch}"
+        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}{target.suffix}"
+        if not path.exists():
+            with seeded(key), one_thread():
+                module = network(arch.ops(classes=10, batch=batch)).eval()
+                target.export(module, (batch, 3, size, size), path)
+        found.append(Network(key=key, path=path, trace=target.trace(path)))
+    return found
+
+
+def chosen(
+    given: Sequence[Network], drawn: Sequence[Network], *, budget: int
+) -> tuple[OpSpec, ...]:
+    """Choose distinct operators, the models' own first; farthest points if they are too many."""
+    own = _distinct(given)
+    others = [op for op in _distinct(drawn) if op not in own]
+    if len(own) > budget:
+        return farthest(own, budget)
+    return (*own, *farthest(others, budget - len(own), beside=own))
+
+
+def _distinct(networks: Iterable[Network]) -> list[OpSpec]:
+    return list({op.key: op for each in networks for op in each.trace.specs}.values())
+
+
+def make_benches(
+    ops: Sequence[OpSpec], target: Target, folder: Path, *, report: Progress
+) -> Benches:
+    """Export the networks that time operators, in the first form that the runtime goes along with.
+
+    Raises:
+        InconclusiveError: there is none for any of them.
+    """
+    made, worked = Benches(), Counter(FORMS)
+    traces: dict[str, Trace] = {}
+    for count, op in enumerate(ops, start=1):
+        reasons = []
+        for form in sorted(FORMS, key=lambda each: -worked[each]):
+            bench = Bench(op=op, count=copies(op), form=form)
+            try:
+                pair = [_exported(each, target, folder, traces) for each in (bench, bench.baseline)]
+                rest = difference(bench, *pair)
+            except UsageError as error:
+                rest = str(error)
+            if not isinstance(rest, str):
+                worked[form] += 1
+                made.found[op.key] = (bench, rest)
+                break
+            reasons.append(rest)
+        else:
+            made.left_out[op.key] = reasons[0]
+        report("export", count, len(ops))
+    if not made.found:
+        first = next(iter(made.left_out.items()))
+        msg = f"None of {len(ops)} operators can be timed by itself, such as {first[0]}: {first[1]}"
+        raise InconclusiveError(msg + ". Time whole networks of a space with: hwnat profile")
+    return made
+
+
+def _exported(bench: Bench, target: Target, folder: Path, traces: dict[str, Trace]) -> Trace:
+    if bench.key not in traces:
+        path = bench_path(bench.key, target, folder)
+        if not path.exists():
+            with seeded(bench.key), one_thread():
+                target.export(bench.module(), bench.input_shape, path)
+        traces[bench.key] = target.trace(path)
+    return traces[bench.key]
+
+
+def bench_path(key: str, target: Target, folder: Path) -> Path:
+    """Return where a network that times an operator lies."""
+    digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
+    return folder / f"{digest}{target.suffix}"

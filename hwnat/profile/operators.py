@@ -1,0 +1,298 @@
+"""Operator tables of any networks: what a few models run, timed inside small networks.
+
+Every distinct operator of the models is timed as the difference of two networks, see
+`hwnat.targets.bench`. Whole networks are timed beside them: the models themselves, and random
+networks of a built-in space, so that sums can be calibrated.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import hwnat
+from hwnat.errors import UsageError
+from hwnat.predict.learned import fit_models
+from hwnat.predict.operators import OperatorPredictor
+from hwnat.profile.conditions import (
+    ConditionsReader,
+    choose_cores,
+    may_run_realtime,
+    pinned,
+    read_host,
+)
+from hwnat.profile.models import Progress, bound, one_thread, seeded
+from hwnat.profile.operator_plan import (
+    Network,
+    adopted,
+    bench_path,
+    chosen,
+    make_benches,
+    random_of_their_size,
+)
+from hwnat.profile.paired import Sessions, shuffled_rounds, visit
+from hwnat.records.device import DeviceSpec
+from hwnat.records.measurement import Measurement, Setup
+from hwnat.records.op import OpSpec
+from hwnat.records.store import Store
+from hwnat.table.build import entry, reference_latency_ns
+from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
+from hwnat.table.difference import differenced
+from hwnat.table.entry import Entry
+from hwnat.table.lookup import LatencyTable
+from hwnat.targets.base import Session, Target, get_target
+from hwnat.targets.bench import Bench
+from hwnat.transport.base import connect
+
+_SESSION_LIMIT_BYTES: Final = 1 << 30
+#: Whole networks that a calibration is fitted on, random ones included.
+_NETWORKS: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorProfile:
+    """A table of operators and what it could not time.
+
+    Attributes:
+        left_out: operation key to the reason; models predict those if they can.
+    """
+
+    table: LatencyTable
+    left_out: Mapping[str, str]
+
+
+def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may vary
+    device: DeviceSpec,
+    files: Sequence[Path],
+    *,
+    store: Path,
+    cache: Path,
+    budget: int = 200,
+    networks: int = _NETWORKS,
+    validation: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> OperatorProfile:
+    """Measure the operators of some models and return their table.
+
+    Args:
+        device: where and how.
+        files: ONNX files, or files of the device's target.
+        store: measurements; those that are there are not made again.
+        cache: folder of exported models.
+        budget: most distinct operators to time; the models' own come before the random networks'.
+        networks: whole networks to calibrate on, the models among them.
+        validation: further random networks to judge the table by; what only they run is not timed.
+        seed: of the random networks.
+        progress: told about every model exported and every visit made.
+
+    Raises:
+        UsageError: the device is not this machine, or a model has no form in its target.
+        DataError: a file is damaged or has no fixed shapes.
+        InconclusiveError: no operator could be timed.
+    """
+    report = progress or (lambda *_: None)
+    if device.transport != "local":
+        msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
+        raise UsageError(msg + "this version profiles the machine it runs on (local).")
+    target, folder = get_target(device.target), cache / device.target
+    given = [adopted(each, target, folder) for each in files]
+    beside = max(0, networks - len(given))
+    random = random_of_their_size(given, target, folder, count=beside + validation, seed=seed)
+    drawn, unseen = random[:beside], random[beside:]
+    ops = chosen(given, drawn, budget=budget)
+    benches = make_benches(ops, target, folder, report=report)
+    setup = _setup(device, target, sorted(given, key=lambda each: len(each.trace.ops)))
+    timing = _Timing(
+        device=device, setup=setup, target=target, folder=folder, benches=benches.found
+    )
+    whole = [*given, *drawn]
+    with Store(store) as db, pinned(setup.affinity, realtime=setup.realtime):
+        visits = timing.run(db, [*whole, *unseen], report=report)
+    return OperatorProfile(
+        table=_table(timing, visits, whole, unseen),
+        left_out=dict(sorted(benches.left_out.items())),
+    )
+
+
+def _setup(device: DeviceSpec, target: Target, by_size: Sequence[Network]) -> Setup:
+    runtime, version = target.runtime()
+    return Setup(
+        device=device.name,
+        host=read_host(connect(device)),
+        target=device.target,
+        runtime=runtime,
+        runtime_version=version,
+        threads=device.threads,
+        affinity=tuple(choose_cores(device.affinity, threads=device.threads)),
+        precision=device.precision,
+        batch=by_size[0].trace.batch,
+        runs=device.protocol.runs,
+        warmup=device.protocol.warmup,
+        visit_ms=device.protocol.visit_ms,
+        reference=by_size[len(by_size) // 2].key,
+        realtime=device.priority == "auto" and may_run_realtime(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timing:
+    """Everything that is timed, and the visits to it."""
+
+    device: DeviceSpec
+    setup: Setup
+    target: Target
+    folder: Path
+    benches: Mapping[str, tuple[Bench, Counter[str]]]
+
+    @property
+    def overhead(self) -> OpSpec:
+        """The operation with next to no work."""
+        return OpSpec(kind="mix", in_shape=(self.setup.batch, 1, 1, 1), out_channels=1)
+
+    def run(
+        self, db: Store, whole: Sequence[Network], *, report: Progress
+    ) -> dict[str, list[Measurement]]:
+        """Make the visits that the store lacks and return all of them by subject."""
+        paths = {each.key: each.path for each in whole}
+        for bench, _ in self.benches.values():
+            for key in (bench.key, bench.baseline.key):
+                paths[key] = bench_path(key, self.target, self.folder)
+        paths[self.overhead.key] = self._overhead_path()
+        subjects = tuple(paths)
+        rng = np.random.default_rng(int(self.setup.id, 16))
+        visits = list(shuffled_rounds(subjects, self.device.protocol.rounds, rng=rng))
+        done = db.jobs(self.setup.id)
+        todo = [each for each in visits if self.setup.job(each[1], each[0]) not in done]
+        load = self._loader(paths)
+        sessions = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES)
+        reference, _ = load(self.setup.reference)
+        conditions = ConditionsReader(connect(self.device))
+        for count, (round_, subject) in enumerate(todo, start=1 + len(visits) - len(todo)):
+            db.add(
+                visit(
+                    subject,
+                    sessions.get(subject),
+                    reference,
+                    setup=self.setup,
+                    round_=round_,
+                    conditions=conditions,
+                )
+            )
+            report("measure", count, len(visits))
+        found: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
+        for each in db.measurements(self.setup.id, subjects):
+            found[each.subject].append(each)
+        return found
+
+    def _loader(self, paths: Mapping[str, Path]) -> Callable[[str], tuple[Session, int]]:
+        def load(subject: str) -> tuple[Session, int]:
+            path = paths[subject]
+            session = bound(self.target, path, threads=self.setup.threads, seed=0)
+            return session, path.stat().st_size
+
+        return load
+
+    def _overhead_path(self) -> Path:
+        from hwnat.targets.module import op_module
+
+        path = bench_path(self.overhead.key, self.target, self.folder)
+        if not path.exists():
+            shape = (self.setup.batch, 1, 1, 1)
+            with seeded(self.overhead.key), one_thread():
+                self.target.export(op_module(self.overhead).eval(), shape, path)
+        return path
+
+
+def _table(
+    timing: _Timing,
+    visits: Mapping[str, list[Measurement]],
+    whole: Sequence[Network],
+    unseen: Sequence[Network],
+) -> LatencyTable:
+    """Turn visits into entries, and sums of entries into a calibration."""
+    every = sorted((each for of in visits.values() for each in of), key=lambda each: each.ended)
+    reference_ns = reference_latency_ns(every)
+    entries = _entries(timing.benches, visits, reference_ns=reference_ns)
+    table = LatencyTable(
+        setup=timing.setup,
+        protocol=timing.device.protocol,
+        space=None,
+        classes=None,
+        resolutions=(),
+        granularity="operator",
+        reference_ns=reference_ns,
+        overhead_ns=entry(visits[timing.overhead.key], reference_ns=reference_ns).p50_ns,
+        entries=entries,
+        calibration=Calibration(),
+        validation=(),
+        conditions=(every[0].before, every[-1].after),
+        hwnat=hwnat.__version__,
+        created=every[-1].ended,
+    )
+    judge = _Judge(
+        predictor=OperatorPredictor(table, fit=fit_models), visits=visits, reference_ns=reference_ns
+    )
+    sums = [found for each in whole if (found := judge.sum(each)) is not None]
+    calibration = calibrate(*map(list, zip(*sums, strict=True))) if sums else Calibration()
+    checks = [judge.check(each, calibration) for each in unseen]
+    validation = tuple(each for each in checks if each is not None)
+    return replace(table, calibration=calibration, validation=validation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judge:
+    """Whole networks, predicted from a table without a calibration and measured."""
+
+    predictor: OperatorPredictor
+    visits: Mapping[str, list[Measurement]]
+    reference_ns: int
+
+    def sum(self, network: Network) -> tuple[str, int, int, int] | None:
+        """Return name, sum in ns, operators and measured ns; None if a part is missing."""
+        found = self.predictor.predict(network.trace, partial=True)
+        if found.missing:
+            return None  # its sum is too low to say anything
+        total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
+        measured = entry(self.visits[network.key], reference_ns=self.reference_ns).p50_ns
+        return network.key, total, len(found.parts), measured
+
+    def check(self, network: Network, calibration: Calibration) -> NetworkCheck | None:
+        """Return how well a network is predicted; None if a part of it cannot be."""
+        found = self.sum(network)
+        if found is None:
+            return None
+        name, total, ops, measured = found
+        predicted = float(calibration.apply(total, ops))
+        return NetworkCheck(
+            genome=name,
+            sum_ns=total,
+            ops=ops,
+            measured_ns=measured,
+            predicted_ns=round(predicted, 1),
+            error=round(predicted / measured - 1, 6),
+        )
+
+
+def _entries(
+    benches: Mapping[str, tuple[Bench, Counter[str]]],
+    visits: Mapping[str, list[Measurement]],
+    *,
+    reference_ns: int,
+) -> dict[str, Entry]:
+    """Return what each operator takes; one that brings moves along waits for theirs."""
+    entries: dict[str, Entry] = {}
+    for key, (bench, rest) in sorted(benches.items(), key=lambda each: len(each[1][1])):
+        if not all(other in entries for other in rest):
+            continue
+        entries[key] = differenced(
+            visits[bench.key],
+            visits[bench.baseline.key],
+            count=bench.count,
+            reference_ns=reference_ns,
+            less_ns=sum(n * entries[other].p50_ns for other, n in rest.items()),
+        )
+    return entries

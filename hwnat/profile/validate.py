@@ -1,0 +1,101 @@
+"""How well a table predicts networks that it has never seen, measured again on its device."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.predict.additive import AdditivePredictor
+from hwnat.predict.evaluate.base import Evaluation, agreement, evaluation
+from hwnat.profile.file import time_networks
+from hwnat.profile.models import Progress
+from hwnat.profile.plan import random_networks
+from hwnat.records.arch import Arch
+from hwnat.table.lookup import LatencyTable
+
+Floats = npt.NDArray[np.float64]
+
+
+def validate(
+    table: LatencyTable,
+    *,
+    networks: int,
+    seed: int,
+    cache: Path,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Time random networks that the table has not seen and compare its predictions.
+
+    Args:
+        table: of a space, measured on this machine.
+        networks: how many; none of them calibrates or validated the table.
+        seed: of their drawing.
+        cache: folder of exported models.
+        progress: told about every model exported and every visit made.
+
+    Returns:
+        The agreement, beside FLOPs in proportion, the raw sum and one scale factor, each fitted
+        where it needs it to the table's calibration networks.
+
+    Raises:
+        TableMismatchError: the table holds no space's blocks, or is of another machine.
+        UsageError: the space has too few networks.
+    """
+    predictor = AdditivePredictor(table)
+    space, classes = predictor.space, predictor.classes
+    seen = [
+        Arch.from_text(space, each.genome)
+        for each in (*table.calibration.networks, *table.validation)
+    ]
+    rng = np.random.default_rng(seed)
+    unseen = random_networks(space, table.resolutions, networks, rng=rng, apart_from=seen)
+    timed = time_networks([arch.text for arch in unseen], table, cache=cache, progress=progress)
+    measured = np.array([each.p50_ns for each in timed], np.float64)
+    found = predictor.estimate(np.array([arch.genome for arch in unseen]))
+    low, high = found.low_ns, found.high_ns
+    interval = None if low is None or high is None else (low, high)
+    own = agreement(found.latency_ns, measured, interval)
+    plain = _plain(table, predictor, unseen, classes=classes)
+    return evaluation(
+        own,
+        baselines={name: agreement(ns, measured) for name, ns in plain.items()},
+        facts={
+            "table": table.name,
+            "table_id": table.table_id,
+            "seed": seed,
+            "spread": float(np.median([each.spread for each in timed])),
+        },
+    )
+
+
+def _plain(
+    table: LatencyTable, predictor: AdditivePredictor, unseen: Sequence[Arch], *, classes: int
+) -> dict[str, Floats]:
+    """Predict (n,) networks by plainer means; without calibration networks, by the sum alone."""
+    sums = _sums(table, unseen, classes=classes)
+    found = {"raw_sum": sums}
+    known = table.calibration.networks
+    if known:
+        archs = [Arch.from_text(predictor.space, each.genome) for each in known]
+        measured = np.array([each.measured_ns for each in known], np.float64)
+        macs, macs_known = _macs(unseen, classes), _macs(archs, classes)
+        found["one_scale"] = sums * np.median(measured / _sums(table, archs, classes=classes))
+        found["flops_proportional"] = macs * np.median(measured / macs_known)
+    return found
+
+
+def _sums(table: LatencyTable, archs: Sequence[Arch], *, classes: int) -> Floats:
+    batch = table.setup.batch
+    return np.array(
+        [
+            table.overhead_ns
+            + sum(table.lookup(op.key).p50_ns for op in arch.ops(classes=classes, batch=batch))
+            for arch in archs
+        ],
+        np.float64,
+    )
+
+
+def _macs(archs: Sequence[Arch], classes: int) -> Floats:
+    return np.array([arch.cost(classes=classes).macs for arch in archs], np.float64)

@@ -1,0 +1,99 @@
+"""The grammar of operation keys: kinds, and what the key of each says."""
+
+from functools import cache
+from typing import Final, Literal, get_args
+
+BlockKind = Literal[
+    "mbconv", "convpool", "mix", "projconv", "tokenconv", "attention", "feedforward", "tokenhead"
+]
+OperatorKind = Literal[
+    "conv",
+    "dwconv",
+    "deconv",
+    "linear",
+    "matmul",
+    "pool",
+    "gpool",
+    "add",
+    "mul",
+    "concat",
+    "act",
+    "softmax",
+    "norm",
+    "resize",
+    "move",
+]
+Kind = Literal[BlockKind, OperatorKind]
+Activation = Literal[
+    "none",
+    "relu",
+    "relu6",
+    "leakyrelu",
+    "prelu",
+    "elu",
+    "hswish",
+    "hsigmoid",
+    "swish",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "mish",
+]
+Mode = Literal["none", "max", "avg", "layer", "rms", "group", "instance", "batch"]
+DType = Literal["float32", "float16", "int8"]
+
+#: Short name in a key -> field. The order of this table is the order in a key.
+SHORT: Final[dict[str, str]] = {
+    "mid": "mid_channels",
+    "out": "out_channels",
+    "k": "kernel",
+    "s": "stride",
+    "act": "act",
+    "se": "se_channels",
+    "skip": "residual",
+    "op": "mode",
+    "n": "operands",
+    "g": "groups",
+    "d": "dilation",
+    "kw": "kernel_w",
+    "o": "out_hw",
+    "bc": "broadcast",
+    "t": "tail",
+}
+#: What each kind's key says: always, and only where it is not the default.
+SAYS: Final[dict[str, tuple[str, str]]] = {
+    "mbconv": ("mid out k s act se skip", ""),
+    "convpool": ("out act", ""),
+    "mix": ("out act", ""),
+    "projconv": ("mid out k s act se", ""),
+    "tokenconv": ("mid out k s act se", ""),
+    "attention": ("mid act op", ""),
+    "feedforward": ("mid act op", ""),
+    "tokenhead": ("mid out act", ""),
+    "conv": ("out k s act", "skip g d kw o t"),
+    "dwconv": ("out k s act", "skip d kw o t"),
+    "deconv": ("out k s act", "g d kw o t"),
+    "linear": ("out", "act skip t"),
+    "matmul": ("out", "act skip t"),
+    "pool": ("k s op", "act kw o t"),
+    "gpool": ("op", "act t"),
+    "add": ("act n", "bc t"),
+    "mul": ("act n", "bc t"),
+    "concat": ("out n", "act t"),
+    "act": ("act", "t"),
+    "softmax": ("", ""),
+    "norm": ("op", "act skip t"),
+    "resize": ("o", "act t"),
+    "move": ("", "out o"),
+}
+TEXT: Final[dict[str, tuple[str, ...]]] = {
+    "act": get_args(Activation),
+    "mode": get_args(Mode),
+}
+
+
+@cache
+def fields_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields that a kind's key always says, and those it says if they are set."""
+    always, optional = SAYS.get(kind, ("", ""))
+    return tuple(SHORT[s] for s in always.split()), tuple(SHORT[s] for s in optional.split())

@@ -1,0 +1,197 @@
+"""Latencies of a whole population at once: a block table compiled for a space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
+from hwnat.records.arch import Arch
+from hwnat.records.space import Space
+from hwnat.table.dense import DenseTable, Floats, Integers, lay_out
+from hwnat.table.lookup import LatencyTable
+from hwnat.table.packed import PackedTable, pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimates:
+    """Latencies of n networks, and where measured latencies lie for nine networks in ten.
+
+    Attributes:
+        latency_ns: (n,).
+        low_ns: (n,), as is `high_ns`; None if the calibration has too few networks to say.
+    """
+
+    latency_ns: Floats
+    low_ns: Floats | None
+    high_ns: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CompiledTable:
+    """A table as arrays for the genomes of `space`; `LatencyTable.compile` makes it.
+
+    Its intervals join two sources. The calibration's residual (relative, a conformal rank of
+    leave-one-out errors) holds all that goes wrong in whole networks of this table, the errors of
+    their entries included. The entries' own intervals tell how much *more* uncertain a network
+    is than those: different operations err independently, so their half-widths add in quadrature;
+    an operation used twice errs twice the same way; and the excess over the calibration
+    networks joins the residual, in quadrature again:
+
+        half² = residual² + max(0, entries² - mean of entries² over the calibration networks)
+
+    So networks made of entries like theirs keep the residual that was measured, and transferred
+    or interpolated entries, which are less certain, widen it.
+
+    Attributes:
+        dense: entries by slot, corner and gene.
+        packed: the same, summed up for queries.
+        residual: half-width of the calibration alone; None if it has too few networks to say.
+        usual: mean over the calibration networks of their entries' squared relative half-width;
+            a network that cannot be looked up counts 0, which widens.
+    """
+
+    table: LatencyTable
+    space: Space
+    dense: DenseTable
+    packed: PackedTable
+    residual: float | None
+    usual: float = 0.0
+
+    def latency_ns(self, genomes: npt.ArrayLike) -> Floats:
+        """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.
+
+        Entries are integers, so no order of summing changes what comes out.
+
+        Raises:
+            UncoveredOpError: a network needs an entry that the table lacks.
+            UsageError: not an array of canonical genomes of the space.
+        """
+        rows = self._rows(genomes)
+        if len(rows) != 1:
+            sums, ops = self._sums(rows)
+            return self.table.calibration.apply(sums, ops)
+        sum_ns, count = self.packed.sum(rows[0].tolist())
+        if sum_ns < 0:
+            self._refuse(rows[0].tolist())
+        return self.table.calibration.apply([sum_ns], [count])
+
+    def estimate(self, genomes: npt.ArrayLike) -> Estimates:
+        """Predict (n, genes) canonical genomes with 90 % intervals.
+
+        Raises:
+            UncoveredOpError: a network needs an entry that the table lacks.
+            UsageError: not an array of canonical genomes of the space.
+        """
+        rows = self._rows(genomes)
+        entries_var = np.empty(len(rows))
+        latency_ns = self.table.calibration.apply(*self._sums(rows, var=entries_var))
+        low_ns, high_ns = self.interval_ns(latency_ns, entries_var) or (None, None)
+        return Estimates(latency_ns=latency_ns, low_ns=low_ns, high_ns=high_ns)
+
+    def interval_ns(
+        self, latency_ns: npt.ArrayLike, entries_var: npt.ArrayLike
+    ) -> tuple[Floats, Floats] | None:
+        """Return 90 % bounds of latencies; None without enough calibration networks.
+
+        Args:
+            latency_ns: predictions.
+            entries_var: squared half-widths of their sums of entries, before calibration, ns².
+        """
+        if self.residual is None:
+            return None
+        predicted = np.asarray(latency_ns, np.float64)
+        own = np.asarray(entries_var) * (self.table.calibration.scale / predicted) ** 2
+        half = np.sqrt(self.residual**2 + np.maximum(own - self.usual, 0))
+        # A half-width is of predicted / measured - 1, so the bounds divide by it.
+        return predicted / (1 + half), predicted / np.maximum(1 - half, 1e-9)
+
+    def uncovered(self, key: str, *, image: int) -> UncoveredOpError:
+        """Return the error for an operation of a network of this image size."""
+        known = image in self.table.resolutions or image not in self.space.resolutions
+        return self.table.uncovered(key, resolution=None if known else image)
+
+    def _sums(self, rows: Integers, *, var: Floats | None = None) -> tuple[Integers, Integers]:
+        sums, ops = self.packed.sums(rows, var=var)
+        if len(rows) and sums.min() < 0:
+            self._refuse(rows[int((sums < 0).argmax())].tolist())
+        return sums, ops
+
+    def _rows(self, genomes: npt.ArrayLike) -> Integers:
+        rows = np.asarray(genomes)
+        if rows.ndim != 2 or rows.shape[1] != self.space.genes or rows.dtype.kind not in "iu":
+            msg = (
+                f"Genomes of {self.space.name} are an (n, {self.space.genes}) array of integers; "
+                f"got {rows.dtype} {rows.shape}."
+            )
+            raise UsageError(msg)
+        return rows.astype(np.int64, copy=False)
+
+    def _refuse(self, genome: Sequence[int]) -> NoReturn:
+        """Say what is wrong with a genome that has no latency."""
+        canonical = self.space.check(genome)
+        widths = [gene for gene, _ in self.space.skeletons]
+        if canonical[1] not in widths:
+            msg = f"Gene 1 of a {self.space.name} genome is {canonical[1]}; it is one of {widths}."
+            raise UsageError(msg)
+        for index, (given, wanted) in enumerate(zip(genome, canonical, strict=True)):
+            if given != wanted:
+                msg = (
+                    f"Gene {index} of a {self.space.name} genome is {given}, but the block before "
+                    f"it is skipped, so it must be 0; `Space.repair` makes genomes canonical."
+                )
+                raise UsageError(msg)
+        arch = Arch(space=self.space, genome=canonical)
+        ops = arch.ops(classes=self.table.of_space()[1], batch=self.table.setup.batch)
+        key = next(op.key for op in ops if op.key not in self.table.entries)
+        raise self.uncovered(key, image=arch.resolution)
+
+
+def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
+    """Compile a block table for the genomes of its space.
+
+    Raises:
+        TableMismatchError: it is of another space, or of operators of any network.
+    """
+    name, _ = table.of_space()
+    if name != space.name:
+        raise mismatch(table, "space", held=name, wanted=space.name)
+    dense = lay_out(table, space)
+    compiled = CompiledTable(
+        table=table,
+        space=space,
+        dense=dense,
+        packed=pack(dense, space),
+        residual=table.half_width,
+    )
+    return replace(compiled, usual=_usual(compiled))
+
+
+def _usual(compiled: CompiledTable) -> float:
+    """Return the mean over the calibration networks of their entries' relative variance."""
+    calibration, found = compiled.table.calibration, []
+    for each in calibration.networks:
+        try:
+            rows = np.array([compiled.space.decode(each.genome)])
+        except UsageError:
+            rows = np.empty((0, compiled.space.genes), np.int64)
+        var = np.zeros(len(rows))
+        sums, ops = compiled.packed.sums(rows, var=var)
+        known = sums > 0
+        relative = var[known] * (calibration.scale / calibration.apply(sums, ops)[known]) ** 2
+        found.append(float(relative.sum()))
+    return float(np.mean(found)) if found else 0.0
+
+
+def mismatch(table: LatencyTable, what: str, *, held: object, wanted: object) -> TableMismatchError:
+    """Return the error for a table that was measured for something else."""
+    space = wanted if what == "space" else table.space
+    classes = wanted if what == "class count" else table.classes
+    msg = (
+        f"Table {table.name} was measured for {what} {held}, not {wanted}. Use a table of that "
+        f"{what}, or measure one with: hwnat profile --device {table.setup.device} "
+        f"--space {space} --classes {classes}"
+    )
+    return TableMismatchError(msg)

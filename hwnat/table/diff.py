@@ -1,0 +1,188 @@
+"""What moved between two latency tables, beyond what either is sure of."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import log
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+
+from hwnat.errors import TableMismatchError
+from hwnat.records.arch import Arch
+from hwnat.records.space import get_space
+from hwnat.table.lookup import LatencyTable
+
+#: Networks drawn to see what the change means for a whole one.
+_NETWORKS: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """An entry whose 90 % intervals in both tables have no value in common."""
+
+    key: str
+    before_ns: int
+    after_ns: int
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """Calibrated latencies of random networks, after over before.
+
+    Attributes:
+        compared: networks that both tables cover.
+        uncovered: networks drawn that one of them does not cover.
+    """
+
+    compared: int
+    uncovered: int
+    lowest: float
+    median: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDiff:
+    """What changed from one table to another.
+
+    Attributes:
+        moved: beyond both intervals, the largest change first.
+        steady: number of entries in both tables that did not move.
+        median_ratio: after over before, of all entries in both; None without any.
+        new: keys of the second table alone; `gone` those of the first.
+        setup: (what, before, after) of all that differs in how the tables were made.
+        networks: None unless both cover one space with equal classes and a common resolution.
+    """
+
+    before: str
+    after: str
+    moved: tuple[Moved, ...]
+    steady: int
+    median_ratio: float | None
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+    setup: tuple[tuple[str, str, str], ...]
+    networks: Networks | None
+
+    def slower_than(self, percent: float) -> tuple[str, ...]:
+        """Return what got slower by more than this: moved entries, and the median network."""
+        limit = 1 + percent / 100
+        found = [each.key for each in self.moved if each.ratio > limit]
+        if self.networks and self.networks.median > limit:
+            found.insert(0, "the median network")
+        return tuple(found)
+
+
+def diff(before: LatencyTable, after: LatencyTable, *, force: bool = False) -> TableDiff:
+    """Compare two tables; medians move, intervals decide.
+
+    Args:
+        before: the older table, or the one to compare with.
+        after: the other.
+        force: compare tables whose numbers mean different things all the same.
+
+    Raises:
+        TableMismatchError: precision, batch, space, classes or granularity differ, and `force`
+            is not given.
+    """
+    for what, one, other in _meaning(before, after):
+        if one != other and not force:
+            msg = f"Tables {before.name} and {after.name} differ in {what}: {one} and {other}. "
+            raise TableMismatchError(msg + "Compare them all the same with: --force")
+    common = [key for key in before.entries if key in after.entries]
+    pairs = [(key, before.entries[key], after.entries[key]) for key in common]
+    moved = [
+        Moved(key=key, before_ns=a.p50_ns, after_ns=b.p50_ns, ratio=b.p50_ns / a.p50_ns)
+        for key, a, b in pairs
+        if b.low_ns > a.high_ns or b.high_ns < a.low_ns
+    ]
+    return TableDiff(
+        before=f"{before.name} ({before.table_id})",
+        after=f"{after.name} ({after.table_id})",
+        moved=tuple(sorted(moved, key=lambda each: (-abs(log(each.ratio)), each.key))),
+        steady=len(common) - len(moved),
+        median_ratio=median(b.p50_ns / a.p50_ns for _, a, b in pairs) if pairs else None,
+        new=tuple(sorted(key for key in after.entries if key not in before.entries)),
+        gone=tuple(sorted(key for key in before.entries if key not in after.entries)),
+        setup=tuple(_changes("", _circumstances(before), _circumstances(after))),
+        networks=_networks(before, after),
+    )
+
+
+def _meaning(before: LatencyTable, after: LatencyTable) -> Iterator[tuple[str, Any, Any]]:
+    yield "precision", before.setup.precision, after.setup.precision
+    yield "batch", before.setup.batch, after.setup.batch
+    yield "space", before.space, after.space
+    yield "classes", before.classes, after.classes
+    yield "granularity", before.granularity, after.granularity
+
+
+def _circumstances(table: LatencyTable) -> dict[str, Any]:
+    """Return how a table was made; loads and dates differ by nature and are left out."""
+    states: Sequence[dict[str, Any]] = [asdict(each) for each in table.conditions if each]
+    clocks = [each.get("clocks_hz", ()) for each in states]
+    return {
+        **asdict(table.setup),
+        "protocol": asdict(table.protocol) if table.protocol else None,
+        "space": table.space,
+        "classes": table.classes,
+        "resolutions": table.resolutions,
+        "granularity": table.granularity,
+        "reference_ns": table.reference_ns,
+        "overhead_ns": table.overhead_ns,
+        "governor": [each.get("governor") for each in states],
+        "clocks_hz": clocks,
+        "temperature_c": [each.get("temperature_c") for each in states],
+        "calibration": table.calibration.form,
+        "provenance": sorted({each.provenance for each in table.entries.values()}),
+        "hwnat": table.hwnat,
+    }
+
+
+def _changes(prefix: str, one: object, other: object) -> Iterator[tuple[str, str, str]]:
+    """Yield every leaf that differs."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in [*one, *(name for name in other if name not in one)]:
+            inner = f"{prefix}.{name}" if prefix else name
+            yield from _changes(inner, one.get(name), other.get(name))
+    elif one != other:
+        yield prefix, str(one), str(other)
+
+
+def _networks(before: LatencyTable, after: LatencyTable) -> Networks | None:
+    """Predict random networks with both tables, at the resolutions that both cover."""
+    sizes = [size for size in before.resolutions if size in after.resolutions]
+    same = (before.space, before.classes) == (after.space, after.classes)
+    if before.space is None or before.classes is None or not same or not sizes:
+        return None
+    if before.setup.batch != after.setup.batch:
+        return None
+    space = replace(get_space(before.space), resolutions=tuple(sizes))
+    drawn = space.sample(_NETWORKS, rng=np.random.default_rng(0))
+    ratios = []
+    for genome in [space.smallest(), *map(tuple, drawn.tolist()), space.largest()]:
+        arch = Arch(space=space, genome=genome)
+        ops = arch.ops(classes=before.classes, batch=before.setup.batch)
+        keys = [op.key for op in ops]
+        one, other = _latency_ns(before, keys), _latency_ns(after, keys)
+        if one and other:
+            ratios.append(other / one)
+    if not ratios:
+        return None
+    return Networks(
+        compared=len(ratios),
+        uncovered=_NETWORKS + 2 - len(ratios),
+        lowest=min(ratios),
+        median=median(ratios),
+        highest=max(ratios),
+    )
+
+
+def _latency_ns(table: LatencyTable, keys: Sequence[str]) -> float | None:
+    """Return a network's calibrated latency, None if an operation has no entry."""
+    if any(key not in table.entries for key in keys):
+        return None
+    total = table.overhead_ns + sum(table.entries[key].p50_ns for key in keys)
+    return float(table.calibration.apply(total, len(keys)))

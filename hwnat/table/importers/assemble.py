@@ -1,0 +1,108 @@
+"""From what an importer returned to a latency table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import PurePath
+from typing import Final, TypeVar
+
+import hwnat
+from hwnat.errors import DataError
+from hwnat.records.measurement import Host, Setup
+from hwnat.records.op import OpSpec
+from hwnat.table.calibrate import Calibration
+from hwnat.table.entry import Origin
+from hwnat.table.importers.base import Facts, Imported, Source
+from hwnat.table.lookup import LatencyTable
+
+T = TypeVar("T", int, str)
+
+_PRECISIONS: Final[Mapping[str, str]] = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+
+
+def to_table(imported: Imported, *, created: str, facts: Facts | None = None) -> LatencyTable:
+    """Build the table of one device from imported files.
+
+    Args:
+        imported: what the files hold.
+        created: UTC, ISO 8601.
+        facts: what the files do not say; over what the format says. What nobody says is 0 or
+            empty in the table.
+
+    Raises:
+        DataError: there are no entries; or batch or precision are not those of the keys, or
+            differ between keys.
+    """
+    if not imported.entries:
+        msg = f"{imported.sources[0].name}: nothing in it becomes an entry, so it gives no table."
+        raise DataError(msg)
+    return LatencyTable(
+        setup=_setup(imported, _merged(imported.facts, facts or Facts())),
+        protocol=None,
+        space=imported.space,
+        classes=imported.classes,
+        resolutions=imported.resolutions,
+        granularity=imported.granularity,
+        reference_ns=None,
+        overhead_ns=0,
+        entries=imported.entries,
+        calibration=Calibration(),
+        validation=(),
+        conditions=(None, None),
+        hwnat=hwnat.__version__,
+        created=created,
+        origin=Origin(
+            format=imported.format,
+            files=_files(imported.sources),
+            unit=imported.unit,
+            left_out=imported.unmapped,
+        ),
+    )
+
+
+def _files(sources: Sequence[Source]) -> dict[str, str]:
+    """Return file names to hashes; with folders where two files have one name."""
+    short = {PurePath(each.name).name: each.sha256 for each in sources}
+    return short if len(short) == len(sources) else {each.name: each.sha256 for each in sources}
+
+
+def _setup(imported: Imported, known: Facts) -> Setup:
+    """Say what the numbers mean; batch and precision stand in the keys."""
+    ops = [OpSpec.from_key(key) for key in imported.entries]
+    batches = sorted({op.in_shape[0] for op in ops})
+    precisions = sorted({_PRECISIONS[op.dtype] for op in ops})
+    return Setup(
+        device=imported.device,
+        host=Host(cpu=None, cores=None, machine=None, os=None),
+        target=known.target or "unknown",
+        runtime=known.runtime or "",
+        runtime_version=known.runtime_version or "",
+        threads=known.threads or 0,
+        affinity=(),
+        precision=_agreed("precision", precisions, known.precision, imported),
+        batch=_agreed("batch", batches, known.batch, imported),
+        runs=0,
+        warmup=0,
+        visit_ms=0.0,
+        reference="",
+    )
+
+
+def _merged(said: Facts, over: Facts) -> Facts:
+    """Return the facts of both; `over` wins."""
+    values = {
+        field.name: value
+        for record in (said, over)
+        for field in fields(Facts)
+        if (value := getattr(record, field.name)) is not None
+    }
+    return Facts(**values)
+
+
+def _agreed(what: str, held: list[T], stated: T | None, imported: Imported) -> T:
+    """Return the one value that all keys hold, if nobody says otherwise."""
+    if len(held) > 1 or stated not in (None, held[0]):
+        found = " and ".join(map(str, held))
+        said = "" if stated is None else f", not {stated} as stated"
+        msg = f"{imported.sources[0].name}: its operations have {what} {found}{said}; "
+        raise DataError(msg + f"a table has one {what}. Import them one by one.")
+    return held[0]

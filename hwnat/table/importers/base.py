@@ -1,0 +1,244 @@
+"""What an importer is, what it returns, and how one is found by its name.
+
+An importer hands every number it meets to an `Intake` (hwnat.table.importers.intake), which
+parses it strictly (hwnat.table.importers.values), turns it into nanoseconds and keeps account;
+`Intake.done` makes the record.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, Literal, Protocol, Self, runtime_checkable
+
+from hwnat import plugins
+from hwnat.errors import DataError, UsageError
+from hwnat.table.entry import Entry
+
+Unit = Literal["ns", "us", "ms", "s"]
+Granularity = Literal["block", "operator"]
+Severity = Literal["error", "warning"]
+GROUP: Final = "hwnat.importers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file's text, and the hash of its bytes."""
+
+    name: str
+    text: str
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a UTF-8 file; a byte-order mark is dropped.
+
+        Raises:
+            DataError: it is missing or not text.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            msg = f"Cannot read {path}: {problem.strerror}; name a file that exists."
+            raise DataError(msg) from problem
+        return cls.of(str(path), content)
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> Self:
+        """Decode a file's bytes.
+
+        Raises:
+            DataError: they are not UTF-8 text.
+        """
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as problem:
+            msg = f"{name}: not UTF-8 text (byte {problem.start}); is it the file you mean?"
+            raise DataError(msg) from problem
+        return cls(name=name, text=text, sha256=hashlib.sha256(content).hexdigest())
+
+    def at(self, line: int) -> str:
+        """Name a place in the file; lines count from 1."""
+        return f"{self.name}:{line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the files do not say.
+
+    Attributes:
+        device: name of the device; formats with several devices in a file select by it.
+        unit: of the numbers, if it is not the format's own.
+        options: by name; each importer lists those it knows.
+        lenient: go on after a value that must not enter a table and report it as a finding;
+            the value itself stays out all the same. For `hwnat table lint`.
+    """
+
+    device: str
+    unit: Unit | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    lenient: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.device.strip() or "/" in self.device:
+            msg = f"Device name {self.device!r} is empty or holds a slash; give --device NAME."
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something in a table or file that a reader must know.
+
+    Attributes:
+        rule: its name; hwnat.table.lint describes each.
+        where: file and line, or the name of a table.
+        key: the entry, foreign or canonical; empty if it is about the whole.
+        message: what is wrong and what to do.
+    """
+
+    rule: str
+    severity: Severity
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key + ': ' if self.key else ''}{self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTotal:
+    """A whole network that the files call measured.
+
+    Attributes:
+        keys: canonical keys of its operations in order, repeats included.
+        unmapped: its foreign keys that have no canonical one.
+        std_ns: standard deviation of its runs, 0 if the files have none.
+        sum_ns: sum of its own rows where the files list them network by network, 0 if they do
+            not; an entry may be the median of several networks' rows.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    measured_ns: int
+    unmapped: tuple[str, ...] = ()
+    std_ns: int = 0
+    sum_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What decides the meaning of the numbers; None is what nobody said."""
+
+    target: str | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    threads: int | None = None
+    precision: str | None = None
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        counts = (self.threads, self.batch)
+        if any(each is not None and each < 1 for each in counts):
+            msg = f"threads and batch are {self.threads} and {self.batch}; give at least 1."
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What files of one format hold.
+
+    Attributes:
+        format: the importer's name.
+        device: as requested.
+        unit: of the files' numbers; entries are nanoseconds.
+        entries: canonical operation key to latency, provenance `imported`.
+        places: canonical key to the file and line it comes from.
+        unmapped: foreign key to the reason why it has no entry.
+        space: the space whose blocks these are, with its classes and resolutions; None if the
+            files are no such table.
+        networks: whole networks that the files call measured.
+        facts: what the format or the files say about the runtime.
+    """
+
+    format: str
+    device: str
+    unit: Unit
+    sources: tuple[Source, ...]
+    granularity: Granularity
+    entries: Mapping[str, Entry]
+    places: Mapping[str, str]
+    unmapped: Mapping[str, str]
+    findings: tuple[Finding, ...]
+    space: str | None = None
+    classes: int | None = None
+    resolutions: tuple[int, ...] = ()
+    networks: tuple[NetworkTotal, ...] = ()
+    facts: Facts = field(default_factory=Facts)
+
+    def __post_init__(self) -> None:
+        if (self.space is None) != (self.classes is None):
+            msg = f"{self.format}: a space's block table names the space and its classes."
+            raise DataError(msg)
+        if odd := [key for key, each in self.entries.items() if each.provenance != "imported"]:
+            msg = f"{self.format}: {odd[0]} is not marked as imported."
+            raise DataError(msg)
+
+
+@runtime_checkable
+class Importer(Protocol):
+    """A published format.
+
+    Attributes:
+        format: its name in the entry-point group.
+        unit: of the numbers in such files, unless the request says otherwise.
+        options: name to one line of help, of what else a request may or must say.
+    """
+
+    format: str
+    unit: Unit
+    options: Mapping[str, str]
+
+    def read(self, sources: Sequence[Source], request: Request) -> Imported:
+        """Read all files of one device; nothing is dropped silently.
+
+        Raises:
+            DataError: a file is damaged or of another format; unless lenient, also for a value
+                that is no latency, and for one key with two values.
+            UsageError: an option is missing or impossible.
+        """
+        ...
+
+
+def get_importer(name: str) -> Importer:
+    """Return the importer registered as `name`.
+
+    Raises:
+        UsageError: no such importer, or the plug-in does not return one.
+    """
+    found = plugins.load(GROUP, name)
+    importer = found() if callable(found) else found
+    if not isinstance(importer, Importer):
+        msg = f"Plug-in '{name}' of {GROUP} returned {type(importer).__name__}, not an Importer."
+        raise UsageError(msg)
+    return importer
+
+
+def import_files(name: str, paths: Sequence[str | Path], request: Request) -> Imported:
+    """Read files with the importer registered as `name`.
+
+    Raises:
+        DataError, UsageError: as `Importer.read`; UsageError also for an unknown option.
+    """
+    importer = get_importer(name)
+    for option in request.options:
+        if option not in importer.options:
+            near = get_close_matches(option, importer.options, n=1, cutoff=0.0)
+            hint = f" Did you mean '{near[0]}'?" if near else " It has none."
+            msg = f"Format {name} has no option '{option}'.{hint}"
+            raise UsageError(msg)
+    if not paths:
+        msg = f"Name at least one file of format {name}."
+        raise UsageError(msg)
+    return importer.read([Source.read(Path(each)) for each in paths], request)

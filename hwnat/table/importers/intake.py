@@ -1,0 +1,215 @@
+"""The account that every importer keeps: entries, what was left out, what is odd."""
+
+from collections.abc import Sequence
+from statistics import median, pstdev
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.op import OpSpec
+from hwnat.table.entry import Entry
+from hwnat.table.importers.base import (
+    Facts,
+    Finding,
+    Granularity,
+    Imported,
+    NetworkTotal,
+    Request,
+    Severity,
+    Source,
+    Unit,
+)
+from hwnat.table.importers.values import NS, NotMeasuredError, imported_entry, number, to_ns
+
+
+class Intake:
+    """Keeps account of what an importer meets; `done` makes the record.
+
+    Args:
+        request: as given to the importer.
+        name: the importer's name.
+        unit: the format's own unit.
+        sources: the files.
+    """
+
+    def __init__(
+        self, request: Request, *, name: str, unit: Unit, sources: Sequence[Source]
+    ) -> None:
+        self.request = request
+        self.unit: Unit = request.unit or unit
+        self._name = name
+        self._sources = tuple(sources)
+        self._found: dict[str, list[tuple[int, float, int]]] = {}
+        self._places: dict[str, str] = {}
+        self._unmapped: dict[str, str] = {}
+        self._findings: list[Finding] = []
+
+    def option(self, name: str, default: str | None = None) -> str:
+        """Return an option of the request.
+
+        Raises:
+            UsageError: it is missing and has no default.
+        """
+        found = self.request.options.get(name, default)
+        if found is None:
+            msg = f"Format {self._name} needs an option: give --option {name}=…"
+            raise UsageError(msg)
+        return found
+
+    def latency_ns(self, foreign: str, value: object, *, where: str) -> int | None:
+        """Return a latency in ns; None, with a finding, if it is none and the request lenient.
+
+        Raises:
+            DataError: it is none.
+        """
+        try:
+            return to_ns(value, self.unit, where=f"{where}: {foreign}")
+        except NotMeasuredError as refused:
+            if not self.request.lenient:
+                raise
+            message = str(refused).removeprefix(f"{where}: {foreign}: ")
+            self.find("not-measured", "error", where=where, key=foreign, message=message)
+            return None
+
+    def add(
+        self,
+        op: OpSpec,
+        value: object,
+        *,
+        foreign: str,
+        where: str,
+        std: object = None,
+        n: object = 1,
+    ) -> None:
+        """Take in one latency; a key that comes twice is the same finding in every format.
+
+        Args:
+            op: what the foreign key means.
+            value: mean or median, in the unit of the intake.
+            foreign: the key as the file spells it.
+            where: file and line.
+            std: standard deviation in the same unit, if the file has one.
+            n: runs that went into the value, if the file tells.
+
+        Raises:
+            DataError: a value that is no latency, or another one for the same key; not if the
+                request is lenient.
+        """
+        ns = self.latency_ns(foreign, value, where=where)
+        if ns is None:
+            self._unmapped[foreign] = "its value is no latency"
+            return
+        deviation = self._deviation_ns(std, where=f"{where}: {foreign}: std")
+        count = number(n, where=f"{where}: {foreign}: count")
+        if count < 1 or count != int(count):
+            msg = f"{where}: {foreign}: {n!r:.60} is no count of runs."
+            raise DataError(msg)
+        if before := self._found.get(op.key):
+            self._twice(op.key, before[0][0], ns, where=where)
+            return
+        self._found[op.key] = [(ns, deviation, int(count))]
+        self._places[op.key] = where
+
+    def add_repeat(
+        self, op: OpSpec, value: object, *, foreign: str, where: str, n: int = 1
+    ) -> None:
+        """Take in one of several timings of equal work; the entry will be their median.
+
+        `n` is the number of runs that went into the value.
+
+        Raises:
+            DataError: a value that is no latency; not if the request is lenient.
+        """
+        ns = self.latency_ns(foreign, value, where=where)
+        if ns is None:
+            self._unmapped[foreign] = "its value is no latency"
+            return
+        self._found.setdefault(op.key, []).append((ns, 0.0, n))
+        self._places.setdefault(op.key, where)
+
+    def leave_out(self, foreign: str, reason: str) -> None:
+        """Record a foreign key that gets no entry, and why."""
+        self._unmapped.setdefault(foreign, reason)
+
+    def find(self, rule: str, severity: Severity, *, where: str, key: str, message: str) -> None:
+        """Record a finding.
+
+        Raises:
+            DataError: it is an error and the request is not lenient.
+        """
+        found = Finding(rule=rule, severity=severity, where=where, key=key, message=message)
+        if severity == "error" and not self.request.lenient:
+            raise DataError(str(found))
+        self._findings.append(found)
+
+    def done(
+        self,
+        *,
+        granularity: Granularity,
+        space: tuple[str, int, tuple[int, ...]] | None = None,
+        networks: Sequence[NetworkTotal] = (),
+        facts: Facts | None = None,
+    ) -> Imported:
+        """Return the record.
+
+        Args:
+            granularity: of the entries.
+            space: name, classes and resolutions, if this is a space's block table.
+            networks: whole networks that the files call measured.
+            facts: what the format or the files say about the runtime.
+
+        Raises:
+            DataError: there is not one entry; the message gives the first reason.
+        """
+        if not self._found and not self.request.lenient:
+            why = next((f": {k}: {r}" for k, r in self._unmapped.items()), "")
+            msg = f"{self._sources[0].name}: nothing in it becomes an entry{why}. "
+            raise DataError(msg + f"Is it of format {self._name}?")
+        name, classes, resolutions = space or (None, None, ())
+        return Imported(
+            format=self._name,
+            device=self.request.device,
+            unit=self.unit,
+            sources=self._sources,
+            granularity=granularity,
+            entries={key: _entry(values) for key, values in sorted(self._found.items())},
+            places=dict(sorted(self._places.items())),
+            unmapped=self._unmapped,
+            findings=tuple(self._findings),
+            space=name,
+            classes=classes,
+            resolutions=resolutions,
+            networks=tuple(networks),
+            facts=facts or Facts(),
+        )
+
+    def _deviation_ns(self, std: object, *, where: str) -> float:
+        """Return a standard deviation in ns; none given is 0."""
+        if std is None:
+            return 0.0
+        found = number(std, where=where)
+        if found < 0:
+            msg = f"{where}: {std!r:.60} is negative; is it the column you mean?"
+            raise DataError(msg)
+        return found * NS[self.unit]
+
+    def _twice(self, key: str, before_ns: int, ns: int, *, where: str) -> None:
+        first = self._places[key]
+        if before_ns == ns:
+            message = f"stands there twice with one value; {first} is kept"
+            self.find("repeated-key", "warning", where=where, key=key, message=message)
+            return
+        message = (
+            f"has another value at {first}: {before_ns / 1e6:g} and {ns / 1e6:g} ms; "
+            "find out which is right and take the other out"
+        )
+        self.find("conflicting-values", "error", where=where, key=key, message=message)
+
+
+def _entry(values: Sequence[tuple[int, float, int]]) -> Entry:
+    """Summarise the timings of one key."""
+    if len(values) == 1:
+        ns, deviation, count = values[0]
+        return imported_entry(ns, std_ns=deviation, n=count)
+    series = [ns for ns, _, _ in values]
+    return imported_entry(
+        round(median(series)), std_ns=pstdev(series), n=sum(n for _, _, n in values)
+    )

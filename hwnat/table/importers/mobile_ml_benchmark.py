@@ -1,0 +1,270 @@
+"""The two CSV files of qed-usc/mobile-ml-benchmark: operators, and whole networks, on phones.
+
+One row an operator, with the time and the kernel on each phone; one row a network, with mean and
+standard deviation for each phone and core mix. Phones are columns, found by the header.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, Final
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.op import OpSpec
+from hwnat.table.importers.base import (
+    Facts,
+    Imported,
+    Importer,
+    NetworkTotal,
+    Request,
+    Source,
+    Unit,
+)
+from hwnat.table.importers.intake import Intake
+from hwnat.table.importers.mobile_ml_ops import described
+from hwnat.table.importers.values import number
+
+_NAMED: Final = ("model", "operation", "feature")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRow:
+    """One operator of one network.
+
+    Attributes:
+        op: what it computes; None if no key says so.
+        reason: why there is no `op`.
+        kernel: name of the kernel that ran on the device.
+        time: cell in microseconds, as text; empty if it was not measured on the device.
+        where: file, line and column.
+    """
+
+    network: str
+    operation: str
+    op: OpSpec | None
+    reason: str
+    kernel: str
+    time: str
+    where: str
+
+    @property
+    def foreign(self) -> str:
+        """What stands for this operator in messages."""
+        return f"{self.network} {self.operation} {self.kernel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRow:
+    """One whole network; mean and standard deviation are cells in microseconds, as text."""
+
+    name: str
+    flops: str
+    mean: str
+    std: str
+    where: str
+
+    @property
+    def std_us(self) -> float:
+        """Standard deviation of the runs in microseconds.
+
+        Raises:
+            DataError: the cell is none.
+        """
+        found = number(self.std, where=f"{self.where}: its deviation")
+        if found < 0:
+            msg = f"{self.where}: its deviation {self.std!r:.60} is negative."
+            raise DataError(msg)
+        return found
+
+
+class MobileMlBenchmark:
+    """The operator file, and beside it the file of whole networks if there is one."""
+
+    format: str = "mobile-ml-benchmark"
+    unit: Unit = "us"
+    options: Mapping[str, str] = {
+        "cores": "core mix of the columns, such as gpu (default) or 1large",
+        "precision": "float (default) or quant",
+    }
+
+    def read(self, sources: Sequence[Source], request: Request) -> Imported:
+        """Read one device's columns; equal operators give the median of their networks' times.
+
+        Raises:
+            DataError: a file is damaged, or has no operators.
+            UsageError: the device or the core mix is none of the columns; or a unit is given.
+        """
+        if request.unit not in (None, "us"):
+            msg = f"Files of format {self.format} are in us; leave --unit out."
+            raise UsageError(msg)
+        intake = Intake(request, name=self.format, unit="us", sources=sources)
+        column = device_column(request.device, intake.option("cores", "gpu"), request.options)
+        ops, nets = split(sources)
+        rows = operator_rows(ops, column)
+        keys: dict[str, list[str]] = {}
+        missing: dict[str, list[str]] = {}
+        for row in rows:
+            known = _take(row, intake)
+            (keys if known else missing).setdefault(row.network, []).append(known or row.foreign)
+        networks = [] if nets is None else network_rows(nets, column)
+        totals = [
+            NetworkTotal(
+                name=row.name,
+                keys=tuple(keys.get(row.name, ())),
+                measured_ns=measured_ns,
+                unmapped=tuple(missing.get(row.name, ())),
+                std_ns=round(1_000 * row.std_us),
+            )
+            for row in networks
+            if (measured_ns := intake.latency_ns(row.name, row.mean, where=row.where))
+        ]
+        facts = Facts(target="tflite", runtime="tflite")
+        return intake.done(granularity="operator", networks=totals, facts=facts)
+
+
+def _take(row: OperatorRow, intake: Intake) -> str:
+    """Hand one operator to the intake; return its key, nothing if it has no entry."""
+    if row.op is None or not row.time:
+        intake.leave_out(row.foreign, row.reason or "not measured on this device")
+        return ""
+    if intake.latency_ns(row.foreign, row.time, where=row.where) is None:
+        intake.leave_out(row.foreign, "its value is no latency")
+        return ""
+    intake.add_repeat(row.op, row.time, foreign=row.foreign, where=row.where)
+    return row.op.key
+
+
+def device_column(device: str, cores: str, options: Mapping[str, str] | None = None) -> str:
+    """Return how the columns of a device and core mix begin: `pixel4|gpu|float`."""
+    precision = (options or {}).get("precision", "float")
+    return f"{device}|{cores}|{precision}"
+
+
+def split(sources: Sequence[Source]) -> tuple[Source, Source | None]:
+    """Tell the operator file from that of the networks, by their headers.
+
+    Raises:
+        DataError: there is no operator file, or two of one kind.
+    """
+    ops = [each for each in sources if "operation" in _header(each)]
+    nets = [each for each in sources if "operation" not in _header(each)]
+    if len(ops) != 1 or len(nets) > 1:
+        names = ", ".join(each.name for each in sources)
+        msg = f"{names}: expected one file with a column 'operation' and at most one without; "
+        raise DataError(msg + f"found {len(ops)} and {len(nets)}.")
+    return ops[0], nets[0] if nets else None
+
+
+def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
+    """Return every operator of the file, in order; `column` is as of `device_column`.
+
+    Raises:
+        DataError: the file is damaged; the message names file, line and column.
+        UsageError: the file has no such column; the message lists the devices it has.
+    """
+    table = list(_rows(source, _NAMED))
+    header = _header(source)
+    device, cores, _ = column.split("|")
+    kernel = f"{device}|{cores}|kernel"
+    for needed in (column, kernel):
+        _need(needed, header, source)
+    kernels = [name for name in header if name.endswith("|kernel")]
+    found = []
+    for line, cells in table:
+        where = f"{source.at(line)}: column 'feature'"
+        tails = [cells[name] for name in kernels]
+        op, reason = described(cells["operation"], cells["feature"], tails, where=where)
+        found.append(
+            OperatorRow(
+                network=_filled(cells["model"], "model", where=source.at(line)),
+                operation=_filled(cells["operation"], "operation", where=source.at(line)),
+                op=op,
+                reason=reason,
+                kernel=cells[kernel],
+                time=cells[column].strip(),
+                where=f"{source.at(line)}: column '{column}'",
+            )
+        )
+    return tuple(found)
+
+
+def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
+    """Return every whole network of the file; what is blank was not measured and is left out.
+
+    Raises:
+        DataError: the file is damaged, or names a network twice.
+        UsageError: the file has no such column.
+    """
+    table = list(_rows(source, ("model", "FLOPS")))
+    mean, std = f"{column}|mean", f"{column}|std"
+    for needed in (mean, std):
+        _need(needed, _header(source), source)
+    found: dict[str, NetworkRow] = {}
+    for line, cells in table:
+        name = _filled(cells["model"], "model", where=source.at(line))
+        where = f"{source.at(line)}: column '{mean}'"
+        if name in found:
+            msg = f"{source.at(line)}: network '{name}' stands there twice."
+            raise DataError(msg)
+        found[name] = NetworkRow(
+            name=name,
+            flops=cells["FLOPS"],
+            mean=cells[mean].strip(),
+            std=cells[std].strip(),
+            where=where,
+        )
+    return tuple(row for row in found.values() if row.mean)
+
+
+def _rows(source: Source, named: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line, column to cell) of a CSV file with these columns among others."""
+    header = _header(source)
+    if lacking := [name for name in named if name not in header]:
+        msg = f"{source.at(1)}: no column '{lacking[0]}'; is it of format mobile-ml-benchmark?"
+        raise DataError(msg)
+    if len(set(header)) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        msg = f"{source.at(1)}: column '{twice}' stands there twice."
+        raise DataError(msg)
+    reader = _reader(source)
+    try:
+        next(reader)
+        for cells in reader:
+            if len(cells) != len(header):
+                msg = f"{source.at(reader.line_num)}: {len(cells)} cells for {len(header)} columns."
+                raise DataError(msg)
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as damage:
+        msg = f"{source.at(reader.line_num)}: not CSV ({damage}); get the file again."
+        raise DataError(msg) from damage
+
+
+def _header(source: Source) -> list[str]:
+    try:
+        return next(_reader(source), [])
+    except csv.Error as damage:
+        msg = f"{source.at(1)}: not CSV ({damage}); get the file again."
+        raise DataError(msg) from damage
+
+
+def _need(column: str, header: Sequence[str], source: Source) -> None:
+    if column in header:
+        return
+    known = sorted({"|".join(name.split("|")[:2]) for name in header if name.count("|") > 1})
+    msg = f"{source.name}: no column '{column}'. Device and core mix are one of "
+    raise UsageError(msg + f"{', '.join(known) or 'none'}.")
+
+
+def _filled(cell: str, column: str, *, where: str) -> str:
+    if not cell.strip():
+        msg = f"{where}: column '{column}' is empty."
+        raise DataError(msg)
+    return cell
+
+
+def _reader(source: Source) -> Any:  # noqa: ANN401 - csv names no type for it
+    return csv.reader(StringIO(source.text, newline=""), strict=True)
+
+
+_CHECK: type[Importer] = MobileMlBenchmark

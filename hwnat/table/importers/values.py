@@ -1,0 +1,123 @@
+"""Strict parsing of published latencies: numbers, units, JSON whose keys occur twice."""
+
+import json
+import re
+from math import isfinite
+from typing import Any, Final
+
+from hwnat.errors import DataError
+from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.importers.base import Source, Unit
+
+#: Nanoseconds in each unit.
+NS: Final[dict[Unit, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+#: Half the width of a normal distribution's central 90 %, and its interquartile range, in
+#: standard deviations.
+Z90: Final = 1.645
+IQR: Final = 1.349
+
+
+class NotMeasuredError(DataError):
+    """A value that stands where a latency belongs and is none."""
+
+
+def number(value: object, *, where: str) -> float:
+    """Return a finite number; text must be a plain decimal.
+
+    Args:
+        value: what the decoder returned.
+        where: file, line and key, named in the message.
+
+    Raises:
+        DataError: it is something else, NaN or infinite.
+
+    >>> number("1.5e3", where="f:1")
+    1500.0
+    """
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        plain, value = True, value.strip()
+    found = _float(value) if plain else float("nan")
+    if not isfinite(found):
+        msg = f"{where}: {value!r:.60} is not a finite number. Correct it or take the entry out."
+        raise NotMeasuredError(msg)
+    return found
+
+
+def _float(value: Any) -> float:  # noqa: ANN401 - an int, a float or the text of one
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def positive(value: object, *, where: str) -> float:
+    """Return a finite number over zero.
+
+    Raises:
+        DataError: it is not; the message says what -1 and 0 usually mean.
+    """
+    found = number(value, where=where)
+    if found <= 0:
+        msg = f"{where}: {value!r:.60} is no latency; -1 or 0 often stands for 'not measured'."
+        raise NotMeasuredError(msg + " Take the entry out, or measure it.")
+    return found
+
+
+def to_ns(value: object, unit: Unit, *, where: str) -> int:
+    """Convert a latency to whole nanoseconds.
+
+    Raises:
+        DataError: it is no latency, below half a nanosecond, or over an hour: a wrong unit.
+    """
+    ns = positive(value, where=where) * NS[unit]
+    if not 0.5 < ns < MAX_NS:
+        msg = f"{where}: {value!r:.60} {unit} is out of range; is the unit right? Give --unit."
+        raise DataError(msg)
+    return round(ns)
+
+
+def imported_entry(mean_ns: int, *, std_ns: float = 0.0, n: int = 1) -> Entry:
+    """Make the entry of a published mean.
+
+    The interval is mean -/+ 1.645 std, not divided by the root of `n`: runs of one process are
+    not independent. A file without a spread gives an interval without width.
+    """
+    half = round(Z90 * std_ns)
+    low_ns, high_ns = max(1, mean_ns - half), min(MAX_NS - 1, mean_ns + half)
+    return Entry(
+        p10_ns=low_ns,
+        p50_ns=mean_ns,
+        p90_ns=high_ns,
+        low_ns=low_ns,
+        high_ns=high_ns,
+        n=n,
+        spread=round(IQR * std_ns / mean_ns, 4),
+        provenance="imported",
+    )
+
+
+class Pairs(tuple[tuple[str, object], ...]):
+    """The members of a JSON object in order, keys that occur twice included."""
+
+    __slots__ = ()
+
+
+def json_pairs(source: Source) -> Pairs:
+    """Decode a JSON object without losing keys that occur twice; nested ones likewise.
+
+    NaN and infinities come back as text, for `number` to refuse with their key.
+
+    Raises:
+        DataError: not JSON, truncated, or no object.
+    """
+    try:
+        found = json.loads(source.text, object_pairs_hook=Pairs, parse_constant=str)
+    except (ValueError, RecursionError) as damage:
+        msg = f"{source.name}: not JSON, or truncated ({damage}); get the file again."
+        raise DataError(msg) from damage
+    if not isinstance(found, Pairs):
+        msg = f"{source.name}: expected an object of keys, found {type(found).__name__}."
+        raise DataError(msg)
+    return found

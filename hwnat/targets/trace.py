@@ -1,0 +1,196 @@
+"""What a runtime really executes of a model file: fused operators, and what it removed.
+
+The same record for every target. Fusion is read from the runtime's own plan; what can be said of
+one of its kernels as an operation key is decided in `hwnat.targets.trace_spec`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from hwnat.errors import DataError
+from hwnat.records.op import OpSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedOp:
+    """One kernel that the runtime executes.
+
+    Attributes:
+        op: what it computes; None if no operation key describes it.
+        reason: why there is no key; empty if there is one.
+        nodes: names of the file's nodes that were fused into it, in the order they run; what the
+            runtime inserted itself, such as a change of layout, comes from none.
+        kernel: the runtime's name of the kernel, as far as it tells.
+        profile_ns: what the runtime's own profiler saw it take in one run. Good for the share of
+            an operator and no more: it is one run, and the profiler itself takes time.
+    """
+
+    op: OpSpec | None
+    nodes: tuple[str, ...]
+    kernel: str
+    reason: str = ""
+    profile_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.op is None) != bool(self.reason):
+            msg = f"Traced kernel {self.kernel}: either an operation or a reason, not both."
+            raise DataError(msg)
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the file, for messages."""
+        return " + ".join(self.nodes) or f"inserted by the runtime: {self.kernel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A node of the file that takes no time.
+
+    Attributes:
+        node: its name.
+        kind: its operator.
+        why: folded into constants, a view of the same data, never read, and so on.
+    """
+
+    node: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A model file as one runtime executes it.
+
+    Attributes:
+        target: name of the target.
+        runtime: name and version of the runtime whose plan this is.
+        batch: images per run.
+        ops: kernels in the order they run.
+        removed: what the file holds and the runtime does not run.
+    """
+
+    target: str
+    runtime: str
+    batch: int
+    ops: tuple[TracedOp, ...]
+    removed: tuple[Removed, ...]
+
+    def __post_init__(self) -> None:
+        if not self.ops:
+            msg = f"The model holds nothing that {self.runtime} would have to execute."
+            raise DataError(msg)
+
+    @property
+    def specs(self) -> tuple[OpSpec, ...]:
+        """Every operation that has a key, in the order they run."""
+        return tuple(each.op for each in self.ops if each.op is not None)
+
+    @property
+    def unknown(self) -> tuple[TracedOp, ...]:
+        """Every kernel that no operation key describes."""
+        return tuple(each for each in self.ops if each.op is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node of a model file, whatever its format.
+
+    Attributes:
+        inputs: names of its inputs, constants included.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Graph:
+    """The nodes of a model file and who makes and reads each value.
+
+    Args:
+        nodes: in an order they can run in.
+        results: names of the values that the file returns.
+        constants: names of the values that are stored in it.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], *, results: Sequence[str], constants: Sequence[str]
+    ) -> None:
+        self.nodes = tuple(nodes)
+        self.by_name = {node.name: node for node in nodes}
+        self.results = frozenset(results)
+        self.producer = {value: node for node in nodes for value in node.outputs}
+        self.readers: dict[str, list[Node]] = {}
+        for node in nodes:
+            for value in node.inputs:
+                self.readers.setdefault(value, []).append(node)
+        self.constants = set(constants)
+        for node in nodes:
+            # What has no input is a constant too, and so is a shape where all are fixed.
+            fixed = node.kind in ("Shape", "Size")
+            if fixed or all(value in self.constants for value in node.inputs):
+                self.constants.update(node.outputs)
+        self._live = self._reach()
+
+    def _reach(self) -> frozenset[str]:
+        """Return the names of the nodes that a result depends on."""
+        live: set[str] = set()
+        wanted = list(self.results)
+        while wanted:
+            node = self.producer.get(wanted.pop())
+            if node is not None and node.name not in live:
+                live.add(node.name)
+                wanted += node.inputs
+        return frozenset(live)
+
+    def followers(self, node: Node) -> list[Node]:
+        """Return the nodes that read an output of `node`."""
+        return [reader for value in node.outputs for reader in self.readers.get(value, [])]
+
+    def group(self, anchors: Mapping[int, Sequence[str]]) -> dict[int, tuple[str, ...]]:
+        """Complete the groups of nodes that were fused.
+
+        A runtime names the last or the main node of what it fused, seldom all. What no kernel
+        claims and only nodes of one group read was fused into that group.
+
+        Args:
+            anchors: kernel -> names of nodes that are known to belong to it.
+
+        Returns:
+            kernel -> names of all its nodes, in the order they run.
+        """
+        owner: dict[str, int] = {}
+        for kernel, names in anchors.items():
+            for name in names:
+                owner.setdefault(name, kernel)  # what computes it, not what moves it afterwards
+        for node in reversed(self.nodes):
+            if node.name in owner or self._folded(node) is not None:
+                continue
+            owners = {owner.get(reader.name) for reader in self.followers(node)}
+            returned = any(value in self.results for value in node.outputs)
+            if len(owners) == 1 and not returned and (only := owners.pop()) is not None:
+                owner[node.name] = only
+        groups: dict[int, list[str]] = {kernel: [] for kernel in anchors}
+        for node in self.nodes:
+            if node.name in owner:
+                groups[owner[node.name]].append(node.name)
+        return {kernel: tuple(names) for kernel, names in groups.items()}
+
+    def _folded(self, node: Node) -> str | None:
+        """Return why a node cannot be part of any kernel, None if it can."""
+        if node.name not in self._live:
+            return "nothing reads its output"
+        if all(value in self.constants for value in node.outputs):
+            return "computed once, from constants"
+        if node.kind in ("Identity", "Dropout"):
+            return "does nothing when the network runs"
+        return None
+
+    def removed(self, executed: frozenset[str] | set[str]) -> Iterator[Removed]:
+        """Yield every node that is in no kernel, with the reason; constants are not worth it."""
+        for node in self.nodes:
+            alias = node.kind == "Identity" and all(v in self.constants for v in node.outputs)
+            if not (node.name in executed or node.kind in ("Constant", "Const") or alias):
+                why = self._folded(node) or "the runtime's optimiser did away with it"
+                yield Removed(node=node.name, kind=node.kind, why=why)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnat.predict.features import EXTENT, NAMES, WORK, features, model_kind, row, work
+from hwnat.records.cost import op_cost
+from hwnat.records.op import OpSpec
+
+
+def conv(side=14, channels=32, out=64, kernel=3, stride=1, **more):
+    shape = (1, side, side, channels)
+    return OpSpec(
+        kind="conv", in_shape=shape, out_channels=out, kernel=kernel, stride=stride, **more
+    )
+
+
+OPS = (
+    conv(),
+    conv(groups=4),
+    OpSpec(kind="dwconv", in_shape=(1, 7, 7, 30), out_channels=30, kernel=5, stride=2),
+    OpSpec(kind="linear", in_shape=(1, 1, 1, 64), out_channels=10),
+    OpSpec(kind="matmul", in_shape=(1, 8, 49, 32), out_channels=49),
+    OpSpec(kind="pool", in_shape=(1, 8, 8, 3), kernel=3, stride=2, mode="max"),
+    OpSpec(kind="gpool", in_shape=(1, 8, 8, 3), mode="avg"),
+    OpSpec(kind="add", in_shape=(1, 8, 8, 3), operands=2),
+    OpSpec(kind="concat", in_shape=(1, 8, 8, 3), out_channels=9, operands=3),
+    OpSpec(kind="softmax", in_shape=(1, 1, 1, 10)),
+    OpSpec(kind="resize", in_shape=(1, 8, 8, 3), out_hw=(16, 16)),
+    OpSpec(kind="move", in_shape=(1, 8, 8, 3)),
+    OpSpec(kind="mbconv", in_shape=(1, 8, 8, 16), mid_channels=64, out_channels=24, se_channels=8),
+    OpSpec(kind="convpool", in_shape=(1, 8, 8, 16), out_channels=24),
+    OpSpec(kind="mix", in_shape=(1, 1, 1, 16), out_channels=24),
+)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.kind)
+def test_every_kind_has_the_same_finite_features(op):
+    found = features(op)
+    assert tuple(found) == NAMES
+    assert set(EXTENT) <= set(NAMES)
+    assert np.isfinite(row(op)).all()
+    assert work(op).shape == (len(WORK),)
+    assert (work(op) >= 0).all()
+
+
+def test_work_is_what_the_roofline_counts():
+    amounts = dict(zip(WORK, work(conv()).tolist(), strict=True))
+    assert amounts["macs"] == op_cost(conv()).macs == 14 * 14 * 9 * 32 * 64
+    assert amounts["padded_macs"] == amounts["macs"]
+    assert amounts["in_bytes"] == 4 * 14 * 14 * 32
+    assert amounts["weight_bytes"] == 4 * (9 * 32 * 64 + 64)
+    assert amounts["texels"] == 14 * 14 * 16
+
+
+def test_channels_that_fill_no_slice_are_padded():
+    amounts = dict(zip(WORK, work(conv(channels=30, out=61)).tolist(), strict=True))
+    assert amounts["padded_macs"] == work(conv())[WORK.index("macs")]
+    found = features(conv(out=61))
+    assert found["fill_out_4"] == pytest.approx(61 / 64)
+    assert found["fill_out_32"] == pytest.approx(61 / 64)
+    assert found["fill_side_16"] == pytest.approx(14 / 16)
+
+
+def test_a_number_of_slices_without_divisors_makes_flat_groups():
+    # 358 slices in pairs are 179, a prime: one thread of a group along slices, not 64.
+    assert features(conv(side=7, out=1432))["depth_2x1x2"] == 1
+    assert features(conv(side=7, out=1536))["depth_2x1x2"] == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "slices"), [({}, 8), ({"kernel": 1}, 0), ({"stride": 2}, 0), ({"groups": 2}, 0)]
+)
+def test_winograd_is_for_plain_three_by_three_convolutions(change, slices):
+    assert features(conv(**change))["winograd_slices"] == slices
+
+
+def test_kinds_are_modelled_by_kernel():
+    pointwise = conv(side=1, kernel=1)
+    assert model_kind(pointwise) == model_kind(OPS[3]) == "linear"
+    assert model_kind(conv(groups=4)) == "grouped-conv"
+    assert model_kind(conv()) == "conv"
+
+
+@given(st.integers(1, 60), st.integers(1, 200), st.integers(1, 200))
+def test_launches_cover_every_output_at_least_once(side, channels, out):
+    found = features(conv(side=side, channels=channels, out=out))
+    assert all(value >= 0 for name, value in found.items() if name.startswith("pad_"))
+    assert all(0 < value <= 1 for name, value in found.items() if name.startswith("fill_"))
+
+
+@given(st.integers(1, 60), st.integers(1, 100))
+def test_more_channels_are_never_less_work(side, out):
+    less, more = work(conv(side=side, out=out)), work(conv(side=side, out=out + 1))
+    assert (more >= less).all()
