@@ -3,6 +3,7 @@
 import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -40,3 +41,10 @@ def test_the_check_sees_a_framework():
 @pytest.mark.parametrize("name", modules())
 def test_importing_loads_no_framework(name):
     assert not loaded_by(f"import {name}") & set(HEAVY)
+
+
+def test_the_package_loads_a_table_and_nothing_before_it_is_asked():
+    assert "numpy" not in loaded_by("import hwnat")
+    assert hwnat.load_table is import_module("hwnat.table.lookup").load_table
+    with pytest.raises(AttributeError, match="nothing"):
+        hwnat.nothing  # noqa: B018

@@ -21,6 +21,20 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "export": ("export:export", "Write chosen networks as files and check them."),
 }
 _INTERRUPTED: Final = 130
+#: The extra that brings a package which not every machine has.
+_EXTRAS: Final = {
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "ai_edge_litert": "tflite",
+    "scipy": "predict",
+    "sklearn": "predict",
+    "pymoo": "search",
+    "moocore": "search",
+    "torch": "train",
+    "safetensors": "train",
+    "PIL": "train",
+}
 
 
 class LazyGroup(click.Group):
@@ -85,6 +99,13 @@ def main() -> None:
     except HwnatError as error:
         click.echo(f"hwnat: {error}", err=True)
         status = error.exit_code
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
+            raise
+        say = f"{error.name} is not installed; install it with: pip install 'hwnat[{extra}]'"
+        click.echo(f"hwnat: {say}", err=True)
+        status = UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("hwnat: interrupted; run the same command again to go on.", err=True)
         status = _INTERRUPTED

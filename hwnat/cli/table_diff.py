@@ -49,7 +49,14 @@ def _print(found: "TableDiff") -> None:
     for what, one, other in found.setup:
         click.echo(f"  {what}: {one} -> {other}")
     common = len(found.moved) + found.steady
-    middle = "" if found.median_ratio is None else f"; median ratio {found.median_ratio:.3f}"
+    middle = (
+        ""
+        if found.median_ratio is None
+        else (
+            f"; median ratio {found.median_ratio:.3f}, median change {found.median_change:.1%}, "
+            f"95th percentile {found.p95_change:.1%}"
+        )
+    )
     click.echo(f"{len(found.moved)} of {common} entries moved beyond both intervals{middle}")
     rows = [
         (each.key, milliseconds(each.before_ns), milliseconds(each.after_ns), f"{each.ratio:.3f}")

@@ -51,6 +51,7 @@ class TableDiff:
         moved: beyond both intervals, the largest change first.
         steady: number of entries in both tables that did not move.
         median_ratio: after over before, of all entries in both; None without any.
+        median_change: |ratio - 1| of the median entry; `p95_change` of the 95th percentile.
         new: keys of the second table alone; `gone` those of the first.
         setup: (what, before, after) of all that differs in how the tables were made.
         networks: None unless both cover one space with equal classes and a common resolution.
@@ -61,6 +62,8 @@ class TableDiff:
     moved: tuple[Moved, ...]
     steady: int
     median_ratio: float | None
+    median_change: float | None
+    p95_change: float | None
     new: tuple[str, ...]
     gone: tuple[str, ...]
     setup: tuple[tuple[str, str, str], ...]
@@ -98,12 +101,15 @@ def diff(before: LatencyTable, after: LatencyTable, *, force: bool = False) -> T
         for key, a, b in pairs
         if b.low_ns > a.high_ns or b.high_ns < a.low_ns
     ]
+    changes = [abs(b.p50_ns / a.p50_ns - 1) for _, a, b in pairs]
     return TableDiff(
         before=f"{before.name} ({before.table_id})",
         after=f"{after.name} ({after.table_id})",
         moved=tuple(sorted(moved, key=lambda each: (-abs(log(each.ratio)), each.key))),
         steady=len(common) - len(moved),
         median_ratio=median(b.p50_ns / a.p50_ns for _, a, b in pairs) if pairs else None,
+        median_change=float(np.median(changes)) if changes else None,
+        p95_change=float(np.quantile(changes, 0.95)) if changes else None,
         new=tuple(sorted(key for key in after.entries if key not in before.entries)),
         gone=tuple(sorted(key for key in before.entries if key not in after.entries)),
         setup=tuple(_changes("", _circumstances(before), _circumstances(after))),

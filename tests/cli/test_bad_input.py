@@ -86,7 +86,7 @@ def test_a_wrong_device_file_names_the_key(refused, tmp_path, text, words):
     [
         (["host-onnx", "--resolution", "25"], 2, "no resolution 25; it has 24, 28, 32"),
         (["host-onnx", "--op", "bogus"], 3, "Not an operation key: 'bogus'"),
-        (["host-onnx", "--budget", "3"], 2, "over the budget of 3"),
+        (["host-onnx", "--budget", "3"], 2, "A budget of 3 timings is too small"),
         (["host-onnx", "--store", "/proc/none/store"], 2, "Cannot open store /proc/none/store"),
         (["host-onnxx"], 2, "Did you mean host-onnx?"),
     ],

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import metadata
 
 import click
 import pytest
@@ -52,6 +53,24 @@ def test_a_closed_pipe_is_no_failure():
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, capsys):
+    assert ending(monkeypatch, ModuleNotFoundError("no", name="scipy.stats")) == 2
+    said = "hwnat: scipy.stats is not installed; install it with: pip install 'hwnat[predict]'\n"
+    assert capsys.readouterr().err == said
+
+
+def test_every_extra_that_is_offered_exists():
+    declared = metadata("hwnat").get_all("Provides-Extra")
+    assert set(cli._EXTRAS.values()) <= set(declared)
+
+
+def test_a_package_of_nobody_is_a_defect(monkeypatch):
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: import_module("hwnat.nothing"))
+    monkeypatch.setattr(sys, "argv", ["hwnat", "demo"])
+    with pytest.raises(ModuleNotFoundError):
+        cli.main()
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):

@@ -29,6 +29,7 @@ def test_equal_tables_do_not_differ(before):
     assert found.moved == found.new == found.gone == found.setup == ()
     assert found.steady == len(before.entries)
     assert found.median_ratio == 1.0
+    assert (found.median_change, found.p95_change) == (0.0, 0.0)
     assert (found.networks.lowest, found.networks.highest) == (1.0, 1.0)
 
 

@@ -1,0 +1,168 @@
+"""`hwnat predict --model` and `hwnat profile --model`, from a file to a number."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from hwnat.records.op import OpSpec
+from hwnat.table.calibrate import calibrate
+from hwnat.table.lookup import load_table
+from hwnat.targets.base import get_target
+from hwnat.targets.onnx import write_onnx
+
+
+def small_net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.ReLU(), nn.Conv2d(16, 32, 1)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)),
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "net.onnx"
+    write_onnx(small_net(), (1, 3, 32, 32), path)
+    return path
+
+
+@pytest.fixture
+def table(a_table, a_setup, an_entry, model, tmp_path):
+    """Write a table that holds the model's operators at 1000 ns each."""
+
+    def write(leave_out="nothing", target="onnx"):
+        trace = get_target(target).trace(model)
+        runtime, version = get_target(target).runtime()
+        names, sums = [f"n{i}" for i in range(10)], [1000 * i for i in range(1, 11)]
+        measured = [s * (51 + (-1) ** s // 1) // 50 for s in sums]
+        found = replace(
+            a_table(setup=a_setup(target=target, runtime=runtime, runtime_version=version)),
+            space=None,
+            classes=None,
+            resolutions=(),
+            granularity="operator",
+            entries={
+                op.key: an_entry(1000) for op in trace.specs if not op.key.startswith(leave_out)
+            },
+            calibration=calibrate(names, sums, [5] * 10, measured),
+        )
+        path = tmp_path / "operators.json"
+        found.save(path)
+        return path
+
+    return write
+
+
+def test_a_model_is_predicted_from_its_operators(hwnat, table, model):
+    path = table()
+    code, out, err = hwnat("predict", "--model", model, "--table", path)
+    assert (code, err) == (0, "")
+    assert " ms  (nine networks in ten: " in out
+    code, out, _ = hwnat("predict", "--model", model, "--table", path, "--json", "--explain")
+    found = json.loads(out)
+    total = found["overhead_ns"] + 1000 * found["operators"]
+    assert found["latency_ns"] == pytest.approx(load_table(path).calibration.apply(total, 0))
+    assert found["provenance"] == {"measured": found["operators"]}
+    assert found["parts"][0]["nodes"] == ["/0/Conv", "/2/Relu"]
+    assert found["missing"] == []
+    assert [each["node"] for each in found["removed"]] == ["/7/Flatten"]
+
+
+def test_every_operator_is_explained(hwnat, table, model):
+    code, out, err = hwnat("predict", "--model", model, "--table", table(), "--explain")
+    assert code == 0
+    for part in ("/0/Conv + /2/Relu", "measured", "share", "starting a run", "after calibration"):
+        assert part in out
+    assert "Takes no time: /7/Flatten (another view of the same data)" in err
+
+
+def test_what_cannot_be_predicted_is_named_or_left_out_on_request(hwnat, table, model):
+    path = table(leave_out="dwconv")
+    code, out, err = hwnat("predict", "--model", model, "--table", path)
+    assert (code, out) == (3, "")
+    for part in ("1 of ", "dwconv|in=1x16x16x16", "at /3/Conv + /4/Relu", "hwnat profile --device"):
+        assert part in err
+    assert err.count("\n") == 1
+    code, out, err = hwnat("predict", "--model", model, "--table", path, "--partial")
+    assert code == 3
+    assert "missing" in out
+    assert "sum of what can be predicted" in out
+    assert "1 of " in err
+    code, out, _ = hwnat("predict", "--model", model, "--table", path, "--partial", "--json")
+    assert code == 3
+    assert json.loads(out)["missing"][0]["nodes"] == ["/3/Conv", "/4/Relu"]
+
+
+def test_a_table_of_blocks_says_how_to_get_one_of_operators(hwnat, table_file, model):
+    code, _, err = hwnat("predict", "--model", model, "--table", table_file)
+    assert code == 3
+    assert "holds blocks of mbv3-nano" in err
+    assert "hwnat profile --device host-onnx --model" in err
+
+
+def test_a_table_of_operators_says_that_it_wants_a_model(hwnat, table):
+    code, _, err = hwnat("predict", "--genome", "0" * 23, "--table", table())
+    assert code == 3
+    assert "give it a --model" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--genome", "0", "--model", "net.onnx"]])
+def test_exactly_one_network_is_wanted(hwnat, table, options):
+    code, _, err = hwnat("predict", "--table", table(), *options)
+    assert code == 2
+    assert "--genome or as --model" in err
+
+
+def test_partial_is_for_models(hwnat, table_file):
+    code, _, err = hwnat("predict", "--table", table_file, "--genome", "0" * 23, "--partial")
+    assert code == 2
+    assert "--partial is for a --model" in err
+
+
+def test_a_model_of_another_batch_or_no_model_is_refused(hwnat, table, tmp_path):
+    path = tmp_path / "batch.onnx"
+    write_onnx(small_net(), (4, 3, 32, 32), path)
+    code, _, err = hwnat("predict", "--model", path, "--table", table())
+    assert code == 3
+    assert "of batch 1, the model of batch 4" in err
+    path.write_bytes(b"hello")
+    code, _, err = hwnat("predict", "--model", path, "--table", table())
+    assert code == 3
+    assert "not an ONNX file" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx", "openvino", "tflite"])
+def test_a_model_is_profiled_and_predicted(hwnat, target, model, tmp_path):
+    device = tmp_path / "here.toml"
+    device.write_text(
+        f'transport = "local"\ntarget = "{target}"\nthreads = 1\naffinity = "auto"\n'
+        'precision = "fp32"\n[protocol]\nrounds = 2\nruns = 3\nwarmup = 1\nvisit_ms = 1.0\n'
+    )
+    args = ("profile", "--device", device, "--model", model, "--budget", 12, "--out", "t.json")
+    code, out, err = hwnat(*args, "--calibration", 2, "--validation", 1, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    table = load_table(tmp_path / "t.json")
+    assert 5 <= found["entries"] == len(table.entries) <= 12
+    assert table.granularity == "operator"
+    assert {OpSpec.from_key(key).kind for key in table.entries} >= {"conv", "gpool"}
+    trace = get_target(target).trace(model)
+    assert {op.key for op in trace.specs} <= table.entries.keys() | found["left_out"].keys()
+    code, out, err = hwnat("predict", "--table", "t.json", "--model", model, "--partial", "--json")
+    assert code in (0, 3), err
+    assert json.loads(out)["latency_ns"] > 0
+    again = hwnat(*args, "--calibration", 2, "--validation", 1, "--json")
+    assert json.loads(again[1])["table_id"] == found["table_id"]  # nothing is measured twice
+
+
+def test_options_of_a_space_do_not_go_with_models(hwnat, model):
+    code, _, err = hwnat(
+        "profile", "--device", "host-onnx", "--model", model, "--space", "mbv3-nano", "--op", "x"
+    )
+    assert code == 2
+    assert "--space, --op and --model do not go together" in err
