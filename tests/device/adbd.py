@@ -262,7 +262,10 @@ class Adbd:
         up.set()
         await self._down.wait()
         server.close()
-        for link in self._links:
-            link.writer.transport.abort()
-        if tasks:
-            await asyncio.wait(set(tasks), timeout=5)
+        # A connection may just be coming in, and one that is cut closes only in the next turns.
+        for _ in range(3):
+            for link in self._links:
+                link.writer.transport.abort()
+            if tasks:
+                await asyncio.wait(set(tasks), timeout=5)
+            await asyncio.sleep(0.01)

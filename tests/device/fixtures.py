@@ -113,7 +113,28 @@ def a_phone(adb_servers, userland, monkeypatch):
         phone.adbd.stop()
 
 
-@pytest.fixture(params=["debian", pytest.param("google", marks=pytest.mark.slow)])
+EACH_CLIENT = ["debian", pytest.param("google", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="session")
+def steady_adbd(userland):
+    """Start a device that stays up for all tests that break nothing."""
+    adbd = Adbd(userland)
+    adbd.start()
+    yield adbd
+    adbd.stop()
+
+
+@pytest.fixture(params=EACH_CLIENT)
+def steady_phone(request, adb_servers, steady_adbd, userland, monkeypatch):
+    """Return a phone behind each adb client, already connected but for the first time."""
+    env = adb_servers(request.param)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return Phone(steady_adbd, userland, f"{env['HOME']}/bin/adb")
+
+
+@pytest.fixture(params=EACH_CLIENT)
 def phone(request, a_phone):
     """Return a phone behind each adb client."""
     return a_phone(request.param)

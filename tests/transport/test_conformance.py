@@ -1,5 +1,6 @@
 """What every transport promises. A new one adds a subclass of `TransportConformance`."""
 
+import os
 import re
 import secrets
 import time
@@ -11,6 +12,7 @@ from hwnat.records.device import DeviceSpec
 from hwnat.transport.base import Completed, Transport, connect
 from hwnat.transport.local import LocalTransport
 from hwnat.transport.replay import RecordingTransport, ReplayTransport
+from hwnat.transport.ssh import SshTransport
 
 WORDS = [
     "a b",
@@ -248,16 +250,24 @@ class OnADevice(TransportConformance):
 
 class TestAdbTransport(OnADevice):
     @pytest.fixture
-    def link(self, phone):
-        return phone.link()
+    def link(self, steady_phone):
+        return steady_phone.link()
+
+
+@pytest.fixture(scope="module")
+def connection(sshd):
+    """Log in once; a test that closes the link only costs the next one a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{sshd.client.parent}:{os.environ['PATH']}")
+        made = SshTransport("127.0.0.1", port=sshd.port, user=sshd.user)
+    yield made
+    made.close()
 
 
 class TestSshTransport(OnADevice):
     @pytest.fixture
-    def link(self, board):
-        made = board.link()
-        yield made
-        made.close()
+    def link(self, connection):
+        return connection
 
 
 def test_a_check_quotes_the_output_if_stderr_is_empty():
