@@ -2,8 +2,9 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -114,17 +115,35 @@ def _max_clock_hz(core: int) -> int:
 def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
     """Run on `cores` only, this thread and those it starts; restored on leaving.
 
+    Waits while another process of this package holds one of them: two that time models on one
+    core would measure each other.
+
     Args:
         cores: none leaves the thread where it may run now.
         realtime: no ordinary program takes the core meanwhile; see `may_run_realtime`.
     """
     with ExitStack() as undo:
         if cores:
+            for core in sorted(cores):
+                undo.enter_context(_held(core))
             undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             os.sched_setaffinity(0, cores)
         if realtime:
             undo.callback(os.sched_setscheduler, 0, os.sched_getscheduler(0), os.sched_getparam(0))
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        yield
+
+
+@contextmanager
+def _held(core: int) -> Iterator[None]:
+    """Hold a core's lock; the system releases it when the process ends, however it does."""
+    import fcntl
+
+    path = Path(tempfile.gettempdir()) / f"hwnat-core-{core}.lock"
+    with path.open("a") as file:
+        with suppress(PermissionError):  # of another user's file: whoever can open it can lock it
+            path.chmod(0o666)
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

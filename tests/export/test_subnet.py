@@ -97,7 +97,7 @@ def test_a_table_puts_predicted_beside_measured(export, a_table, a_setup):
     (file,) = export("onnx", tables={"onnx": table}).files
     assert file.timing.table_id == table.table_id
     assert file.timing.measured_ns > 0
-    assert file.timing.runs == 6
+    assert file.timing.runs >= 6
     expected = 0.9 * (5_000 + sum(table.lookup(op.key).p50_ns for op in ARCH.ops(classes=10)))
     assert file.timing.predicted_ns == pytest.approx(expected)
     assert file.timing.error == pytest.approx(expected / file.timing.measured_ns - 1)

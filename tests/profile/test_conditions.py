@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -106,6 +109,30 @@ def test_pinning_ends_with_the_block_even_if_it_fails():
     assert os.sched_getaffinity(0) == before
     with pinned(()):
         assert os.sched_getaffinity(0) == before
+
+
+def test_two_processes_take_turns_on_a_core():
+    core = max(os.sched_getaffinity(0))
+    code = (
+        "from hwnat.profile.conditions import pinned\n"
+        f"with pinned([{core}]):\n    print('in', flush=True)\n    input()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    entered = threading.Event()
+
+    def enter():
+        with pinned([core]):
+            entered.set()
+
+    waiting = threading.Thread(target=enter)
+    waiting.start()
+    assert not entered.wait(0.2)
+    other.communicate("\n")
+    assert entered.wait(10)
+    waiting.join()
 
 
 @pytest.mark.skipif(not may_run_realtime(), reason="real-time scheduling is not permitted here")
