@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.predict.features import model_kind, row
 from hwnat.predict.learned import MIN_SAMPLES
 from hwnat.records.op import OpSpec
+
+Floats = npt.NDArray[np.float64]
 
 
 def farthest(
@@ -42,3 +45,20 @@ def farthest(
         nearest = np.minimum(nearest, apart[:, len(beside) + best])
         nearest[best] = -1
     return tuple(ops[index] for index in sorted(chosen))
+
+
+def farthest_first(points: Floats, *, known: Floats | None = None, begin: int = 0) -> list[int]:
+    """Order (n, d) points, each the farthest from those before it and from (m, d) `known` ones.
+
+    Without known ones the order begins with the point at `begin`.
+    """
+    distance = np.full(len(points), np.inf)
+    for each in known if known is not None else ():
+        distance = np.minimum(distance, ((points - each) ** 2).sum(axis=1))
+    order: list[int] = []
+    for _ in points:
+        best = int(distance.argmax()) if np.isfinite(distance).all() else begin
+        order.append(best)
+        distance = np.minimum(distance, ((points - points[best]) ** 2).sum(axis=1))
+        distance[order] = -1
+    return order

@@ -42,6 +42,7 @@ IMAGES = (
     *(f"act|in=1x8x8x8|act={act}|float32" for act in ACTS),
     "move|in=1x8x8x6|o=10x10|float32",
     "softmax|in=2x1x1x10|float32",
+    "move|in=1x8x8x6|o=10x10|float32",
     "linear|in=1x1x1x12|out=10|act=relu|float32",
 )  # fmt: skip
 #: What the TFLite writer has no form for.
