@@ -40,6 +40,7 @@ IMAGES = (
     "mul|in=1x8x8x8|act=none|n=2|t=1|float32",
     "concat|in=1x8x8x24|out=48|n=3|float32",
     *(f"act|in=1x8x8x8|act={act}|float32" for act in ACTS),
+    "move|in=1x8x8x6|o=10x10|float32",
     "softmax|in=2x1x1x10|float32",
     "move|in=1x8x8x6|o=10x10|float32",
     "linear|in=1x1x1x12|out=10|act=relu|float32",
