@@ -8,6 +8,7 @@
     │   ├── TableMismatchError 3  the table belongs to another space, target or schema
     │   └── UncoveredOpError   3  the table lacks an operation; nothing is guessed
     ├── DeviceError            4  the device or its runtime failed
+    │   └── TransientDeviceError 4  the link was lost; it may come back by itself
     └── InconclusiveError      5  the measurements cannot carry an answer
 
 Every message names the thing, the place and the next command to type.
@@ -70,6 +71,13 @@ class DeviceError(HwnatError):
     """The device, its transport or its runtime did not do what was asked."""
 
     exit_code = 4
+
+
+class TransientDeviceError(DeviceError):
+    """The device did not answer, or the link was lost; the same call may succeed later.
+
+    What the device printed before is discarded, so a repeated call counts nothing twice.
+    """
 
 
 class InconclusiveError(HwnatError):

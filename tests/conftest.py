@@ -5,6 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from device.fixtures import (  # noqa: F401
+    a_phone,
+    adb_servers,
+    board,
+    phone,
+    sshd,
+    steady_adbd,
+    steady_phone,
+    userland,
+)
 from hypothesis import settings
 
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.

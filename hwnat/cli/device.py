@@ -33,6 +33,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def doctor(name: str, as_json: bool) -> None:
     """Reach a device, name its runtime and read its clocks, temperature and load."""
+    from contextlib import closing
     from dataclasses import asdict
 
     from hwnat.profile.conditions import (
@@ -44,34 +45,46 @@ def doctor(name: str, as_json: bool) -> None:
     )
     from hwnat.records.device import load_device
     from hwnat.targets.base import get_target
-    from hwnat.transport.base import get_transport
+    from hwnat.transport.base import connect
 
     spec = load_device(name)
-    link = get_transport(spec.transport)
-    runtime, version = get_target(spec.target, precision=spec.precision).runtime()
-    told = {"device": spec.name, "runtime": f"{runtime} {version}"}
+    here = spec.transport == "local"
+    target = get_target(spec.target, precision=spec.precision)
+    runtime, version = target.runtime() if here else (None, None)
     if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
-        _print({**told, **asdict(spec.npu), "advice": ()}, as_json=as_json)
+        told = {"device": spec.name, "runtime": f"{runtime} {version}", **asdict(spec.npu)}
+        _print({**told, "advice": ()}, as_json=as_json)
         return
-    host, state = read_host(link), read_conditions(link)
-    realtime = spec.priority == "auto" and may_run_realtime()
+    with closing(connect(spec)) as link:
+        reached = None if here else link.probe()
+        host, state = read_host(link), read_conditions(link)
+    realtime = here and spec.priority == "auto" and may_run_realtime()
+    hints = advice(host, state, threads=spec.threads, realtime=realtime or not here)
+    if reached and not reached.executable:
+        hints = (*hints, f"No program starts in {reached.workdir}: set another workdir.")
     report = {
-        **told,
+        "device": spec.name,
+        # What a device elsewhere would be timed with is not known before something runs there.
+        "runtime": f"{runtime} {version}" if here else None,
+        **(asdict(reached) if reached else {}),
         **asdict(host),
-        "pinned_to": choose_cores(spec.affinity, threads=spec.threads),
-        "realtime": realtime,
+        "pinned_to": choose_cores(spec.affinity, threads=spec.threads) if here else None,
+        "realtime": realtime if here else None,
         **asdict(state),
-        "advice": advice(host, state, threads=spec.threads, realtime=realtime),
+        "advice": hints,
     }
     _print(report, as_json=as_json)
 
 
 def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what is known of a device; what it does not tell is said to be so."""
+    from hwnat.transport.words import printable
+
     if as_json:
         print_json(report)
         return
     for key, value in report.items():
         if key != "advice":
-            click.echo(f"{key:<15}{'not told' if value in (None, ()) else value}")
+            click.echo(f"{key:<15}{'not told' if value in (None, ()) else printable(str(value))}")
     for line in report["advice"]:
         click.echo(f"- {line}", err=True)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.predict.workload import family, log_size
+from hwnat.profile.select import farthest_first
 from hwnat.records.op import OpSpec
 
 Floats = npt.NDArray[np.float64]
@@ -43,14 +44,14 @@ def telling_order(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
         rare = kinds[members[0].kind] < _RARE
         sizes = np.array([[log_size(op)] for op in members])
         begin = 0 if rare else number % len(members)
-        for place, index in enumerate(_farthest_first(sizes, begin=begin)):
+        for place, index in enumerate(farthest_first(sizes, begin=begin)):
             turn = 0 if rare and place < _RARE_SIZES else place + 1
             turns.extend([] for _ in range(turn + 1 - len(turns)))
             turns[turn].append(members[index])
     ordered: list[OpSpec] = []
     for some in turns:
         if some:
-            ordered += [some[index] for index in _farthest_first(_coordinates(some))]
+            ordered += [some[index] for index in farthest_first(_coordinates(some))]
     return tuple(ordered)
 
 
@@ -93,14 +94,3 @@ def _coordinates(ops: Sequence[OpSpec]) -> Floats:
     values = np.array(rows, np.float64)
     spread = values.std(axis=0)
     return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
-
-
-def _farthest_first(points: Floats, *, begin: int = 0) -> list[int]:
-    """Order (n, d) points: one, then always the one farthest from all before it."""
-    order, nearest = [begin], np.full(len(points), np.inf)
-    for _ in range(len(points) - 1):
-        away = ((points - points[order[-1]]) ** 2).sum(axis=1)
-        nearest = np.minimum(nearest, away)
-        nearest[order] = -1.0
-        order.append(int(nearest.argmax()))
-    return order

@@ -27,7 +27,8 @@ from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Estimator, Target, get_target
-from hwnat.transport.base import Transport, get_transport
+from hwnat.transport.base import Transport
+from hwnat.transport.local import LocalTransport
 
 #: With `--show-cpu-operations` Vela lists what it leaves to the CPU.
 _ON_CPU: Final = re.compile(r"^ +CPU: .*? = (\S+) \(outputs", re.MULTILINE)
@@ -104,7 +105,7 @@ def _estimates(device: DeviceSpec, cache: Path, progress: Progress | None) -> Es
         models=Models(target=target, folder=cache / target.name),
         estimator=target,
         npu=device.npu,
-        link=get_transport(device.transport),
+        link=LocalTransport(),
         progress=progress or _silent,
     )
 

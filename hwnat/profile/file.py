@@ -25,7 +25,7 @@ from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Session, Target, get_target
-from hwnat.transport.base import get_transport
+from hwnat.transport.local import LocalTransport
 
 
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
@@ -113,7 +113,7 @@ def _target(table: LatencyTable) -> Target:
 
 
 def _same_machine(table: LatencyTable) -> None:
-    here, there = read_host(get_transport("local")), table.setup.host
+    here, there = read_host(LocalTransport()), table.setup.host
     if (here.cpu, here.machine) != (there.cpu, there.machine):
         msg = (
             f"Table {table.name} was measured on {there.cpu}, this is {here.cpu}; "
@@ -145,7 +145,7 @@ def _visit_all(
     """Visit every session in shuffled rounds."""
     setup, subjects = table.setup, tuple(sessions)
     visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
-    conditions = ConditionsReader(get_transport("local"))
+    conditions = ConditionsReader(LocalTransport())
     rounds = shuffled_rounds(subjects, table.timed_as()[0].rounds, rng=np.random.default_rng(0))
     cores = choose_cores(setup.affinity or "auto", threads=setup.threads)
     with pinned(cores, realtime=setup.realtime and may_run_realtime()):

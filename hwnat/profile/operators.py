@@ -45,7 +45,7 @@ from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Session, Target, get_target
 from hwnat.targets.bench import Bench
-from hwnat.transport.base import get_transport
+from hwnat.transport.base import connect
 
 _SESSION_LIMIT_BYTES: Final = 1 << 30
 #: Whole networks that a calibration is fitted on, random ones included.
@@ -122,7 +122,7 @@ def _setup(device: DeviceSpec, target: Target, by_size: Sequence[Network]) -> Se
     runtime, version = target.runtime()
     return Setup(
         device=device.name,
-        host=read_host(get_transport(device.transport)),
+        host=read_host(connect(device)),
         target=device.target,
         runtime=runtime,
         runtime_version=version,
@@ -170,7 +170,7 @@ class _Timing:
         load = self._loader(paths)
         sessions = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES)
         reference, _ = load(self.setup.reference)
-        conditions = ConditionsReader(get_transport(self.device.transport))
+        conditions = ConditionsReader(connect(self.device))
         for count, (round_, subject) in enumerate(todo, start=1 + len(visits) - len(todo)):
             db.add(
                 visit(

@@ -30,7 +30,7 @@ from hwnat.table.build import build_table, timed_entries
 from hwnat.table.entry import Effort
 from hwnat.table.lookup import LatencyTable, load_table
 from hwnat.targets.base import Estimator, Target, get_target
-from hwnat.transport.base import Transport, get_transport
+from hwnat.transport.base import Transport, connect
 
 #: Loaded model files; a session takes about three times its file.
 _SESSION_LIMIT_BYTES: Final = 1 << 30
@@ -62,10 +62,10 @@ def profile(
         msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
         msg += "this version profiles the machine it runs on (local)."
         raise UsageError(msg)
-    link = get_transport(device.transport)
     target = get_target(device.target, precision=device.precision)
     if isinstance(target, Estimator):
         return estimate_table(device, plan, cache=cache, progress=progress)
+    link = connect(device)
     cores = choose_cores(device.affinity, threads=device.threads)
     wanted = begin(device, plan, link=link, target=target, cores=cores)
     sources = load_sources(plan.sources)

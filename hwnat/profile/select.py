@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from hwnat.predict.features import row
+from hwnat.predict.features import model_kind, row
+from hwnat.predict.learned import MIN_SAMPLES
 from hwnat.records.op import OpSpec
+
+Floats = npt.NDArray[np.float64]
 
 
 def farthest(
@@ -13,30 +17,48 @@ def farthest(
 ) -> tuple[OpSpec, ...]:
     """Return `count` operators, each the farthest from those before it and from `beside`.
 
-    Features are scaled to unit spread; kinds are apart from one another by more than any two
-    operators of a kind, so every kind gets its share. All of them are returned if they fit.
+    Features are scaled to unit spread. Every kind first gets as many as a model of it needs, in
+    turn; what is left goes where the distance is largest. All are returned if they fit.
 
     Source: farthest-point sampling (Gonzalez, 1985).
     """
     if count >= len(ops):
         return tuple(ops)
-    if count < 1:
-        return ()
     every = [*beside, *ops]
     x = np.stack([row(op) for op in every])
     x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
-    kinds = sorted({op.kind for op in every})
-    apart = 2 * float(np.abs(x).max()) * x.shape[1] ** 0.5
-    where = np.array([apart * kinds.index(op.kind) for op in every])
-    x = np.concatenate([x, where[:, None]], axis=1)
-    known, rest = x[: len(beside)], x[len(beside) :]
-    distance = np.full(len(rest), np.inf)
-    for each in known:
-        distance = np.minimum(distance, ((rest - each) ** 2).sum(axis=1))
-    chosen: list[int] = []
-    for _ in range(count):
-        best = int(np.argmax(distance)) if np.isfinite(distance).all() else 0
+    kinds = np.array([model_kind(op) for op in every])
+    same = kinds[:, None] == kinds[None, :]
+    # Operators of two kinds say nothing about each other.
+    apart = np.where(same, ((x[:, None] - x[None]) ** 2).sum(axis=2), np.inf)[len(beside) :]
+    nearest = apart[:, : len(beside)].min(axis=1, initial=np.inf)
+    held = {kind: int((kinds[: len(beside)] == kind).sum()) for kind in dict.fromkeys(kinds)}
+    own, chosen = kinds[len(beside) :], list[int]()
+    while len(chosen) < max(0, count):
+        free = nearest >= 0
+        fewest = min(held[kind] for kind in own[free])
+        if fewest < MIN_SAMPLES:
+            free &= np.array([held[kind] == fewest for kind in own])
+        best = int(np.argmax(np.where(free, nearest, -1)))
         chosen.append(best)
-        distance = np.minimum(distance, ((rest - rest[best]) ** 2).sum(axis=1))
-        distance[best] = -1
+        held[own[best]] += 1
+        nearest = np.minimum(nearest, apart[:, len(beside) + best])
+        nearest[best] = -1
     return tuple(ops[index] for index in sorted(chosen))
+
+
+def farthest_first(points: Floats, *, known: Floats | None = None, begin: int = 0) -> list[int]:
+    """Order (n, d) points, each the farthest from those before it and from (m, d) `known` ones.
+
+    Without known ones the order begins with the point at `begin`.
+    """
+    distance = np.full(len(points), np.inf)
+    for each in known if known is not None else ():
+        distance = np.minimum(distance, ((points - each) ** 2).sum(axis=1))
+    order: list[int] = []
+    for _ in points:
+        best = int(distance.argmax()) if np.isfinite(distance).all() else begin
+        order.append(best)
+        distance = np.minimum(distance, ((points - points[best]) ** 2).sum(axis=1))
+        distance[order] = -1
+    return order

@@ -19,6 +19,23 @@ Precision = Literal["fp32", "int8"]
 #: Where `load_device` looks for a name: the working directory, then what came with the package.
 FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
 
+#: Letters that no program takes for an option, a command or the end of a line.
+_WORDS: Final = {
+    "serial": re.compile(r"[A-Za-z0-9._:\[][A-Za-z0-9._:%@()\[\] -]{0,253}", re.ASCII),
+    "host": re.compile(r"[A-Za-z0-9._:][A-Za-z0-9._:%-]{0,253}", re.ASCII),
+    "user": re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}", re.ASCII),
+}
+#: Key -> the transport it is for; a transport of a plug-in may use any of them.
+_KEYS_OF: Final = {
+    "serial": "adb",
+    "host": "ssh",
+    "port": "ssh",
+    "user": "ssh",
+    "transcript": "replay",
+}
+_NEEDS: Final = {"adb": "serial", "ssh": "host", "replay": "transcript"}
+_BUILT_IN: Final = ("local", *_NEEDS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingProtocol:
@@ -85,6 +102,13 @@ class DeviceSpec:
         affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
         priority: `auto` keeps ordinary programs off those cores while a model is timed, where
             the system permits it; `normal` shares them.
+        serial: of a phone, as `adb devices` prints it.
+        host: address of a board, or its name in ~/.ssh/config.
+        port: of its ssh server; None for what ~/.ssh/config says, so is `user`.
+        user: to log in as.
+        workdir: folder of the device that hwnat may fill and where programs can start; None
+            for the transport's own.
+        transcript: file with the recorded calls of a transport.
         npu: of targets that estimate instead of timing.
     """
 
@@ -96,9 +120,16 @@ class DeviceSpec:
     priority: Literal["auto", "normal"] = "auto"
     precision: Precision = "fp32"
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
+    serial: str | None = None
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    workdir: str | None = None
+    transcript: str | None = None
     npu: Npu | None = None
 
     def __post_init__(self) -> None:
+        _check_address(self)
         if self.threads < 1:
             msg = f"threads is {self.threads}; it must be at least 1."
             raise DataError(msg)
@@ -106,6 +137,50 @@ class DeviceSpec:
         if not cores or min(cores) < 0 or len(set(cores)) != len(cores):
             msg = f"affinity {self.affinity} is not a list of distinct core numbers."
             raise DataError(msg)
+
+
+def _check_address(spec: DeviceSpec) -> None:
+    """Refuse what does not say where a device is, or could be taken for something else."""
+    if not spec.name or spec.name[0] in ".-~" or "/" in spec.name or not _plain(spec.name):
+        msg = f"name {spec.name!r} is not that of a file in devices/; use letters and digits."
+        raise DataError(msg)
+    if spec.transport in _BUILT_IN:
+        for key, transport in _KEYS_OF.items():
+            if getattr(spec, key) is not None and transport != spec.transport:
+                msg = f"{key} is for transport '{transport}', not for '{spec.transport}'."
+                raise DataError(msg)
+        needed = _NEEDS.get(spec.transport)
+        if needed is not None and not getattr(spec, needed):
+            msg = f"transport '{spec.transport}' needs the key '{needed}'."
+            raise DataError(msg)
+    for key, pattern in _WORDS.items():
+        value = getattr(spec, key)
+        if value is not None and not pattern.fullmatch(value):
+            msg = (
+                f"{key} is {value!r:.80}; it can hold letters, digits and a few signs like . : - _"
+            )
+            raise DataError(msg)
+    if spec.port is not None and not 1 <= spec.port <= 65_535:
+        msg = f"port is {spec.port}; it must be from 1 to 65535."
+        raise DataError(msg)
+    _check_workdir(spec)
+
+
+def _check_workdir(spec: DeviceSpec) -> None:
+    """Refuse a folder that is none, or that is another one in each program's eyes."""
+    folder = spec.workdir
+    if folder is None:
+        return
+    relative = spec.transport in {"adb", "local"} and not folder.startswith("/")
+    odd = not folder.strip("/") or folder[0] in "-~" or ".." in folder.split("/")
+    if relative or odd or not _plain(folder):
+        msg = f"workdir is {folder!r:.80}; it must be the full path of a folder, without '..'."
+        raise DataError(msg)
+
+
+def _plain(text: str) -> bool:
+    """Tell whether a text is one line without control characters and the like."""
+    return text.isprintable()
 
 
 def device_names() -> tuple[str, ...]:

@@ -87,6 +87,10 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
             warnings.filterwarnings("ignore", said, DeprecationWarning)
         # Padding becomes arithmetic on constants, which every runtime folds.
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
+        # Instance norms have no running statistics, so training and evaluation are one.
+        warnings.filterwarnings(
+            "ignore", "ONNX export mode is set to TrainingMode.EVAL", UserWarning
+        )
         # Torch's own functions check shapes, which are fixed here.
         tracer = torch.jit._trace.TracerWarning
         warnings.filterwarnings("ignore", category=tracer, module=r"torch\.nn\.")

@@ -1,6 +1,6 @@
 """The operators of a TFLite file as the interpreter plans to run them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,33 +64,11 @@ def read_plan(path: Path, places: Mapping[int, tuple[str, ...]]) -> TfliteFile:
     details = interpreter._get_ops_details()
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     graph = model.subgraphs[0]
-    taken = _delegated(details)
-    operators = []
-    for index, each in enumerate(graph.operators):
-        kind = str(details[index]["op_name"])
-        if kind in _CONTROL_FLOW:
-            msg = f"{path} cannot be traced: {kind} (control flow: its work is not fixed). "
-            raise DataError(msg + "Export the network without it.")
-        output = graph.tensors[each.outputs[0]].name
-        operators.append(
-            Operator(
-                names=places.get(index) or (output.decode() if output else f"{kind}_{index}",),
-                kind=kind,
-                inputs=tuple(int(i) for i in each.inputs if i >= 0),
-                outputs=tuple(map(int, each.outputs)),
-                options=vars(each.builtinOptions) if each.builtinOptions else {},
-                delegated=index in taken,
-            )
-        )
+    _require_fixed(interpreter.get_input_details(), details, path)
     tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
-    for each in interpreter.get_input_details():
-        if min(each["shape_signature"], default=1) < 1:
-            shape = "x".join(map(str, each["shape_signature"]))
-            msg = f"{path}: input '{each['name']}' has the dynamic shape {shape}; latency needs "
-            raise DataError(msg + "a fixed one: export it for one size.")
     first = graph.tensors[graph.inputs[0]].shape
     return TfliteFile(
-        operators=tuple(operators),
+        operators=tuple(_operators(graph, details, places)),
         shapes=tuple(tuple(map(int, each.shape)) for each in _all(graph.tensors)),
         types=tuple(
             np.dtype(tensors[i]["dtype"]).name if i in tensors else "float32"
@@ -106,6 +84,39 @@ def read_plan(path: Path, places: Mapping[int, tuple[str, ...]]) -> TfliteFile:
     )
 
 
+def _require_fixed(
+    inputs: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]], path: Path
+) -> None:
+    for each in details:
+        if each["op_name"] in _CONTROL_FLOW:
+            msg = f"{path} cannot be traced: {each['op_name']} (control flow: its work is not "
+            raise DataError(msg + "fixed). Export the network without it.")
+    for each in inputs:
+        if min(each["shape_signature"], default=1) < 1:
+            shape = "x".join(map(str, each["shape_signature"]))
+            msg = f"{path}: input '{each['name']}' has the dynamic shape {shape}; latency needs "
+            raise DataError(msg + "a fixed one: export it for one size.")
+
+
+def _operators(
+    graph: Any,  # noqa: ANN401 - generated code has no types
+    details: Sequence[Mapping[str, Any]],
+    places: Mapping[int, tuple[str, ...]],
+) -> Iterator[Operator]:
+    """Yield the file's operators; the plan lists them first, in the same order."""
+    taken = _delegated(details)
+    for index, each in enumerate(graph.operators):
+        kind, output = str(details[index]["op_name"]), graph.tensors[each.outputs[0]].name
+        yield Operator(
+            names=places.get(index) or (output.decode() if output else f"{kind}_{index}",),
+            kind=kind,
+            inputs=tuple(int(i) for i in each.inputs if i >= 0),
+            outputs=tuple(map(int, each.outputs)),
+            options=vars(each.builtinOptions) if each.builtinOptions else {},
+            delegated=index in taken,
+        )
+
+
 def _all(tensors: Any) -> Any:  # noqa: ANN401 - generated code has no types
     """Yield tensors; a scalar's shape may be absent."""
     for each in tensors:
@@ -114,7 +125,7 @@ def _all(tensors: Any) -> Any:  # noqa: ANN401 - generated code has no types
         yield each
 
 
-def _delegated(details: list[dict[str, Any]]) -> set[int]:
+def _delegated(details: Sequence[Mapping[str, Any]]) -> set[int]:
     """Return the positions of the operators between the inputs and outputs of the delegates."""
     producer = {
         int(out): index

@@ -1,17 +1,28 @@
 """What every way to a device can do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from hwnat import plugins
 from hwnat.errors import DeviceError, UsageError
+from hwnat.records.device import DeviceSpec
+from hwnat.transport.words import printable, shown
+
+#: What a shell ends with when it found a file but could not execute it.
+_NOT_EXECUTABLE: Final = 126
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A command that ended by itself; output that is not UTF-8 has replacement characters."""
+    """A command that ended by itself; output that is not UTF-8 has replacement characters.
+
+    Attributes:
+        returncode: 0 to 255; a command that died of signal n has 128 + n, as in a shell.
+        stdout: as it was printed, control characters included; so is `stderr`, which is
+            empty where a device merges it into stdout.
+    """
 
     argv: tuple[str, ...]
     returncode: int
@@ -25,10 +36,38 @@ class Completed:
             DeviceError: the command failed; the message quotes the end of its stderr.
         """
         if self.returncode:
-            tail = (self.stderr.strip() or self.stdout.strip())[-300:]
-            msg = f"{' '.join(self.argv)} ended with {self.returncode}: {tail or 'no output'}"
+            tail = printable(self.stderr.strip() or self.stdout.strip(), limit=300)
+            msg = f"{shown(self.argv)} ended with {self.returncode}: {tail or 'no output'}"
+            if self.returncode == _NOT_EXECUTABLE:
+                msg += (
+                    ". Programs only start from a folder whose file system lets them and that "
+                    "are made for this processor: set another workdir in the device file."
+                )
             raise DeviceError(msg)
         return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What a device that answers says about the folder where hwnat works.
+
+    Attributes:
+        address: how the device is reached, such as `adb R58M` or `ssh pi@board`.
+        client: the program that reaches it, with its version; None for this machine.
+        workdir: the folder, which exists now.
+        executable: whether a program in it can be started; a folder mounted `noexec` cannot.
+        hash: how pushed files are compared; None if the device can do neither.
+        time_limit: whether the device can end a command by itself (`timeout`).
+        free_bytes: of the folder's file system; None if the device does not tell.
+    """
+
+    address: str
+    client: str | None
+    workdir: str
+    executable: bool
+    hash: Literal["sha256", "md5"] | None
+    time_limit: bool
+    free_bytes: int | None
 
 
 @runtime_checkable
@@ -40,6 +79,7 @@ class Transport(Protocol):
 
         Raises:
             DeviceError: the command could not be started, or was killed after `timeout_s`.
+            TransientDeviceError: the link was lost; nothing that was printed is returned.
         """
         ...
 
@@ -59,15 +99,32 @@ class Transport(Protocol):
         """
         ...
 
+    def probe(self) -> Probe:
+        """Reach the device, make its working folder and say what can be done there.
 
-def get_transport(name: str) -> Transport:
-    """Return the transport registered as `name` in the entry-point group `hwnat.transports`.
+        Raises:
+            DeviceError: it cannot be reached, or the folder cannot be made.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what the link keeps running here; the next call starts it again."""
+        ...
+
+
+def connect(spec: DeviceSpec) -> Transport:
+    """Return the transport that `spec` names, of the entry-point group `hwnat.transports`.
+
+    A plug-in is a callable that takes a `DeviceSpec` and returns a `Transport`. Nothing is sent
+    to the device yet.
 
     Raises:
         UsageError: no such transport, or the plug-in is not one.
+        DeviceError: a program that the transport needs is not installed.
     """
-    transport = plugins.load("hwnat.transports", name)()
+    make: Callable[[DeviceSpec], object] = plugins.load("hwnat.transports", spec.transport)
+    transport = make(spec)
     if not isinstance(transport, Transport):
-        msg = f"Plug-in '{name}' of hwnat.transports returned {type(transport).__name__}."
+        msg = f"Plug-in '{spec.transport}' of hwnat.transports returned {type(transport).__name__}."
         raise UsageError(msg)
     return transport

@@ -1,43 +1,51 @@
 """The machine that hwnat itself runs on."""
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from hwnat.errors import DeviceError
-from hwnat.transport.base import Completed, Transport
+from hwnat.records.device import DeviceSpec
+from hwnat.transport.base import Completed, Probe, Transport
+from hwnat.transport.client import run_client
+from hwnat.transport.scripts import OUTPUT_BYTES, probe
+from hwnat.transport.words import shown
+
+_WORKDIR: Final = "~/.cache/hwnat/work"
+
+
+def connect(spec: DeviceSpec) -> "LocalTransport":
+    """Return the way to this machine."""
+    return LocalTransport(workdir=spec.workdir)
 
 
 class LocalTransport:
     """Commands as child processes, files by copying."""
 
+    def __init__(self, *, workdir: str | None = None) -> None:
+        self._workdir = workdir
+
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
         """Run a command with empty stdin.
 
         Raises:
-            DeviceError: it could not be started, or was killed after `timeout_s`.
+            DeviceError: it could not be started, or was killed after `timeout_s` or because
+                of what it printed.
         """
         try:
-            done = subprocess.run(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
-                encoding="utf-8",
-                errors="replace",
-            )
-        except subprocess.TimeoutExpired as slow:
-            msg = f"{' '.join(argv)} was killed after {timeout_s:g} s."
-            raise DeviceError(msg) from slow
+            done = run_client(argv, timeout_s=timeout_s, limit_bytes=OUTPUT_BYTES)
         except (OSError, ValueError, IndexError) as problem:
-            msg = f"Cannot run {' '.join(argv) or 'an empty command'}: {problem}."
+            msg = f"Cannot run {shown(argv) or 'an empty command'}: {problem}."
             raise DeviceError(msg) from problem
-        return Completed(
-            argv=tuple(argv), returncode=done.returncode, stdout=done.stdout, stderr=done.stderr
-        )
+        if done.returncode is None:
+            why = f"it printed over {OUTPUT_BYTES} bytes" if done.flooded else f"{timeout_s:g} s"
+            msg = f"{shown(argv)} was killed after {why}."
+            raise DeviceError(msg)
+        status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+        stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+        return Completed(argv=tuple(argv), returncode=status, stdout=stdout, stderr=stderr)
 
     def push(self, source: Path, target: str) -> None:
         """Copy a file.
@@ -55,15 +63,32 @@ class LocalTransport:
         """
         _copy(Path(source), target)
 
+    def probe(self) -> Probe:
+        """Make the working folder and say what can be done there.
+
+        Raises:
+            DeviceError: the folder cannot be made.
+        """
+        workdir = self._workdir or str(Path(_WORKDIR).expanduser())
+        return probe(self.run, workdir, address="this machine", client=None)
+
+    def close(self) -> None:
+        """Do nothing: nothing is kept running."""
+
 
 def _copy(source: Path, target: Path) -> None:
     """Copy through a temporary file beside `target`, so that nobody sees half of it."""
     try:
+        if not source.is_file():
+            source.stat()
+            msg = f"Cannot copy {shown([str(source)])}: it is not a file."
+            raise DeviceError(msg)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as folder:
             Path(shutil.copy(source, Path(folder) / "file")).replace(target)
-    except OSError as problem:
-        msg = f"Cannot copy {source} to {target}: {problem.strerror}."
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        msg = f"Cannot copy {shown([str(source)])} to {shown([str(target)])}: {reason}."
         raise DeviceError(msg) from problem
 
 

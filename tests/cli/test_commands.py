@@ -67,6 +67,21 @@ def test_the_doctor_reads_this_machine(run):
     assert "runtime        onnxruntime" in run("device", "doctor", "host-onnx")
 
 
+def test_the_doctor_reaches_a_phone(run, a_phone, tmp_path):
+    phone = a_phone()
+    address = f'transport = "adb"\nserial = "{phone.serial}"\ntarget = "tflite"\n'
+    (tmp_path / "phone.toml").write_text(address)
+    found = json.loads(run("device", "doctor", str(tmp_path / "phone.toml"), "--json"))
+    assert found["address"] == f"adb {phone.serial}"
+    assert found["executable"]
+    assert found["cores"] >= 1
+    assert (found["runtime"], found["pinned_to"]) == (None, None)
+    (tmp_path / "phone.toml").write_text(address + 'workdir = "/sdcard/x"\n')
+    if phone.userland.reason is None:
+        found = json.loads(run("device", "doctor", str(tmp_path / "phone.toml"), "--json"))
+        assert "No program starts in /sdcard/x: set another workdir." in found["advice"]
+
+
 def test_a_prediction_is_a_latency_with_an_interval(run, table):
     found = json.loads(run("predict", "--table", table, "--genome", LARGEST, "--json"))
     low, high = found["interval_ns"]

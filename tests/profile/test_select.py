@@ -29,3 +29,12 @@ def test_every_kind_gets_its_share_and_order_is_kept():
     chosen = farthest(ops, 3)
     assert chosen[-1].kind == "softmax"
     assert [op for op in ops if op in chosen] == list(chosen)
+
+
+def test_every_kind_gets_as_many_as_a_model_needs_before_any_gets_more():
+    acts = [OpSpec(kind="act", in_shape=(1, 1, 1, c), act="relu") for c in range(8, 15)]
+    ops = [*convs(*range(8, 800, 8)), *acts]
+    chosen = farthest(ops, 20)
+    assert sum(op.kind == "act" for op in chosen) >= 5
+    assert sum(op.kind == "act" for op in farthest(ops, 20, beside=acts[:3])) >= 2
+    assert len(farthest(acts, 6)) == 6

@@ -7,6 +7,8 @@ from hwnat.errors import DataError, UsageError
 from hwnat.records import device
 from hwnat.records.device import DeviceSpec, Npu, TimingProtocol, device_names, load_device
 
+ADB = 'transport = "adb"\ntarget = "tflite"\n'
+SSH = 'transport = "ssh"\ntarget = "tflite"\n'
 GOOD = 'transport = "local"\ntarget = "onnx"\n'
 
 
@@ -65,6 +67,22 @@ def test_a_path_is_read_as_it_stands(tmp_path):
         (GOOD + '[npu]\naccelerator = "a"\nsystem = "b"', "npu: key 'memory' is missing"),
         (GOOD + "[protocol]\nruns = 0", "at least one round and one run"),
         (GOOD + 'name = "other"', "name is 'other'"),
+        (GOOD + 'serial = "R58"', "serial is for transport 'adb', not for 'local'"),
+        (ADB, "transport 'adb' needs the key 'serial'"),
+        (ADB + 'serial = ""', "transport 'adb' needs the key 'serial'"),
+        (ADB + 'serial = "a;b"', "serial is 'a;b'; it can hold letters, digits"),
+        (ADB + 'serial = "-s"', "serial is '-s'"),
+        (ADB + 'serial = "R58"\nhost = "b"', "host is for transport 'ssh', not for 'adb'"),
+        (ADB + 'serial = "R58"\nworkdir = "tmp"', "workdir is 'tmp'; it must be the full path"),
+        (ADB + 'serial = "R58"\nworkdir = "/a/../b"', "without '..'"),
+        (SSH, "transport 'ssh' needs the key 'host'"),
+        (SSH + 'host = "-oProxyCommand=x"', "host is '-oProxyCommand=x'"),
+        (SSH + 'host = "b"\nuser = "a b"', "user is 'a b'"),
+        (SSH + 'host = "b"\nport = 0', "port is 0; it must be from 1 to 65535"),
+        (SSH + 'host = "b"\nport = "22"', "port: expected int"),
+        (SSH + 'host = "b"\nworkdir = "~/x"', "workdir is '~/x'"),
+        (SSH + 'host = "b"\nworkdir = "/"', "workdir is '/'"),
+        ('transport = "replay"\ntarget = "onnx"\n', "needs the key 'transcript'"),
         ("transport = ", "not a TOML file"),
     ],
 )
@@ -94,3 +112,35 @@ def test_the_package_carries_the_repository_files():
     assert {p.name: p.read_text() for p in repository.glob("*.toml")} == {
         p.name: p.read_text() for p in shipped.glob("*.toml")
     }
+
+
+@pytest.mark.parametrize(
+    "serial",
+    [
+        "R58M12ABCDE",
+        "emulator-5554",
+        "192.168.1.5:5555",
+        "[fe80::1%eth0]:5555",
+        "adb-R58M-x1Yz (2)._adb-tls-connect._tcp",
+    ],
+)
+def test_every_kind_of_serial_is_taken(serial):
+    spec = DeviceSpec(name="x", transport="adb", target="tflite", serial=serial)
+    assert spec.serial == serial
+
+
+@pytest.mark.parametrize("host", ["pi5", "pi5.local", "10.0.0.7", "fe80::1%eth0", "board_1"])
+def test_every_kind_of_host_is_taken(host):
+    spec = DeviceSpec(name="x", transport="ssh", target="tflite", host=host, port=2222, user="pi")
+    assert (spec.host, spec.port, spec.user) == (host, 2222, "pi")
+
+
+@pytest.mark.parametrize("name", ["", ".x", "-x", "a/b", "a\nb", "a\x1b[m"])
+def test_a_name_that_is_no_plain_file_name_is_refused(name):
+    with pytest.raises(DataError, match="is not that of a file in devices/"):
+        DeviceSpec(name=name, transport="local", target="onnx")
+
+
+def test_a_plugin_may_use_any_address():
+    spec = DeviceSpec(name="x", transport="serial-line", target="onnx", host="b", serial="s")
+    assert (spec.host, spec.serial) == ("b", "s")

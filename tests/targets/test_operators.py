@@ -40,7 +40,9 @@ IMAGES = (
     "mul|in=1x8x8x8|act=none|n=2|t=1|float32",
     "concat|in=1x8x8x24|out=48|n=3|float32",
     *(f"act|in=1x8x8x8|act={act}|float32" for act in ACTS),
+    "move|in=1x8x8x6|o=10x10|float32",
     "softmax|in=2x1x1x10|float32",
+    "move|in=1x8x8x6|o=10x10|float32",
     "linear|in=1x1x1x12|out=10|act=relu|float32",
 )  # fmt: skip
 #: What the TFLite writer has no form for.
@@ -50,7 +52,6 @@ OTHERS = (
     "resize|in=1x8x8x6|o=16x16|float32",
     "move|in=1x8x8x6|float32",
     "move|in=1x8x8x6|out=4|o=4x8|float32",
-    "move|in=1x8x8x6|o=10x10|float32",
     "linear|in=1x1x16x12|out=10|act=gelu|float32",
     "linear|in=1x1x16x12|out=12|skip=1|float32",
     "matmul|in=1x2x16x8|out=16|float32",

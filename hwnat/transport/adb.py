@@ -1,0 +1,177 @@
+"""Android devices, through the `adb` program of this machine."""
+
+import re
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+
+from hwnat.errors import DeviceError, TransientDeviceError, UsageError
+from hwnat.records.device import DeviceSpec
+from hwnat.transport.base import Transport
+from hwnat.transport.remote import RemoteTransport, find_program
+from hwnat.transport.scripts import refused
+from hwnat.transport.words import printable, shown
+
+#: /sdcard lets no program start.
+WORKDIR: Final = "/data/local/tmp/hwnat"
+_INSTALL: Final = "sudo apt install adb (Debian, Ubuntu) or brew install android-platform-tools"
+#: A device is offline for a moment after it was connected, and adb reconnects by itself.
+WAIT_S: Final = 10.0
+_NETWORK: Final = re.compile(r".+:\d+")
+
+
+def connect(spec: DeviceSpec) -> "AdbTransport":
+    """Return the way to the device with the serial of `spec`.
+
+    Raises:
+        UsageError: `spec` has no serial.
+        DeviceError: adb is not installed.
+    """
+    if spec.serial is None:
+        msg = f"Device {spec.name}: set `serial` to one that this prints: adb devices -l"
+        raise UsageError(msg)
+    return AdbTransport(spec.serial, workdir=spec.workdir or WORKDIR)
+
+
+class AdbTransport(RemoteTransport):
+    """Commands through `adb -s SERIAL shell`, files through its `push` and `exec-out`.
+
+    The adb server belongs to the user: it is started if there is none, and never stopped.
+    """
+
+    def __init__(self, serial: str, *, workdir: str = WORKDIR) -> None:
+        super().__init__(address=f"adb {printable(serial)}", workdir=workdir)
+        # Two versions of adb end each other's server: one program for all calls.
+        self._adb = find_program("adb", install=_INSTALL)
+        self._serial = serial
+        self._ready = self._seen = False
+
+    def _argv(self, *words: str) -> list[str]:
+        return [self._adb, "-s", self._serial, *words]
+
+    def _shell(self, command: str) -> list[str]:
+        return self._argv("shell", "-n", command)
+
+    def _raw(self, command: str) -> list[str]:
+        return self._argv("exec-out", command)
+
+    def _upload(self, source: Path, target: str, *, timeout_s: float) -> None:
+        self._prepare()
+        words = ("push", str(source.resolve()), target)
+        ended = self.client(self._argv(*words), timeout_s=timeout_s)
+        if ended.returncode == 0:
+            return
+        what = f"Cannot push {shown([str(source)])} to {self.address}"
+        failed = refused(what, ended.text)
+        if "it does not say why" in str(failed):
+            failed = self._explain(ended.text) or TransientDeviceError(
+                f"{what}: the link was lost. Check the cable, then run the same command again. "
+                f"adb printed: {printable(ended.text, limit=200) or 'nothing'}"
+            )
+        if isinstance(failed, TransientDeviceError):
+            self._lost()
+        raise failed
+
+    def _version(self) -> str:
+        ended = self.client([self._adb, "version"], timeout_s=10)
+        words = ended.stdout.decode("utf-8", "replace").split("\n")
+        return "adb " + " ".join(line.rpartition(" ")[2] for line in words[:2])
+
+    def close(self) -> None:
+        """Do nothing: the adb server is the user's."""
+
+    def _lost(self) -> None:
+        self._ready = False
+
+    def _prepare(self) -> None:
+        """Wait until the device is ready, once, and again after the link was lost.
+
+        Raises:
+            DeviceError: it does not become ready, and why.
+        """
+        if self._ready:
+            return
+        self._start_server()
+        ends, dialled = monotonic() + WAIT_S, False
+        while True:
+            state = self._state()
+            if state == "device":
+                self._ready = self._seen = True
+                return
+            failed = self._explain(state)
+            gone = "not found" in state
+            # adb dials a phone that it has lost only every ten seconds.
+            stale = "offline" in state and monotonic() > ends - WAIT_S / 2
+            if (gone or stale) and not dialled and _NETWORK.fullmatch(self._serial):
+                self._dial(again=stale)
+                dialled = True
+            elif monotonic() > ends or (gone and not self._seen and not dialled):
+                raise failed or self._in_state(state)
+            elif failed is not None and not isinstance(failed, TransientDeviceError) and not gone:
+                raise failed
+            sleep(0.1)
+
+    def _dial(self, *, again: bool) -> None:
+        """Have adb connect to a phone on the network; whether it did, its state tells."""
+        if again:
+            self.client([self._adb, "disconnect", self._serial], timeout_s=WAIT_S)
+        self.client([self._adb, "connect", self._serial], timeout_s=WAIT_S)
+
+    def _state(self) -> str:
+        """Return the device's state, or adb's words about why it has none."""
+        ended = self.client(self._argv("get-state"), timeout_s=WAIT_S)
+        return ended.text.strip().lower()
+
+    def _start_server(self) -> None:
+        """Start the user's adb server if there is none.
+
+        Raises:
+            DeviceError: it does not start.
+        """
+        ended = self.client([self._adb, "start-server"], timeout_s=30)
+        if ended.returncode != 0:
+            msg = "The adb server does not start; see what `adb start-server` says. "
+            msg += f"It printed: {printable(ended.text, limit=200) or 'nothing'}"
+            raise DeviceError(msg)
+
+    def _in_state(self, state: str) -> DeviceError:
+        return DeviceError(
+            f"{self.address} is not in use as a device: adb calls it "
+            f"'{printable(state, limit=100)}'. Start Android on it, then try: adb devices -l"
+        )
+
+    def _explain(self, printed: str) -> DeviceError | None:
+        said, me = printed.lower(), self.address
+        if "unauthorized" in said or "still authorizing" in said:
+            return DeviceError(
+                f"{me} has not allowed this computer: unlock its screen, tick 'Always allow' and "
+                "accept, then run the same command again."
+            )
+        if "no permissions" in said or "insufficient permissions" in said:
+            return DeviceError(
+                f"This user may not open {me} on USB: sudo apt install "
+                "android-sdk-platform-tools-common, join the group plugdev, plug it in again."
+            )
+        if "offline" in said or "still connecting" in said:
+            return TransientDeviceError(
+                f"{me} is offline: unlock it, plug it in again, then run the same command again."
+            )
+        if ("device" in said and "not found" in said) or "no devices" in said:
+            gone = TransientDeviceError if self._seen else DeviceError
+            return gone(
+                f"No device {me}: switch USB debugging on and plug it in, or correct `serial` in "
+                "the device file to one that this prints: adb devices -l"
+            )
+        if "cannot connect to daemon" in said or "failed to start daemon" in said:
+            return DeviceError(
+                f"{me} cannot be asked, for the adb server does not start: adb start-server says "
+                f"{printable(printed, limit=200)}"
+            )
+        if "error: closed" in said or "connection reset" in said or "protocol fault" in said:
+            return TransientDeviceError(
+                f"The link to {me} was lost. Check the cable, then run the same command again."
+            )
+        return None
+
+
+_CHECK: type[Transport] = AdbTransport

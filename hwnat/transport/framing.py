@@ -1,0 +1,114 @@
+"""Commands for a shell on a device, and what proves that one ran to its end.
+
+The exit code of `adb` or `ssh` proves nothing: adb 29 ends with 0 when the cable is pulled. So a
+command is put between marks that hold a token drawn anew for each call, on both streams, and only
+the mark behind it carries its exit code. Greetings of a login shell come before the first mark and
+are cut off. No mark stands in the command as it is printed, so a device that echoes the command, or
+lists its processes, forges none.
+
+The exit code of `timeout` proves nothing either: toybox 0.8.9 mostly ends with 127. So the mark is
+printed by a shell that runs under the limit and is killed with the command.
+"""
+
+import secrets
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final, Literal
+
+#: Seconds between the signal that asks a command to end and the one that ends it.
+KILL_AFTER_S: Final = 2
+
+#: $0 is the token, the rest is the command. The trap lets the shell outlive a command that was
+#: asked to end, so that one which does not is still killed, and keeps it from printing the mark.
+_INNER: Final = (
+    """trap 'exit 124' TERM; "$@"INPUT; r=$?; """
+    """printf '\\n%s)\\n' "$0" >&2; printf '\\n%s>%s\\n' "$0" "$r\""""
+)
+#: $0 is the token, $1 the seconds the command may take, $2 the script above.
+_OUTER: Final = (
+    """printf '%s(\\n' "$0" >&2; printf '%s<\\n' "$0"; n=$1; i=$2; shift 2; """
+    """if command -v timeout >/dev/null 2>&1; then w=ended; """
+    f"""timeout -k {KILL_AFTER_S} "$n" sh -c "$i" "$0" "$@"; else w=unlimited; fi; """
+    """printf '\\n%s!%s\\n' "$0" "$w\""""
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framed:
+    """What stood between the marks.
+
+    Attributes:
+        state: `silent`, the first mark did not come; `cut`, the last one did not; `unlimited`, the
+            device cannot limit a command's time and did not run it; `late`, it was killed when its
+            time was up; `done`.
+        status: the command's exit code, if `done`.
+    """
+
+    state: Literal["silent", "cut", "unlimited", "late", "done"]
+    status: int = -1
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+def new_token() -> str:
+    """Return a token that no device can guess."""
+    return f"hwnat-{secrets.token_hex(16)}"
+
+
+def command_line(token: str, argv: Sequence[str], *, timeout_s: float, reads: bool = False) -> str:
+    """Return one string that any POSIX shell runs as `argv`, within marks and a time limit.
+
+    Args:
+        token: of this call.
+        argv: program and arguments.
+        timeout_s: rounded up to seconds, which every `timeout` takes.
+        reads: the command reads what is sent to it; else its stdin is empty.
+    """
+    inner = _INNER.replace("INPUT", "" if reads else " </dev/null")
+    limit = str(max(1, ceil(timeout_s)))
+    return shlex.join(["sh", "-c", _OUTER, token, limit, inner, *argv])
+
+
+def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
+    """Find what a command printed between the marks of its call.
+
+    A device without separate streams sends all as `stdout`, and so does one with a terminal, which
+    moreover turns every end of line into two characters; those of the output are left as they are.
+    """
+    mark = token.encode()
+    before, first, rest = stdout.partition(mark + b"<")
+    newline = b"\r\n" if rest.startswith(b"\r\n") else b"\n"
+    if not first or not rest.startswith(newline):
+        return Framed(state="silent")
+    start, end = mark + b"(" + newline, newline + mark + b")" + newline
+    body, last, how = rest[len(newline) :].rpartition(newline + mark + b"!")
+    if not last or how not in {b"ended" + newline, b"unlimited" + newline}:
+        return Framed(state="cut")
+    if how.startswith(b"unlimited"):
+        return Framed(state="unlimited")
+    output, ended, code = body.rpartition(newline + mark + b">")
+    if not ended:
+        return Framed(state="late")
+    if before.endswith(start) and output.endswith(end):
+        output, stderr = output[: -len(end)], start + end
+    errors = _between(stderr, start, end)
+    status = _status(code, newline)
+    if errors is None or status is None or any(each in output for each in (mark + b">", end)):
+        return Framed(state="cut")
+    return Framed(state="done", status=status, stdout=output, stderr=errors)
+
+
+def _status(code: bytes, newline: bytes) -> int | None:
+    """Return the exit code that a mark carries; None for garbage."""
+    digits = code.removesuffix(newline)
+    known = code.endswith(newline) and digits in {str(each).encode() for each in range(256)}
+    return int(digits) if known else None
+
+
+def _between(stream: bytes, start: bytes, end: bytes) -> bytes | None:
+    """Return what stands between two marks; None if one is missing or comes twice."""
+    _, first, rest = stream.partition(start)
+    body, last, _ = rest.rpartition(end)
+    return body if first and last and start not in body and end not in body else None

@@ -1,0 +1,295 @@
+"""What `adb` and `ssh` have in common: framed commands, and files that are hashed on both sides."""
+
+import hashlib
+import os
+import posixpath
+import secrets
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from hwnat.errors import DeviceError, TransientDeviceError
+from hwnat.transport import framing, scripts
+from hwnat.transport.base import Completed, Probe
+from hwnat.transport.client import Ended, run_client
+from hwnat.transport.words import device_path, printable, shown
+
+#: What the host allows a call beyond the device's own limit: to connect, and to be killed there.
+GRACE_S: Final = 20.0
+#: The slowest link on which a copy is still waited for; a minute is allowed in any case.
+_BYTES_PER_S: Final = 200_000
+#: No file of a device is larger: it is held in memory until its hash is known.
+_PULL_BYTES: Final = 1 << 30
+
+
+def find_program(name: str, *, install: str) -> str:
+    """Return the path of a program of this machine.
+
+    Raises:
+        DeviceError: it is not on PATH; `install` is the command that installs it.
+    """
+    found = shutil.which(name)
+    if found is None:
+        msg = f"The program '{name}' is not on PATH; install it with: {install}"
+        raise DeviceError(msg)
+    return found
+
+
+class RemoteTransport(ABC):
+    """A device behind a client program; a subclass says how the client is called.
+
+    Attributes:
+        address: how the device is named in messages, such as `adb R58M`.
+        workdir: folder of the device where hwnat works.
+    """
+
+    def __init__(self, *, address: str, workdir: str) -> None:
+        self.address, self.workdir = address, workdir
+
+    @abstractmethod
+    def _shell(self, command: str) -> list[str]:
+        """Return the call of the client that has the device's shell run `command`."""
+
+    def _raw(self, command: str) -> list[str]:
+        """Return the same with output that is not changed on its way, for files."""
+        return self._shell(command)
+
+    @abstractmethod
+    def _upload(self, source: Path, target: str, *, timeout_s: float) -> None:
+        """Send a file; what arrives is hashed afterwards."""
+
+    @abstractmethod
+    def _explain(self, printed: str) -> DeviceError | None:
+        """Return what an error of the client means; None if it is not known."""
+
+    @abstractmethod
+    def _version(self) -> str:
+        """Return name and version of the client."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make sure that the device can be called, before each call."""
+
+    @abstractmethod
+    def _lost(self) -> None:
+        """Take note that the link was lost."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
+        """Run a command with empty stdin under a time limit on the device and one here.
+
+        Raises:
+            DeviceError: it could not be started, or was killed after `timeout_s`.
+            TransientDeviceError: the link was lost before the command's end was seen.
+        """
+        if not argv:
+            msg = f"Cannot run an empty command on {self.address}; name a program."
+            raise DeviceError(msg)
+        found = self._call(argv, timeout_s=timeout_s)
+        return Completed(
+            argv=tuple(argv),
+            returncode=found.status,
+            stdout=found.stdout.decode("utf-8", "replace"),
+            stderr=found.stderr.decode("utf-8", "replace"),
+        )
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file to the device unless the same is there already.
+
+        It is sent under a temporary name, hashed there, and only then renamed.
+
+        Raises:
+            DeviceError: the copy failed, or arrived damaged.
+        """
+        path = device_path(target)
+        what = f"Cannot push {shown([str(source)])} to {shown([target])} on {self.address}"
+        try:
+            size, sha256, md5 = _hashes(source)
+        except (OSError, ValueError) as problem:
+            msg = f"{what}: {getattr(problem, 'strerror', None) or problem}; check the path."
+            raise DeviceError(msg) from problem
+        folder = posixpath.dirname(path)
+        part = posixpath.join(folder, f".hwnat-{secrets.token_hex(8)}.part")
+        mode = "755" if os.access(source, os.X_OK) else "644"
+        limit_s = 60 + size / _BYTES_PER_S
+        before = scripts.script(scripts.BEFORE_PUSH, path, folder, mode, sha256, md5)
+        if self._ask(before, what=what, timeout_s=limit_s).returncode == scripts.SAME:
+            return
+        try:
+            self._upload(source, part, timeout_s=limit_s)
+            after = scripts.script(scripts.AFTER_PUSH, path, part, mode, sha256, md5)
+            self._ask(after, what=what, timeout_s=limit_s)
+        except DeviceError as failed:
+            # A lost link cannot clean up; the next push to the folder does.
+            if not isinstance(failed, TransientDeviceError):
+                with suppress(DeviceError):
+                    self.run(["rm", "-f", part], timeout_s=10)
+            raise
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file from the device; it gets its name here when its hash is right.
+
+        Raises:
+            DeviceError: the copy failed, or arrived damaged.
+        """
+        path = device_path(source)
+        what = f"Cannot pull {shown([source])} from {self.address}"
+        asked = self._ask(scripts.script(scripts.BEFORE_PULL, path), what=what, timeout_s=600)
+        found = scripts.described(asked.stdout)
+        if found is None or found[1] > _PULL_BYTES:
+            msg = f"{what}: it is larger than {_PULL_BYTES >> 20} MiB, or its size is garbage: "
+            msg += f"{printable(asked.stdout, limit=100)}; ask the device with: hwnat device doctor"
+            raise DeviceError(msg)
+        kind, size, digest = found
+        limit = 60 + size / _BYTES_PER_S
+        content = self._call(["cat", path], timeout_s=limit, raw=True, size=size).stdout
+        if len(content) != size or hashlib.new(kind, content).hexdigest() != digest:
+            msg = f"{what}: what arrived is not what the device has hashed. Try once more when "
+            msg += "nothing writes to the file."
+            raise TransientDeviceError(msg)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as folder:
+                (Path(folder) / "file").write_bytes(content)
+                (Path(folder) / "file").replace(target)
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
+            msg = f"{what} to {shown([str(target)])}: {reason}; name another place."
+            raise DeviceError(msg) from problem
+
+    def probe(self) -> Probe:
+        """Reach the device, make its working folder and say what can be done there.
+
+        Raises:
+            DeviceError: it cannot be reached, or the folder cannot be made.
+        """
+        return scripts.probe(
+            self.run, self.workdir, address=self.address, client=printable(self._version())
+        )
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what the link keeps running here; the next call starts it again."""
+
+    def _ask(self, argv: Sequence[str], *, what: str, timeout_s: float) -> Completed:
+        """Run a script of `scripts`; return it if it ended as it should."""
+        done = self.run(argv, timeout_s=timeout_s)
+        means = {
+            scripts.IS_FOLDER: "a folder has this name; name a file in it.",
+            scripts.NO_FILE: "no such file there; check the path.",
+            scripts.NO_HASH: "it has no sha256sum and no md5sum; install toybox or BusyBox.",
+        }
+        if done.returncode in means:
+            msg = f"{what}: {means[done.returncode]}"
+            raise DeviceError(msg)
+        if done.returncode == scripts.DAMAGED:
+            msg = f"{what}: what arrived differs from what was sent. Check cable and free space, "
+            msg += "then run the same command again."
+            raise TransientDeviceError(msg)
+        if done.returncode not in {0, scripts.SAME}:
+            raise scripts.refused(what, done.stderr or done.stdout)
+        return done
+
+    def _call(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: IO[bytes] | None = None,
+        raw: bool = False,
+        size: int = 0,
+    ) -> framing.Framed:
+        """Run a command; return it if its end was seen.
+
+        Args:
+            argv: program and arguments.
+            timeout_s: on the device; the host allows somewhat more.
+            stdin: a file that is sent.
+            raw: the output is a file of `size` bytes.
+            size: see `raw`.
+        """
+        token = framing.new_token()
+        line = framing.command_line(token, argv, timeout_s=timeout_s, reads=stdin is not None)
+        self._prepare()
+        ended = self.client(
+            self._raw(line) if raw else self._shell(line),
+            timeout_s=max(1.0, timeout_s) + framing.KILL_AFTER_S + GRACE_S,
+            stdin=stdin,
+            limit_bytes=size + scripts.OUTPUT_BYTES,
+        )
+        found = framing.read(token, ended.stdout, ended.stderr)
+        if found.state == "late":
+            msg = f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; "
+            msg += "allow it more time, or see what it waits for."
+            raise DeviceError(msg)
+        if found.state != "done":
+            raise self._failure(argv, ended, found)
+        return found
+
+    def client(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: IO[bytes] | None = None,
+        limit_bytes: int = scripts.OUTPUT_BYTES,
+    ) -> Ended:
+        """Run the client program.
+
+        Raises:
+            DeviceError: it cannot be started.
+        """
+        try:
+            return run_client(argv, timeout_s=timeout_s, limit_bytes=limit_bytes, stdin=stdin)
+        except (OSError, ValueError) as problem:
+            msg = f"Cannot run {Path(argv[0]).name} for {self.address}: {problem}."
+            raise DeviceError(msg) from problem
+
+    def _failure(self, argv: Sequence[str], ended: Ended, found: framing.Framed) -> DeviceError:
+        """Return the error for a command whose end was not seen."""
+        if found.state == "unlimited":
+            return DeviceError(
+                f"{self.address} has no program 'timeout', so a command that hangs would never end "
+                "there; install toybox, BusyBox or coreutils there."
+            )
+        if ended.flooded:
+            self._lost()
+            return DeviceError(
+                f"{shown(argv)} was killed: it printed over {scripts.OUTPUT_BYTES >> 20} MiB on "
+                f"{self.address}; have it write to a file and pull that."
+            )
+        known = self._explain(ended.text)
+        if known is not None and found.state == "silent":
+            if isinstance(known, TransientDeviceError):
+                self._lost()
+            return known
+        self._lost()
+        if found.state == "cut":
+            return TransientDeviceError(
+                f"The link to {self.address} was lost while {shown(argv)} ran; what it printed is "
+                "discarded. Check cable and network, then run the same command again."
+            )
+        if ended.returncode is None:
+            return TransientDeviceError(
+                f"{self.address} did not answer within {ended.elapsed_s:.0f} s. Check that it is "
+                "awake and connected, then run the same command again."
+            )
+        quoted = printable(ended.text, limit=300) or "nothing"
+        return DeviceError(
+            f"{self.address} did not run {shown(argv)} in a POSIX shell. It printed: {quoted}. "
+            "Ask it with: hwnat device doctor"
+        )
+
+
+def _hashes(source: Path) -> tuple[int, str, str]:
+    """Return size in bytes, SHA-256 and MD5 of a file; MD5 is for devices that know no better."""
+    size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with source.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            size += len(chunk)
+            sha256.update(chunk)
+            md5.update(chunk)
+    return size, sha256.hexdigest(), md5.hexdigest()

@@ -1,0 +1,185 @@
+"""Boards and other machines, through the `ssh` program of this machine."""
+
+import shutil
+import tempfile
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from hwnat.errors import DeviceError, TransientDeviceError, UsageError
+from hwnat.records.device import DeviceSpec
+from hwnat.transport.base import Transport
+from hwnat.transport.client import run_client
+from hwnat.transport.remote import RemoteTransport, find_program
+from hwnat.transport.scripts import refused
+from hwnat.transport.words import printable, shown
+
+#: Under the home folder of the user there.
+WORKDIR: Final = ".cache/hwnat"
+_INSTALL: Final = "sudo apt install openssh-client"
+_OPTIONS: Final = (
+    # Nothing is asked: a password or an unknown host is an error.
+    ("BatchMode", "yes"),
+    ("ConnectTimeout", "10"),
+    ("ServerAliveInterval", "5"),
+    ("ServerAliveCountMax", "3"),
+    ("ControlMaster", "auto"),
+    # A link whose owner was killed ends by itself.
+    ("ControlPersist", "60"),
+    ("ClearAllForwardings", "yes"),
+    ("ForwardAgent", "no"),
+    ("ForwardX11", "no"),
+    ("PermitLocalCommand", "no"),
+    ("RemoteCommand", "none"),
+    ("RequestTTY", "no"),
+)
+#: What ssh says, in lower case -> whether it may pass, what it means, what to do.
+_CAUSES: Final = (
+    (
+        "remote host identification has changed",
+        False,
+        "it shows another host key than before, so it may be another machine. If it was "
+        "installed anew, forget the old key with: ssh-keygen -R {host}",
+    ),
+    (
+        "host key verification failed",
+        False,
+        "its host key is not known here. Connect once by hand and compare the key: {command}",
+    ),
+    (
+        "permission denied",
+        False,
+        "it does not let this user in. Give it your key with: ssh-copy-id {target}",
+    ),
+    (
+        "too many authentication failures",
+        False,
+        "it was offered too many keys. Name one by IdentityFile in ~/.ssh/config",
+    ),
+    (
+        "could not resolve hostname",
+        False,
+        "no machine of this name is known. Correct `host` in the device file",
+    ),
+    ("bad configuration", False, "~/.ssh/config has an error. Try: {command}"),
+    ("bad owner or permissions", False, "~/.ssh has wrong permissions. Try: {command}"),
+    (
+        "connection refused",
+        True,
+        "no ssh server answers on its port. Start sshd there, or correct `port`",
+    ),
+    ("timed out", True, "it does not answer. Check that it is on and in this network"),
+    ("timeout", True, "it does not answer. Check that it is on and in this network"),
+    ("no route to host", True, "it is not reachable. Check that it is on and in this network"),
+    ("unreachable", True, "it is not reachable. Check that it is on and in this network"),
+    ("connection reset", True, "it closed the connection. Try again; see its sshd log"),
+    ("connection closed", True, "it closed the connection. Try again; see its sshd log"),
+    ("broken pipe", True, "the link was lost. Try again"),
+    ("lost connection", True, "the link was lost. Try again"),
+)
+
+
+def connect(spec: DeviceSpec) -> "SshTransport":
+    """Return the way to the host of `spec`.
+
+    Raises:
+        UsageError: `spec` has no host.
+        DeviceError: ssh is not installed.
+    """
+    if spec.host is None:
+        msg = f"Device {spec.name}: set `host` to the board's address or its name in ~/.ssh/config."
+        raise UsageError(msg)
+    return SshTransport(spec.host, port=spec.port, user=spec.user, workdir=spec.workdir or WORKDIR)
+
+
+class SshTransport(RemoteTransport):
+    """Commands through `ssh`, one connection for all of them; files through `cat`.
+
+    What is not given is taken from ~/.ssh/config: keys, jump hosts, user, port.
+
+    Args:
+        host: address or name.
+        port: None for the one of ~/.ssh/config.
+        user: likewise.
+        workdir: relative to the home folder, or absolute.
+    """
+
+    def __init__(
+        self, host: str, *, port: int | None = None, user: str | None = None, workdir: str = WORKDIR
+    ) -> None:
+        self._target = host if user is None else f"{user}@{host}"
+        where = self._target if port is None else f"{self._target} port {port}"
+        super().__init__(address=f"ssh {printable(where)}", workdir=workdir)
+        self._ssh = find_program("ssh", install=_INSTALL)
+        self._host = host
+        self._to = [*(["-p", str(port)] if port is not None else []), "--", self._target]
+        self._sockets: Path | None = None
+        self._end: weakref.finalize[[list[str], Path], SshTransport] | None = None
+
+    def _argv(self, *words: str) -> list[str]:
+        if self._sockets is None:
+            # Short, for the path of a socket holds about a hundred characters.
+            self._sockets = Path(tempfile.mkdtemp(prefix="hwnat-", dir=_short_folder()))
+            leave = [self._ssh, "-S", str(self._sockets / "s"), "-O", "exit", *self._to]
+            self._end = weakref.finalize(self, _hang_up, leave, self._sockets)
+        options = [word for name, value in _OPTIONS for word in ("-o", f"{name}={value}")]
+        return [self._ssh, "-T", *options, "-S", str(self._sockets / "s"), *self._to, *words]
+
+    def _shell(self, command: str) -> list[str]:
+        return self._argv(command)
+
+    def _upload(self, source: Path, target: str, *, timeout_s: float) -> None:
+        write = ["sh", "-c", 'cat >"$1"', "sh", target]
+        with source.open("rb") as file:
+            found = self._call(write, timeout_s=timeout_s, stdin=file)
+        if found.status:
+            what = f"Cannot push {shown([str(source)])} to {self.address}"
+            raise refused(what, found.stderr.decode("utf-8", "replace"))
+
+    def _version(self) -> str:
+        return self.client([self._ssh, "-V"], timeout_s=10).text
+
+    def _prepare(self) -> None:
+        """Do nothing: ssh connects when it is called."""
+
+    def _lost(self) -> None:
+        # The shared connection may be dead without knowing it.
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; the next call makes another."""
+        if self._end is not None:
+            self._end()
+        self._sockets = None
+
+    def _explain(self, printed: str) -> DeviceError | None:
+        said = printed.lower()
+        for words, passes, means in _CAUSES:
+            if words in said:
+                text = means.format(
+                    host=printable(self._host),
+                    target=printable(self._target),
+                    command=shown(["ssh", *self._to]),
+                )
+                kind = TransientDeviceError if passes else DeviceError
+                return kind(
+                    f"Cannot reach {self.address}: {text}. ssh printed: "
+                    f"{printable(printed, limit=200)}"
+                )
+        return None
+
+
+def _short_folder() -> str | None:
+    return "/tmp" if Path("/tmp").is_dir() else None
+
+
+def _hang_up(leave: list[str], sockets: Path) -> None:
+    """Ask the shared connection to end, and remove its folder."""
+    with suppress(OSError):
+        if (sockets / "s").exists():
+            run_client(leave, timeout_s=5, limit_bytes=1 << 16)
+    shutil.rmtree(sockets, ignore_errors=True)
+
+
+_CHECK: type[Transport] = SshTransport

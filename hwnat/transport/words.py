@@ -1,0 +1,50 @@
+"""Text that came from a device, made safe to show; and paths of a device, made safe to use."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+from hwnat.errors import DeviceError
+
+#: Escape sequences of terminals: CSI, OSC and other strings, two-byte ones.
+_ESCAPES: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"
+    r"|\x1b[ -/]*[0-~]",
+    re.DOTALL,
+)
+_SHOWN: Final = 200
+
+
+def printable(text: str, *, limit: int = 10_000) -> str:
+    r"""Return the last `limit` characters of a text in one line, without control characters.
+
+    >>> printable("\x1b[31mred\x1b[0m\nand\tblue\x07")
+    'red and blue'
+    """
+    words = " ".join(_ESCAPES.sub("", text).split())
+    return "".join(each for each in words if unicodedata.category(each)[0] != "C")[-limit:]
+
+
+def shown(argv: Sequence[str]) -> str:
+    """Return a command in one line for a message, cut where it is long."""
+    line = printable(" ".join(argv))
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+
+
+def device_path(path: str) -> str:
+    """Return the path of a file on a device such that no program there takes it for an option.
+
+    Raises:
+        DeviceError: no file can have this path.
+    """
+    if not path or "\0" in path or path.endswith(("/", "/.", "/..")) or path in {".", ".."}:
+        msg = f"'{printable(path)}' is not the path of a file on a device; name the file itself."
+        raise DeviceError(msg)
+    try:
+        path.encode()
+    except UnicodeEncodeError as odd:
+        msg = f"'{printable(path)}' cannot be sent to a device as UTF-8; rename the file."
+        raise DeviceError(msg) from odd
+    return path if path.startswith("/") else f"./{path}"
