@@ -103,6 +103,9 @@ class TfliteTarget:
 
         imported = import_onnx(onnx)
         with staged(path) as draft:
+            if self.precision == "int8":
+                self._quantise(imported.module, imported.input_shape, draft)
+                return
             write_tflite(
                 imported.module,
                 imported.input_shape,
@@ -115,7 +118,14 @@ class TfliteTarget:
         return _TfliteSession(require_file(path, "TFLite"), threads)
 
     def trace(self, path: Path) -> "Trace":
-        """Return what the interpreter executes; an ONNX file is converted as it would ship."""
+        """Return what the interpreter executes; an ONNX file is converted as it would ship.
+
+        Raises:
+            UsageError: of the target that writes INT8 files; else see `Target.trace`.
+        """
+        if self.precision != "fp32":
+            msg = f"{path}: operators are traced and timed in fp32 only; name a device of that "
+            raise UsageError(msg + "precision, or profile a space instead of a --model.")
         from hwnat.targets.trace_tflite import trace_onnx_as_tflite, trace_tflite
 
         runtime = " ".join(self.runtime())

@@ -43,9 +43,14 @@ def small_plan(**more):
     return make_plan(MBV3_NANO, [24], calibration=6, validation=3, **more)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.fixture
-def table(device, tmp_path):
-    return estimate_table(device, small_plan(), cache=tmp_path / "models")
+def table(device, cache):
+    return estimate_table(device, small_plan(), cache=cache)
 
 
 def asked():
@@ -54,9 +59,9 @@ def asked():
     return stub_estimator.StubEstimator.asked
 
 
-def test_a_profile_of_a_target_that_estimates_times_nothing(device, table, tmp_path):
+def test_a_profile_of_a_target_that_estimates_times_nothing(device, table, cache, tmp_path):
     store = tmp_path / "s.sqlite"
-    made = profile(device, small_plan(), store=store, cache=tmp_path / "models")
+    made = profile(device, small_plan(), store=store, cache=cache)
     assert replace(made, created=table.created) == table
     assert not store.exists()
     assert (made.protocol, made.reference_ns) == (None, None)
@@ -75,33 +80,33 @@ def test_entries_are_exact_and_marked(table):
     assert max(abs(each.error) for each in table.validation) < 0.01
 
 
-def test_what_the_compiler_said_is_asked_once(device, table, tmp_path):
+def test_what_the_compiler_said_is_asked_once(device, table, cache):
     before = asked()
     told = []
     estimate_table(
         device,
         small_plan(),
-        cache=tmp_path / "models",
+        cache=cache,
         progress=lambda *what: told.append(what),
     )
     assert asked() == before
     total = len(table.entries) + 1 + 6 + 3
     assert told[-1] == ("estimate", total, total)
     other = replace(device, npu=replace(device.npu, system="Slow"))
-    estimate_table(other, small_plan(), cache=tmp_path / "models")
+    estimate_table(other, small_plan(), cache=cache)
     assert asked() == before + total
 
 
-def test_unseen_networks_are_estimated_to_validate_a_table(table, tmp_path):
-    found = validate(table, networks=4, seed=3, cache=tmp_path / "models")
+def test_unseen_networks_are_estimated_to_validate_a_table(table, cache):
+    found = validate(table, networks=4, seed=3, cache=cache)
     assert found.n == 4
     assert found.mape < 0.01
 
 
-def test_another_device_file_by_now_is_refused(table, tmp_path):
+def test_another_device_file_by_now_is_refused(table, cache):
     Path("devices/npu.toml").write_text(DEVICE.replace("Fast", "Slow"))
     with pytest.raises(TableMismatchError, match="hwnat profile --device npu"):
-        estimate_networks(["0" * 23], table, cache=tmp_path / "models")
+        estimate_networks(["0" * 23], table, cache=cache)
 
 
 def test_a_budget_or_a_missing_npu_is_refused(device, tmp_path):
