@@ -47,18 +47,11 @@ def farthest(
     return tuple(ops[index] for index in sorted(chosen))
 
 
-def farthest_first(points: Floats, *, known: Floats | None = None, begin: int = 0) -> list[int]:
-    """Order (n, d) points, each the farthest from those before it and from (m, d) `known` ones.
-
-    Without known ones the order begins with the point at `begin`.
-    """
-    distance = np.full(len(points), np.inf)
-    for each in known if known is not None else ():
-        distance = np.minimum(distance, ((points - each) ** 2).sum(axis=1))
-    order: list[int] = []
-    for _ in points:
-        best = int(distance.argmax()) if np.isfinite(distance).all() else begin
-        order.append(best)
-        distance = np.minimum(distance, ((points - points[best]) ** 2).sum(axis=1))
-        distance[order] = -1
+def farthest_first(points: Floats, *, begin: int = 0) -> list[int]:
+    """Order (n, d) points: the one at `begin`, then always the farthest from all before it."""
+    order, nearest = [begin], np.full(len(points), np.inf)
+    for _ in range(len(points) - 1):
+        nearest = np.minimum(nearest, ((points - points[order[-1]]) ** 2).sum(axis=1))
+        nearest[order] = -1.0
+        order.append(int(nearest.argmax()))
     return order
