@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from hwnat.errors import DataError, DeviceError, TableMismatchError, UsageError
-from hwnat.profile.estimate import estimate_networks, estimate_table, read_estimate
+from hwnat.profile.estimate import (
+    estimate_file,
+    estimate_networks,
+    estimate_table,
+    read_estimate,
+)
 from hwnat.profile.models import Models, bound
 from hwnat.profile.plan import make_plan
 from hwnat.profile.runner import profile
@@ -101,6 +106,13 @@ def test_unseen_networks_are_estimated_to_validate_a_table(table, cache):
     found = validate(table, networks=4, seed=3, cache=cache)
     assert found.n == 4
     assert found.mape < 0.01
+
+
+def test_a_single_file_is_estimated_for_the_npu_of_a_table(table, tmp_path):
+    path = tmp_path / "net.stub"
+    path.write_text("123456")
+    found = estimate_file(path, table)
+    assert (found.p50_ns, found.provenance) == (123456, "estimated")
 
 
 def test_another_device_file_by_now_is_refused(table, cache):
