@@ -1,6 +1,6 @@
 """Latency of files and networks, measured as a table's networks were and on the table's scale."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import get_args
@@ -16,7 +16,7 @@ from hwnat.profile.conditions import (
     read_host,
 )
 from hwnat.profile.models import Models, Progress, bound
-from hwnat.profile.paired import shuffled_rounds, visit
+from hwnat.profile.paired import shuffled_rounds, visit_all
 from hwnat.records.arch import Arch
 from hwnat.records.device import Precision
 from hwnat.records.measurement import Measurement, network_key
@@ -32,8 +32,8 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
     """Time a file in alternation with the reference model of `table`.
 
     The ratio of two models moves by some percent from process to process, with where their memory
-    lies. So the networks that calibrate the table are timed too, and what they have moved by in the
-    median is divided out.
+    lies. So the networks of the table's calibration and validation are timed too, and what they
+    have moved by in the median is divided out.
 
     Args:
         path: a file that the table's target can load.
@@ -85,15 +85,14 @@ def _on_scale(
     cache: Path,
     tell: Progress | None = None,
 ) -> dict[str, Entry]:
-    """Time files and networks beside the calibration's, and undo what those moved by."""
+    """Time files and networks beside those the table knows, and undo what those moved by."""
     _same_machine(table)
     _, reference_ns = table.timed_as()
-    known = {_key(table, each.genome): each for each in table.calibration.networks}
+    networks_known = (*table.calibration.networks, *table.validation)
+    known = {_key(table, each.genome): each for each in networks_known}
     keys = tuple(dict.fromkeys((*known, *networks)))
-    reference, sessions = _load(table, keys, cache=cache, tell=tell or _silent)
-    target, threads = _target(table), table.setup.threads
-    sessions |= {str(path): bound(target, path, threads=threads, seed=0) for path in files}
-    visits = _visit_all(table, reference, sessions, tell=tell or _silent)
+    models = _exported(table, keys, cache=cache, tell=tell or _silent)
+    visits = _visit_all(table, models, keys, files, tell=tell or _silent)
     found = {key: entry(each, reference_ns=reference_ns) for key, each in visits.items()}
     shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
     scale = median(shifts) if shifts else 1.0
@@ -123,44 +122,51 @@ def _same_machine(table: LatencyTable) -> None:
         raise TableMismatchError(msg)
 
 
-def _load(
-    table: LatencyTable, keys: Sequence[str], *, cache: Path, tell: Progress
-) -> tuple[Session, dict[str, Session]]:
-    """Load the reference model and the networks of `keys`, in this order as a profile does."""
+def _exported(table: LatencyTable, keys: Sequence[str], *, cache: Path, tell: Progress) -> Models:
+    """Write the files of the reference model and of the networks of `keys`."""
     setup, (name, classes) = table.setup, table.of_space()
-    space = get_space(name)
-    target = _target(table)
+    space, target = get_space(name), _target(table)
     models = Models(target=target, folder=cache / target.name)
-    wanted = (setup.reference, *keys)
-    archs = {key: Arch.from_text(space, key.split("|")[2]) for key in wanted}
+    archs = {key: Arch.from_text(space, key.split("|")[2]) for key in (setup.reference, *keys)}
     sources = {k: a.ops(classes=classes, batch=setup.batch) for k, a in archs.items()}
     models.export(sources, progress=tell)
-    reference, *sessions = (models.load(key, threads=setup.threads)[0] for key in wanted)
-    return reference, dict(zip(keys, sessions, strict=True))
+    return models
 
 
 def _visit_all(
-    table: LatencyTable, reference: Session, sessions: Mapping[str, Session], *, tell: Progress
+    table: LatencyTable,
+    models: Models,
+    keys: Sequence[str],
+    files: Sequence[Path],
+    *,
+    tell: Progress,
 ) -> dict[str, list[Measurement]]:
-    """Visit every session in shuffled rounds."""
-    setup, subjects = table.setup, tuple(sessions)
-    visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
-    conditions = ConditionsReader(LocalTransport())
-    rounds = shuffled_rounds(subjects, table.timed_as()[0].rounds, rng=np.random.default_rng(0))
+    """Visit networks and files in shuffled rounds, loaded in that order as a profile does."""
+    setup, rounds = table.setup, table.timed_as()[0].rounds
+    paths = {str(path): path for path in files}
+
+    def load(subject: str) -> tuple[Session, int]:
+        if subject not in paths:
+            return models.load(subject, threads=setup.threads)
+        path = paths[subject]
+        session = bound(models.target, path, threads=setup.threads, seed=0)
+        return session, path.stat().st_size
+
+    visits: dict[str, list[Measurement]] = {key: [] for key in (*keys, *paths)}
+    planned = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
     cores = choose_cores(setup.affinity or "auto", threads=setup.threads)
     with pinned(cores, realtime=setup.realtime and may_run_realtime()):
-        for count, (round_, key) in enumerate(rounds, start=1):
-            visits[key].append(
-                visit(
-                    key,
-                    sessions[key],
-                    reference,
-                    setup=setup,
-                    round_=round_,
-                    conditions=conditions,
-                )
-            )
-            tell("measure", count, len(subjects) * table.timed_as()[0].rounds)
+        measured = visit_all(
+            planned,
+            load=load,
+            reference=load(setup.reference)[0],
+            setup=setup,
+            rounds=rounds,
+            conditions=ConditionsReader(LocalTransport()),
+        )
+        for count, each in enumerate(measured, start=1):
+            visits[each.subject].append(each)
+            tell("measure", count, len(planned))
     return visits
 
 

@@ -33,7 +33,7 @@ from hwnat.profile.operator_plan import (
     make_benches,
     random_of_their_size,
 )
-from hwnat.profile.paired import Sessions, shuffled_rounds, visit
+from hwnat.profile.paired import shuffled_rounds, visit_all
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.records.op import OpSpec
@@ -47,7 +47,6 @@ from hwnat.targets.base import Session, Target, get_target
 from hwnat.targets.bench import Bench
 from hwnat.transport.base import connect
 
-_SESSION_LIMIT_BYTES: Final = 1 << 30
 #: Whole networks that a calibration is fitted on, random ones included.
 _NETWORKS: Final = 10
 
@@ -168,20 +167,17 @@ class _Timing:
         done = db.jobs(self.setup.id)
         todo = [each for each in visits if self.setup.job(each[1], each[0]) not in done]
         load = self._loader(paths)
-        sessions = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES)
         reference, _ = load(self.setup.reference)
-        conditions = ConditionsReader(connect(self.device))
-        for count, (round_, subject) in enumerate(todo, start=1 + len(visits) - len(todo)):
-            db.add(
-                visit(
-                    subject,
-                    sessions.get(subject),
-                    reference,
-                    setup=self.setup,
-                    round_=round_,
-                    conditions=conditions,
-                )
-            )
+        measured = visit_all(
+            todo,
+            load=load,
+            reference=reference,
+            setup=self.setup,
+            rounds=self.device.protocol.rounds,
+            conditions=ConditionsReader(connect(self.device)),
+        )
+        for count, each in enumerate(measured, start=1 + len(visits) - len(todo)):
+            db.add(each)
             report("measure", count, len(visits))
         found: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
         for each in db.measurements(self.setup.id, subjects):

@@ -2,13 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
 from hwnat.profile.conditions import ConditionsReader, now
+from hwnat.records.kinds import SAYS
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.targets.base import Session
 from hwnat.targets.timing import alternate
+
+#: Loaded model files; a session takes about three times its file.
+_SESSION_LIMIT_BYTES: Final = 1 << 30
 
 
 def shuffled_rounds(
@@ -56,12 +61,55 @@ def visit(
     )
 
 
+def visit_all(
+    visits: Sequence[tuple[int, str]],
+    *,
+    load: Callable[[str], tuple[Session, int]],
+    reference: Session,
+    setup: Setup,
+    rounds: int,
+    conditions: ConditionsReader,
+) -> Iterator[Measurement]:
+    """Make visits in the order given, loading each model when it is first visited.
+
+    Where a network's memory lies moves its time by some percent, those loaded early otherwise than
+    those loaded late. So the order of loading is the shuffled one, and whole networks are loaded a
+    second time after half of the rounds.
+
+    Args:
+        visits: (round, subject) pairs.
+        load: from a subject to its prepared session and the size of its file.
+        reference: the prepared reference model.
+        setup: how to time.
+        rounds: of the whole profile; those of `visits` may be fewer.
+        conditions: read before and after each visit.
+    """
+    sessions, renewed = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES), False
+    for round_, subject in visits:
+        if not renewed and 2 * round_ >= rounds:
+            sessions.forget_networks()
+            renewed = True
+        yield visit(
+            subject,
+            sessions.get(subject),
+            reference,
+            setup=setup,
+            round_=round_,
+            conditions=conditions,
+        )
+
+
 class Sessions:
     """Loaded models, the least recently used given up when their files exceed a size."""
 
     def __init__(self, load: Callable[[str], tuple[Session, int]], *, limit_bytes: int) -> None:
         self._load, self._limit_bytes = load, limit_bytes
         self._held: OrderedDict[str, tuple[Session, int]] = OrderedDict()
+
+    def forget_networks(self) -> None:
+        """Give up all models but those of single operations."""
+        kept = {key: held for key, held in self._held.items() if key.partition("|")[0] in SAYS}
+        self._held = OrderedDict(kept)
 
     def get(self, subject: str) -> Session:
         """Return the prepared session of a model."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from hwnat.profile.conditions import (
 )
 from hwnat.profile.estimate import estimate_table
 from hwnat.profile.models import Models, Progress
-from hwnat.profile.paired import Sessions, shuffled_rounds, visit
+from hwnat.profile.paired import shuffled_rounds, visit_all
 from hwnat.profile.plan import Plan
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import ProfileRun, Setup, network_key
@@ -29,11 +28,8 @@ from hwnat.records.store import Store
 from hwnat.table.build import build_table, timed_entries
 from hwnat.table.entry import Effort
 from hwnat.table.lookup import LatencyTable, load_table
-from hwnat.targets.base import Estimator, Target, get_target
+from hwnat.targets.base import Estimator, Session, Target, get_target
 from hwnat.transport.base import Transport, connect
-
-#: Loaded model files; a session takes about three times its file.
-_SESSION_LIMIT_BYTES: Final = 1 << 30
 
 
 def profile(
@@ -232,21 +228,21 @@ class _Visits:
 
     def _make(self, todo: Sequence[tuple[int, str]], *, total: int) -> None:
         setup = self.run.setup
-        sessions = Sessions(
-            lambda subject: self.models.load(subject, threads=setup.threads),
-            limit_bytes=_SESSION_LIMIT_BYTES,
+
+        def load(subject: str) -> tuple[Session, int]:
+            return self.models.load(subject, threads=setup.threads)
+
+        reference, _ = load(setup.reference)
+        measured = visit_all(
+            todo,
+            load=load,
+            reference=reference,
+            setup=setup,
+            rounds=self.run.protocol.rounds,
+            conditions=self.conditions,
         )
-        reference, _ = self.models.load(setup.reference, threads=setup.threads)
-        for count, (round_, subject) in enumerate(todo, start=1 + total - len(todo)):
-            measured = visit(
-                subject,
-                sessions.get(subject),
-                reference,
-                setup=setup,
-                round_=round_,
-                conditions=self.conditions,
-            )
-            self.db.add(measured)
+        for count, each in enumerate(measured, start=1 + total - len(todo)):
+            self.db.add(each)
             self.report("measure", count, total)
 
 
