@@ -166,3 +166,6 @@ def test_options_of_a_space_do_not_go_with_models(hwnat, model):
     )
     assert code == 2
     assert "--space, --op and --model do not go together" in err
+    code, _, err = hwnat("profile", "--device", "host-onnx", "--model", model, "--batch", 4)
+    assert code == 2
+    assert "--batch and --model do not go together" in err
