@@ -54,6 +54,7 @@ def test_import_prints_json(hwnat, profile, tmp_path):
     [
         (["--device", "phone"], 3, "holds no shapes"),
         (["--device", "a/b"], 2, "--device"),
+        (["--device", ".."], 2, "--device"),
         (["--device", "phone", "--option", "keys"], 2, "expected NAME=VALUE"),
         (["--device", "phone", "--option", "kyes=keys.json"], 2, "Did you mean 'keys'?"),
         (["--device", "phone", "--option", "keys=keys.json", "--precision", "int8"], 3, "fp32"),
