@@ -1,5 +1,8 @@
 """`hwnat device`: which devices there are, and whether one can be measured."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from hwnat.cli.output import json_option, print_json, print_table
@@ -43,11 +46,15 @@ def doctor(name: str, as_json: bool) -> None:
     from hwnat.records.device import load_device
     from hwnat.targets.base import get_target
     from hwnat.transport.base import connect
-    from hwnat.transport.words import printable
 
     spec = load_device(name)
     here = spec.transport == "local"
-    runtime, version = get_target(spec.target).runtime() if here else (None, None)
+    target = get_target(spec.target, precision=spec.precision)
+    runtime, version = target.runtime() if here else (None, None)
+    if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
+        told = {"device": spec.name, "runtime": f"{runtime} {version}", **asdict(spec.npu)}
+        _print({**told, "advice": ()}, as_json=as_json)
+        return
     with closing(connect(spec)) as link:
         reached = None if here else link.probe()
         host, state = read_host(link), read_conditions(link)
@@ -66,6 +73,13 @@ def doctor(name: str, as_json: bool) -> None:
         **asdict(state),
         "advice": hints,
     }
+    _print(report, as_json=as_json)
+
+
+def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what is known of a device; what it does not tell is said to be so."""
+    from hwnat.transport.words import printable
+
     if as_json:
         print_json(report)
         return

@@ -1,7 +1,7 @@
 """`hwnat export`: chosen networks of a search as files, checked, scored and timed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from hwnat.export.subnet import Report
     from hwnat.table.lookup import LatencyTable
+
+#: Of the training part, that the scales of INT8 files are fitted to.
+_CALIBRATION_IMAGES: Final = 256
 
 
 @click.command()
@@ -106,6 +109,8 @@ def export_pick(
     cache: Path,
 ) -> "Report":
     """Rebuild a network of a finished search from its adapted weights and export it."""
+    import numpy as np
+
     from hwnat.export.subnet import export_subnet
     from hwnat.search.run import read_config, read_front
     from hwnat.supernet.accuracy import Evaluator
@@ -116,6 +121,7 @@ def export_pick(
     _, arch = front.pick(pick)
     data = load_dataset(front.data)
     supernet = Supernet.load(folder / "supernet.safetensors")
+    seen = data.train.take(np.arange(min(len(data.train), _CALIBRATION_IMAGES)))
     evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
     return export_subnet(
         evaluator.subnet(arch),
@@ -127,6 +133,7 @@ def export_pick(
         folder=out,
         tables=tables,
         cache=cache,
+        calibration=data.inputs(seen, arch.resolution).contiguous().numpy(),
     )
 
 

@@ -9,6 +9,7 @@ from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, progre
 
 if TYPE_CHECKING:
     from hwnat.table.entry import Effort
+    from hwnat.table.lookup import LatencyTable
 
 
 @click.command()
@@ -69,7 +70,6 @@ def profile(
     from hwnat.profile.runner import profile as run
     from hwnat.records.device import load_device
     from hwnat.records.space import get_space
-    from hwnat.records.store import Store
     from hwnat.table.lookup import default_path, load_table
 
     device = load_device(device_name)
@@ -122,8 +122,7 @@ def profile(
         table = run(device, plan, store=store, cache=cache, progress=progress)
     path = out or default_path(table)
     table.save(path)
-    with Store(store) as db:
-        doubts = db.doubts(table.setup.id)
+    doubts = _doubts(table, store)
     errors = [abs(each.error) for each in table.validation]
     if as_json:
         print_json(
@@ -140,8 +139,10 @@ def profile(
         )
         return
     click.echo(path)
+    reference = table.reference_ns
+    how = "estimated" if reference is None else f"reference {milliseconds(reference)} ms"
     click.echo(
-        f"{len(table.entries)} operations, reference {milliseconds(table.timed_as()[1])} ms, "
+        f"{len(table.entries)} operations, {how}, "
         f"calibration {table.calibration.form} on {len(table.calibration.networks)} networks.",
         err=True,
     )
@@ -153,6 +154,16 @@ def profile(
         mean, worst = sum(errors) / len(errors), max(errors)
         what = f"{len(errors)} unseen networks: mean error {mean:.1%}, worst {worst:.1%}."
         click.echo(what, err=True)
+
+
+def _doubts(table: "LatencyTable", store: Path) -> tuple[str, ...]:
+    """Return a line for every doubtful visit; what is estimated has none."""
+    from hwnat.records.store import Store
+
+    if table.protocol is None:
+        return ()
+    with Store(store) as db:
+        return db.doubts(table.setup.id)
 
 
 def _effort(effort: "Effort") -> str:

@@ -16,13 +16,14 @@ from hwnat.errors import TableMismatchError, UsageError
 from hwnat.export.parity import Parity, compare
 from hwnat.predict.additive import AdditivePredictor
 from hwnat.predict.base import Prediction
+from hwnat.profile.estimate import estimate_file
 from hwnat.profile.file import time_file
 from hwnat.records.arch import Arch
 from hwnat.records.artifact import Artifact
 from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.store import write_text
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.base import Floats, get_target
+from hwnat.targets.base import Estimator, Floats, Quantising, Target, get_target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,6 +108,7 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
     folder: Path,
     tables: Mapping[str, LatencyTable] | None = None,
     cache: Path = Path("runs/models"),
+    calibration: Floats | None = None,
 ) -> Report:
     """Write `arch` for every target into `folder`, with `report.json` beside the files.
 
@@ -120,19 +122,25 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
         folder: made if absent; files of the same names are replaced.
         tables: target -> latency table; without one a file is not timed.
         cache: folder of exported models that holds the tables' reference models.
+        calibration: (n, 3, r, r) float32 inputs that INT8 targets fit their scales to; not those
+            that are compared.
 
     Raises:
-        UsageError: no or unknown targets.
+        UsageError: no or unknown targets, or an INT8 one without calibration inputs.
         DataError: a file does not compute what PyTorch computes; `folder` stays as it was.
         TableMismatchError: a table was measured with another target or of another space.
     """
     import torch
 
-    chosen = {name: get_target(name) for name in targets}
+    chosen = {name: _fitted(get_target(name), calibration) for name in targets}
     if not chosen:
         msg = f"Nothing to export to; name some of {', '.join(plugins.names('hwnat.targets'))}."
         raise UsageError(msg)
-    predictions = {name: _predict(arch, name, table) for name, table in (tables or {}).items()}
+    predictions = {
+        name: _predict(arch, chosen[name], table)
+        for name, table in (tables or {}).items()
+        if name in chosen
+    }
     with torch.no_grad():
         parts = torch.from_numpy(images).split(_TORCH_BATCH)
         wanted = np.concatenate([module(part).numpy() for part in parts])
@@ -144,10 +152,10 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
             session = target.load(path)
             found = np.concatenate([session.run(image[None]) for image in images])
             parity = compare(wanted, found)
-            parity.require(folder / path.name)
+            parity.require(folder / path.name, precision=target.precision)
             timing = None
             if tables and name in tables:
-                timing = _timing(path, tables[name], predictions[name], cache)
+                timing = _timing(path, target, tables[name], predictions[name], cache)
             top1 = _top1(found, labels)
             files.append(_file_report(artifact, target.runtime(), parity, top1, timing))
         cost = arch.cost(classes=classes)
@@ -163,6 +171,16 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
         )
         write_text(part / "report.json", report.text)
     return report
+
+
+def _fitted(target: Target, calibration: Floats | None) -> Target:
+    """Return a target whose INT8 scales, if it has any, suit the network's own inputs."""
+    if target.precision == "fp32":
+        return target
+    if calibration is None or not isinstance(target, Quantising):
+        msg = f"Target {target.name} writes {target.precision} files, whose scales are fitted to "
+        raise UsageError(msg + "inputs of the network: pass calibration inputs.")
+    return target.quantised(calibration)
 
 
 @contextmanager
@@ -197,19 +215,25 @@ def _top1(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
     return 100 * float(np.mean(logits.argmax(1) == labels))
 
 
-def _predict(arch: Arch, target: str, table: LatencyTable) -> Prediction:
-    if table.setup.target != target:
+def _predict(arch: Arch, target: Target, table: LatencyTable) -> Prediction:
+    if table.setup.target != target.name:
         msg = (
-            f"Table {table.name} was measured with {table.setup.target}, not {target}; "
-            f"measure one with: hwnat profile --device host-{target} --space {table.space}"
+            f"Table {table.name} was measured with {table.setup.target}, not {target.name}; "
+            f"measure one with: hwnat profile --device host-{target.name} --space {table.space}"
         )
         raise TableMismatchError(msg)
-    predictor = AdditivePredictor(table, arch.space)
+    predictor = AdditivePredictor(table, arch.space, precision=target.precision)
     return predictor.predict(arch.ops(classes=predictor.classes))
 
 
-def _timing(path: Path, table: LatencyTable, prediction: Prediction, cache: Path) -> Timing:
-    measured = time_file(path, table, cache=cache)
+def _timing(
+    path: Path, target: Target, table: LatencyTable, prediction: Prediction, cache: Path
+) -> Timing:
+    measured = (
+        estimate_file(path, table)
+        if isinstance(target, Estimator)
+        else time_file(path, table, cache=cache)
+    )
     return Timing(
         table_id=table.table_id,
         predicted_ns=prediction.latency_ns,

@@ -22,7 +22,7 @@ class AdditivePredictor:
         space: whose genomes `latency_ns` takes; the table's own if left out.
         classes: refuse a table of another number; None takes the table's.
         batch: refuse a table of another batch.
-        precision: refuse a table of another precision.
+        precision: refuse a table of another precision; None takes the table's.
 
     Raises:
         TableMismatchError: the table is of another space, precision, batch or class count.
@@ -35,7 +35,7 @@ class AdditivePredictor:
         *,
         classes: int | None = None,
         batch: int = 1,
-        precision: str = "fp32",
+        precision: str | None = None,
     ) -> None:
         self.table = table
         name, self.classes = table.of_space()
@@ -44,7 +44,7 @@ class AdditivePredictor:
             "space": (self.space.name, name),
             "class count": (self.classes if classes is None else classes, self.classes),
             "batch": (batch, table.setup.batch),
-            "precision": (precision, table.setup.precision),
+            "precision": (precision or table.setup.precision, table.setup.precision),
         }
         for what, (wanted, held) in asked.items():
             if wanted != held:

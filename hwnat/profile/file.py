@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import numpy as np
 
@@ -17,12 +18,13 @@ from hwnat.profile.conditions import (
 from hwnat.profile.models import Models, Progress, bound
 from hwnat.profile.paired import shuffled_rounds, visit
 from hwnat.records.arch import Arch
+from hwnat.records.device import Precision
 from hwnat.records.measurement import Measurement, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.base import Session, get_target
+from hwnat.targets.base import Session, Target, get_target
 from hwnat.transport.local import LocalTransport
 
 
@@ -90,7 +92,7 @@ def _on_scale(
     known = {_key(table, each.genome): each for each in table.calibration.networks}
     keys = tuple(dict.fromkeys((*known, *networks)))
     reference, sessions = _load(table, keys, cache=cache, tell=tell or _silent)
-    target, threads = get_target(table.setup.target), table.setup.threads
+    target, threads = _target(table), table.setup.threads
     sessions |= {str(path): bound(target, path, threads=threads, seed=0) for path in files}
     visits = _visit_all(table, reference, sessions, tell=tell or _silent)
     found = {key: entry(each, reference_ns=reference_ns) for key, each in visits.items()}
@@ -99,6 +101,16 @@ def _on_scale(
     return {
         key: entry(each, reference_ns=round(scale * reference_ns)) for key, each in visits.items()
     }
+
+
+def _target(table: LatencyTable) -> Target:
+    """Return the target whose files a table's are."""
+    held = table.setup.precision
+    precision = next((each for each in get_args(Precision) if each == held), None)
+    if precision is None:
+        msg = f"Table {table.name} is of {held} models, which nothing here writes; it cannot be "
+        raise TableMismatchError(msg + "timed again.")
+    return get_target(table.setup.target, precision=precision)
 
 
 def _same_machine(table: LatencyTable) -> None:
@@ -118,7 +130,7 @@ def _load(
     """Load the reference model and the networks of `keys`, in this order as a profile does."""
     setup, (name, classes) = table.setup, table.of_space()
     space = get_space(name)
-    target = get_target(setup.target)
+    target = _target(table)
     models = Models(target=target, folder=cache / target.name)
     wanted = (setup.reference, *keys)
     archs = {key: Arch.from_text(space, key.split("|")[2]) for key in wanted}

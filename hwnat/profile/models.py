@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 import hwnat
+from hwnat.errors import UsageError
 from hwnat.records.op import OpSpec
-from hwnat.targets.base import Session, Target
+from hwnat.targets.base import Estimator, Session, Target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +34,7 @@ class Models:
         """Return where the model of an operation or network key lies."""
         # A new version may export the same network to another file.
         digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
-        return self.folder / f"{digest}{self.target.suffix}"
+        return self.folder / f"{digest}-{self.target.precision}{self.target.suffix}"
 
     def export(self, sources: Mapping[str, Sequence[OpSpec]], *, progress: Progress) -> None:
         """Write the files that are not there yet; each appears whole or not at all.
@@ -53,13 +54,20 @@ class Models:
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
         """Return a session with its input bound, and the size of its file."""
         path = self.path(key)
-        return bound(self.target, path, threads=threads, seed=int(path.stem, 16)), (
+        return bound(self.target, path, threads=threads, seed=int(path.stem[:20], 16)), (
             path.stat().st_size
         )
 
 
 def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
-    """Load a file and bind a random input to it."""
+    """Load a file and bind a random input to it.
+
+    Raises:
+        UsageError: the target estimates, so that no time of this machine is the file's.
+    """
+    if isinstance(target, Estimator):
+        msg = f"Target {target.name} estimates and times nothing; its files run elsewhere. Profile "
+        raise UsageError(msg + "a space with it: hwnat profile --device NAME --space NAME.")
     session = target.load(path, threads=threads)
     rng = np.random.default_rng(seed)
     session.prepare(rng.standard_normal(session.input_shape, dtype=np.float32))

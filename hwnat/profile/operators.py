@@ -100,7 +100,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     if device.transport != "local":
         msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
         raise UsageError(msg + "this version profiles the machine it runs on (local).")
-    target, folder = get_target(device.target), cache / device.target
+    target, folder = get_target(device.target, precision=device.precision), cache / device.target
     given = [adopted(each, target, folder) for each in files]
     beside = max(0, networks - len(given))
     random = random_of_their_size(given, target, folder, count=beside + validation, seed=seed)

@@ -18,6 +18,7 @@ from hwnat.profile.conditions import (
     pinned,
     read_host,
 )
+from hwnat.profile.estimate import estimate_table
 from hwnat.profile.models import Models, Progress
 from hwnat.profile.paired import Sessions, shuffled_rounds, visit
 from hwnat.profile.plan import Plan
@@ -28,7 +29,7 @@ from hwnat.records.store import Store
 from hwnat.table.build import build_table, timed_entries
 from hwnat.table.entry import Effort
 from hwnat.table.lookup import LatencyTable, load_table
-from hwnat.targets.base import Target, get_target
+from hwnat.targets.base import Estimator, Target, get_target
 from hwnat.transport.base import Transport, connect
 
 #: Loaded model files; a session takes about three times its file.
@@ -43,7 +44,7 @@ def profile(
     cache: Path,
     progress: Progress | None = None,
 ) -> LatencyTable:
-    """Measure what is missing of `plan` and return its table.
+    """Measure what is missing of `plan` and return its table; of estimates if nothing is timed.
 
     Args:
         device: where and how.
@@ -61,7 +62,10 @@ def profile(
         msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
         msg += "this version profiles the machine it runs on (local)."
         raise UsageError(msg)
-    link, target = connect(device), get_target(device.target)
+    target = get_target(device.target, precision=device.precision)
+    if isinstance(target, Estimator):
+        return estimate_table(device, plan, cache=cache, progress=progress)
+    link = connect(device)
     cores = choose_cores(device.affinity, threads=device.threads)
     wanted = begin(device, plan, link=link, target=target, cores=cores)
     sources = load_sources(plan.sources)

@@ -1,8 +1,10 @@
 """How a device is reached, pinned and timed: one TOML file each."""
 
+import hashlib
+import json
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +12,9 @@ from typing import Final, Literal
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records import parse
+
+#: Of the files that are timed, and of their arithmetic.
+Precision = Literal["fp32", "int8"]
 
 #: Where `load_device` looks for a name: the working directory, then what came with the package.
 FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
@@ -56,6 +61,36 @@ class TimingProtocol:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Npu:
+    """An accelerator that a compiler estimates, with the system around it.
+
+    Attributes:
+        accelerator: configuration, such as ethos-u55-128.
+        system: clock and memories, a section of `config`.
+        memory: what lies in which memory, a section of `config`.
+        config: the compiler's configuration file that holds both.
+    """
+
+    accelerator: str
+    system: str
+    memory: str
+    config: str = "Arm/vela.ini"
+
+    def __post_init__(self) -> None:
+        for name in ("accelerator", "system", "memory", "config"):
+            # They become arguments of a command.
+            if not re.fullmatch(r"[\w/.][\w/.-]*", value := getattr(self, name)):
+                msg = f"npu.{name} is {value!r}; it is a name of letters, digits and _ . / -."
+                raise DataError(msg)
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits; equal configurations have equal ones."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
     """One device with the runtime it is used with.
 
@@ -74,6 +109,7 @@ class DeviceSpec:
         workdir: folder of the device that hwnat may fill and where programs can start; None
             for the transport's own.
         transcript: file with the recorded calls of a transport.
+        npu: of targets that estimate instead of timing.
     """
 
     name: str
@@ -82,7 +118,7 @@ class DeviceSpec:
     threads: int = 1
     affinity: Literal["auto"] | tuple[int, ...] = "auto"
     priority: Literal["auto", "normal"] = "auto"
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
     serial: str | None = None
     host: str | None = None
@@ -90,6 +126,7 @@ class DeviceSpec:
     user: str | None = None
     workdir: str | None = None
     transcript: str | None = None
+    npu: Npu | None = None
 
     def __post_init__(self) -> None:
         _check_address(self)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape
+from hwnat.records.device import Npu, Precision
+from hwnat.transport.base import Transport
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,11 +56,13 @@ class Target(Protocol):
         name: name of its entry point.
         suffix: of the file it writes, with the dot.
         layout: axis order of the file's input.
+        precision: of the files that `export` writes.
     """
 
     name: str
     suffix: str
     layout: Layout
+    precision: Precision
 
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
         """Write `module` in evaluation mode for one fixed NCHW `input_shape`.
@@ -106,17 +110,55 @@ class Target(Protocol):
         ...
 
 
-def get_target(name: str) -> Target:
+@runtime_checkable
+class Quantising(Protocol):
+    """A target that can write INT8 files beside its own precision."""
+
+    def quantised(self, calibration: Floats | None = None) -> Target:
+        """Return the target that writes INT8 files.
+
+        Args:
+            calibration: (n, channels, height, width) inputs like those to come; None draws
+                normal ones for each file, for modules that were never trained.
+        """
+        ...
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A target whose files a compiler estimates; its `load` is for parity, never for timing."""
+
+    def estimate(self, path: Path, npu: Npu, *, link: Transport) -> str:
+        """Compile a file and return what the compiler printed, complete.
+
+        Raises:
+            UsageError: the compiler is not installed where `link` leads.
+            DeviceError: it failed or hung, or does not know `npu`.
+        """
+        ...
+
+
+def get_target(name: str, *, precision: Precision | None = None) -> Target:
     """Return the target registered as `name` in the entry-point group `hwnat.targets`.
 
+    Args:
+        name: of the entry point.
+        precision: of the files it shall write; None takes the target's own.
+
     Raises:
-        UsageError: no such target, or the plug-in is not one.
+        UsageError: no such target, the plug-in is not one, or it cannot write that precision.
     """
     target = plugins.load("hwnat.targets", name)()
     if not isinstance(target, Target):
         msg = f"Plug-in '{name}' of hwnat.targets returned {type(target).__name__}, not a Target."
         raise UsageError(msg)
-    return target
+    if precision in (None, target.precision):
+        return target
+    if precision == "int8" and isinstance(target, Quantising):
+        return target.quantised()
+    msg = f"Target {name} writes {target.precision} files, not {precision}; "
+    msg += f'set precision = "{target.precision}" in the device file, or name another target.'
+    raise UsageError(msg)
 
 
 def check_input(x: Floats, shape: Shape) -> Floats:

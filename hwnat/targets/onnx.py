@@ -8,6 +8,7 @@ import numpy as np
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.records.device import Precision
 from hwnat.targets.base import (
     Floats,
     Session,
@@ -32,6 +33,7 @@ class OnnxTarget:
     name = "onnx"
     suffix = ".onnx"
     layout: Layout = "NCHW"
+    precision: Precision = "fp32"
 
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
         """Write `module`; see `Target.export`."""

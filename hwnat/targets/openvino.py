@@ -7,6 +7,7 @@ import numpy as np
 
 from hwnat.errors import DataError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.records.device import Precision
 from hwnat.targets.base import Floats, Session, Target, check_input, installed, require_file
 from hwnat.targets.onnx import write_onnx
 
@@ -22,6 +23,7 @@ class OpenvinoTarget:
     name = "openvino"
     suffix = ".xml"
     layout: Layout = "NCHW"
+    precision: Precision = "fp32"
 
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
         """Write `module` as path (.xml) and its weights beside it (.bin); see `Target.export`."""

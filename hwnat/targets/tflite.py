@@ -12,6 +12,7 @@ import numpy as np
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.records.device import Precision
 from hwnat.targets.base import (
     Floats,
     Session,
@@ -39,25 +40,60 @@ class TfliteTarget:
 
     Args:
         split_depthwise: see `hwnat.targets.tflite_writer.write_tflite`.
+        precision: int8 writes files with int8 input and output, see `hwnat.targets.tflite_int8`.
+        calibration: (n, channels, height, width) inputs that the scales of int8 are fitted to.
     """
 
     name = "tflite"
     suffix = ".tflite"
     layout: Layout = "NHWC"
 
-    def __init__(self, *, split_depthwise: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        split_depthwise: bool = True,
+        precision: Precision = "fp32",
+        calibration: Floats | None = None,
+    ) -> None:
         self._split_depthwise = split_depthwise
+        self.precision: Precision = precision
+        self._calibration = calibration
+
+    def quantised(self, calibration: Floats | None = None) -> Target:
+        """Return the target that writes INT8 files; see `Quantising`."""
+        return TfliteTarget(
+            split_depthwise=self._split_depthwise, precision="int8", calibration=calibration
+        )
 
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
         """Write `module`; see `Target.export`."""
         from hwnat.targets.tflite_writer import write_tflite
 
         with staged(path) as draft:
-            counts = write_tflite(
-                eval_copy(module), input_shape, draft, split_depthwise=self._split_depthwise
-            )
+            if self.precision == "int8":
+                counts = self._quantise(eval_copy(module), input_shape, draft)
+            else:
+                counts = write_tflite(
+                    eval_copy(module), input_shape, draft, split_depthwise=self._split_depthwise
+                )
         return describe(
-            path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
+            path,
+            target=self.name,
+            layout=self.layout,
+            nchw=input_shape,
+            precision=self.precision,
+            details=counts,
+        )
+
+    def _quantise(self, module: "nn.Module", shape: Shape, path: Path) -> dict[str, int]:
+        from hwnat.targets.tflite_int8 import write_int8
+
+        return write_int8(
+            module,
+            shape,
+            path,
+            calibration=self._calibration,
+            split_depthwise=self._split_depthwise,
         )
 
     def convert(self, onnx: Path, path: Path) -> None:
@@ -67,6 +103,9 @@ class TfliteTarget:
 
         imported = import_onnx(onnx)
         with staged(path) as draft:
+            if self.precision == "int8":
+                self._quantise(imported.module, imported.input_shape, draft)
+                return
             write_tflite(
                 imported.module,
                 imported.input_shape,
@@ -79,7 +118,14 @@ class TfliteTarget:
         return _TfliteSession(require_file(path, "TFLite"), threads)
 
     def trace(self, path: Path) -> "Trace":
-        """Return what the interpreter executes; an ONNX file is converted as it would ship."""
+        """Return what the interpreter executes; an ONNX file is converted as it would ship.
+
+        Raises:
+            UsageError: of the target that writes INT8 files; else see `Target.trace`.
+        """
+        if self.precision != "fp32":
+            msg = f"{path}: operators are traced and timed in fp32 only; name a device of that "
+            raise UsageError(msg + "precision, or profile a space instead of a --model.")
         from hwnat.targets.trace_tflite import trace_onnx_as_tflite, trace_tflite
 
         runtime = " ".join(self.runtime())
@@ -130,27 +176,34 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
 
 
 class _TfliteSession(Session):
-    """An interpreter with allocated tensors."""
+    """An interpreter with allocated tensors; integers become floats outside of what is timed."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._interpreter = open_interpreter(path, threads)
         inputs = self._interpreter.get_input_details()
         shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
-        if len(shape) != 4 or inputs[0]["dtype"] != np.float32:
-            msg = f"{path} must have one 4-D float32 input; it has {shape}. Export it again."
+        if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
+            msg = (
+                f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
+            )
             raise DataError(msg)
         batch, height, width, channels = shape
         self.input_shape = (batch, channels, height, width)
-        self._input = inputs[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._input, self._output = inputs[0], self._interpreter.get_output_details()[0]
 
     def prepare(self, x: Floats) -> None:
         nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
-        self._interpreter.set_tensor(self._input, np.ascontiguousarray(nhwc))
+        if self._input["dtype"] == np.int8:
+            scale, zero_point = self._input["quantization"]
+            nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
+        self._interpreter.set_tensor(self._input["index"], np.ascontiguousarray(nhwc))
 
     def invoke(self) -> None:
         self._interpreter.invoke()
 
     def output(self) -> Floats:
-        y: Floats = self._interpreter.get_tensor(self._output)
+        y: Floats = self._interpreter.get_tensor(self._output["index"])
+        if self._output["dtype"] == np.int8:
+            scale, zero_point = self._output["quantization"]
+            y = np.float32(scale) * (y.astype(np.float32) - zero_point)
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if y.ndim == 4 else y

@@ -1,6 +1,6 @@
 """A TFLite flatbuffer under construction: tensors, constants and operators, nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import flatbuffers
@@ -8,14 +8,23 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-_TYPES: Final = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
+_TYPES: Final = {
+    "float32": schema.TensorType.FLOAT32,
+    "int32": schema.TensorType.INT32,
+    "int8": schema.TensorType.INT8,
+}
 
 
 class FileBuilder:
-    """Collects one graph; `kinds` lists its operators in the order they run."""
+    """Collects one graph; `kinds` lists its operators in the order they run.
 
-    def __init__(self) -> None:
+    Args:
+        versions: of the operators that need a later one than 1.
+    """
+
+    def __init__(self, versions: Mapping[str, int] | None = None) -> None:
         self.kinds: list[str] = []
+        self._versions = dict(versions or {})
         self._codes: list[str] = []
         self._tensors: list[Any] = []
         self._buffers: list[Any] = [schema.BufferT()]  # buffer 0 stands for "no constant"
@@ -30,7 +39,7 @@ class FileBuilder:
         return len(self._tensors) - 1
 
     def constant(self, values: npt.NDArray[Any]) -> int:
-        """Store float32 or int32 values; return the tensor's index."""
+        """Store float32, int32 or int8 values; return the tensor's index."""
         index = self.tensor(values.shape, f"constant_{len(self._tensors)}", dtype=str(values.dtype))
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
@@ -41,6 +50,26 @@ class FileBuilder:
     def scalar(self, value: float) -> int:
         """Store one float; return the tensor's index."""
         return self.constant(np.array([value], np.float32))
+
+    def quantise(
+        self, tensor: int, scales: npt.ArrayLike, *, zero_point: int = 0, axis: int = 0
+    ) -> None:
+        """Say what the integers of a tensor mean: value = scale * (integer - zero point).
+
+        Args:
+            tensor: its index; one of floats becomes one of int8.
+            scales: one, or one for each place along `axis`.
+            zero_point: the same for all.
+            axis: along which there are several scales.
+        """
+        found = schema.QuantizationParametersT()
+        found.scale = np.atleast_1d(np.asarray(scales, np.float32))
+        found.zeroPoint = np.full(len(found.scale), zero_point, np.int64)
+        found.quantizedDimension = axis
+        declared = self._tensors[tensor]
+        declared.quantization = found
+        if declared.type == schema.TensorType.FLOAT32:
+            declared.type = schema.TensorType.INT8
 
     def add(
         self,
@@ -89,15 +118,16 @@ class FileBuilder:
         graph.inputs, graph.outputs, graph.name = list(inputs), list(outputs), "main"
         model = schema.ModelT()
         model.version, model.description = 3, "hwnat"
-        model.operatorCodes = [_code(kind) for kind in self._codes]
+        model.operatorCodes = [_code(kind, self._versions.get(kind, 1)) for kind in self._codes]
         model.subgraphs, model.buffers = [graph], self._buffers
         builder = _AlignedBuilder(1 << 20)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
 
-def _code(kind: str) -> Any:  # noqa: ANN401 - generated code has no types
+def _code(kind: str, version: int) -> Any:  # noqa: ANN401 - generated code has no types
     code = schema.OperatorCodeT()
+    code.version = version
     code.builtinCode = getattr(schema.BuiltinOperator, kind)
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # what runtimes before 2020 read
     return code

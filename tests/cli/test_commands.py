@@ -67,6 +67,14 @@ def test_the_doctor_reads_this_machine(run):
     assert "runtime        onnxruntime" in run("device", "doctor", "host-onnx")
 
 
+def test_the_doctor_names_the_npu_that_is_estimated(run):
+    pytest.importorskip("ethosu", reason="no Vela; pip install hwnat[ethosu]")
+    found = json.loads(run("device", "doctor", "ethos-u55-128", "--json"))
+    assert found["runtime"].startswith("ethos-u-vela ")
+    assert found["memory"] == "Shared_Sram"
+    assert "cores" not in found
+
+
 def test_the_doctor_reaches_a_phone(run, a_phone, tmp_path):
     phone = a_phone()
     address = f'transport = "adb"\nserial = "{phone.serial}"\ntarget = "tflite"\n'

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from hwnat.errors import DataError
-from hwnat.export.parity import LIMIT, Parity, check_parity, compare
+from hwnat.export.parity import INT8_LIMIT, LIMIT, Parity, check_parity, compare
 
 
 def a_parity(**more):
@@ -38,6 +38,27 @@ def test_only_agreement_within_the_limit_is_ok(more, ok):
     else:
         with pytest.raises(DataError, match=r"net\.onnx differs .*limit 1e-04"):
             parity.require("net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("more", "ok"),
+    [
+        ({"max_abs_diff": INT8_LIMIT}, True),
+        ({"max_abs_diff": INT8_LIMIT * 1.01}, False),
+        ({"top1_agreement": 0.95}, True),
+        ({"top1_agreement": 0.94}, False),
+        ({"top1_agreement": None}, True),
+        ({"top1_agreement": float("nan")}, False),
+        ({"max_abs_diff": float("nan")}, False),
+    ],
+)
+def test_integers_may_round_but_must_agree(more, ok):
+    parity = a_parity(**more)
+    if ok:
+        parity.require("net.tflite", precision="int8")
+    else:
+        with pytest.raises(DataError, match=r"net\.tflite differs .*limit 2e-01|limit 3e-01"):
+            parity.require("net.tflite", precision="int8")
 
 
 def test_differences_are_measured_against_the_range_of_torch():

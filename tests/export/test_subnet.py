@@ -85,6 +85,30 @@ def test_every_target_is_compared_and_scored_through_its_own_runtime(export, tmp
     assert names(tmp_path) == ["out"]
 
 
+def test_an_int8_target_is_fitted_to_inputs_of_the_network(network, images, tmp_path):
+    drawn = images(400, 3, 24, 24)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(drawn)).numpy()
+    ranked = np.sort(logits, axis=1)
+    # Nobody trained this network to be sure, but of some images it is.
+    clear = np.argsort(ranked[:, -2] - ranked[:, -1])[:20]
+    options = {
+        "classes": 10,
+        "images": drawn[clear],
+        "labels": logits[clear].argmax(1),
+        "folder": tmp_path / "out",
+    }
+    with pytest.raises(UsageError, match=r"ethosu writes int8 .* pass calibration inputs"):
+        export_subnet(network, ARCH, targets=["ethosu"], **options)
+    report = export_subnet(
+        network, ARCH, targets=["tflite", "ethosu"], calibration=drawn, **options
+    )
+    assert names(tmp_path / "out") == ["model.ethosu.tflite", "model.tflite", "report.json"]
+    exact, rounded = (each.parity for each in report.files)
+    assert exact.relative <= 1e-4 < rounded.relative <= 0.25
+    assert rounded.top1_agreement >= 0.95
+
+
 def test_a_table_of_another_machine_times_nothing(export, a_table, tmp_path):
     with pytest.raises(TableMismatchError, match="was measured on a CPU, this is"):
         export("onnx", tables={"onnx": a_table()})

@@ -21,6 +21,7 @@ class StubTarget:
     name = "stub"
     suffix = ".stub"
     layout = "NCHW"
+    precision = "fp32"
 
     def export(self, module, input_shape, path):
         assert not module.training

@@ -131,7 +131,7 @@ def test_a_foreign_store_is_refused_before_anything_is_exported(stub):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["onnx", "tflite", "openvino"])
+@pytest.mark.parametrize("target", ["onnx", "tflite", "tflite-int8", "openvino"])
 def test_a_real_runtime_is_predicted_well_enough_to_rank(target, tmp_path):
     protocol = TimingProtocol(rounds=2, runs=3, warmup=1, visit_ms=2.0)
     device = replace(load_device(f"host-{target}"), protocol=protocol)

@@ -10,7 +10,7 @@ from hwnat.profile.runtime_log import Delegation, Estimate, OpTime, RuntimeLog, 
 
 @pytest.mark.parametrize("name", ["vela_cpu.txt", "vela_summary_cpu.csv"])
 def test_a_network_that_vela_leaves_on_the_cpu_is_refused(name, read_log):
-    with pytest.raises(DeviceError, match=r"every operator on the CPU.*--precision int8"):
+    with pytest.raises(DeviceError, match=r"every operator on the CPU.*--to ethosu"):
         read_log(name)
 
 

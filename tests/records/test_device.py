@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records import device
-from hwnat.records.device import DeviceSpec, TimingProtocol, device_names, load_device
+from hwnat.records.device import DeviceSpec, Npu, TimingProtocol, device_names, load_device
 
 ADB = 'transport = "adb"\ntarget = "tflite"\n'
 SSH = 'transport = "ssh"\ntarget = "tflite"\n'
@@ -17,6 +18,23 @@ def test_the_shipped_devices_are_found_from_any_folder(target, tmp_path, monkeyp
     spec = load_device(f"host-{target}")
     assert (spec.target, spec.transport, spec.threads) == (target, "local", 1)
     assert f"host-{target}" in device_names()
+
+
+@pytest.mark.parametrize("name", ["ethos-u55-128", "ethos-u65-512", "ethos-u85-256"])
+def test_npus_name_accelerator_system_and_memory(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = load_device(name)
+    assert (spec.target, spec.precision, spec.npu.accelerator) == ("ethosu", "int8", name)
+    assert spec.npu.system.startswith("Ethos_" + name.split("-")[1].upper())
+    assert len(spec.npu.id) == 12
+    assert replace(spec.npu, memory="Sram_Only").id != spec.npu.id
+
+
+@pytest.mark.parametrize("value", ["", "-x", "a b", "a;b", "a\nb", "$(x)"])
+@pytest.mark.parametrize("field", ["accelerator", "system", "memory", "config"])
+def test_an_npu_is_described_by_plain_names(field, value):
+    with pytest.raises(DataError, match=f"npu.{field} is"):
+        Npu(**({"accelerator": "a", "system": "b", "memory": "c"} | {field: value}))
 
 
 def test_a_file_of_the_working_folder_comes_first(tmp_path, monkeypatch):
@@ -45,7 +63,8 @@ def test_a_path_is_read_as_it_stands(tmp_path):
         (GOOD + 'affinity = "fast"', "affinity: expected"),
         (GOOD + "affinity = []", "not a list of distinct core numbers"),
         (GOOD + "affinity = [1, 1]", "not a list of distinct core numbers"),
-        (GOOD + 'precision = "int4"', "expected one of fp32"),
+        (GOOD + 'precision = "int4"', "expected one of fp32, int8"),
+        (GOOD + '[npu]\naccelerator = "a"\nsystem = "b"', "npu: key 'memory' is missing"),
         (GOOD + "[protocol]\nruns = 0", "at least one round and one run"),
         (GOOD + 'name = "other"', "name is 'other'"),
         (GOOD + 'serial = "R58"', "serial is for transport 'adb', not for 'local'"),

@@ -24,7 +24,7 @@ _ZERO: Final = re.compile(r"-?0*\.?0*|nan", re.IGNORECASE)
 def _fallback(out: Output) -> DeviceError:
     msg = (
         f"{out.where}: vela put every operator on the CPU, so its time of 0 is none of the NPU's. "
-        "Ethos-U takes INT8 only: export with --precision int8, then run again."
+        "Ethos-U takes INT8 only: write such a file with: hwnat export --to ethosu."
     )
     return DeviceError(msg)
 

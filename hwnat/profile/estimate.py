@@ -1,0 +1,274 @@
+"""Tables of a compiler's estimates: nothing is run, so nothing is repeated or divided out.
+
+An estimate is a function of file, configuration and version of the compiler. What the compiler
+printed is kept beside the file, and a table that was interrupted goes on there.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import hwnat
+from hwnat.errors import DeviceError, TableMismatchError, UsageError
+from hwnat.profile.conditions import now
+from hwnat.profile.models import Models, Progress
+from hwnat.profile.plan import Plan
+from hwnat.profile.runtime_log import Estimate, parse_log
+from hwnat.records.arch import Arch
+from hwnat.records.device import DeviceSpec, Npu, load_device
+from hwnat.records.measurement import Host, Setup, network_key
+from hwnat.records.op import OpSpec
+from hwnat.records.parse import read_text
+from hwnat.records.space import get_space
+from hwnat.records.store import write_text
+from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
+from hwnat.table.entry import Entry
+from hwnat.table.lookup import LatencyTable
+from hwnat.targets.base import Estimator, Target, get_target
+from hwnat.transport.base import Transport
+from hwnat.transport.local import LocalTransport
+
+#: With `--show-cpu-operations` Vela lists what it leaves to the CPU.
+_ON_CPU: Final = re.compile(r"^ +CPU: .*? = (\S+) \(outputs", re.MULTILINE)
+_SHOWN: Final = 5
+
+
+def read_estimate(text: str, *, where: str) -> tuple[Estimate, int]:
+    """Return the estimate and its nanoseconds out of what the compiler printed.
+
+    Raises:
+        DeviceError: operators fall back to the CPU, whose time an estimate leaves out; the
+            message names them.
+        DataError: the text is incomplete or contradicts itself.
+    """
+    names = list(dict.fromkeys(_ON_CPU.findall(text)))
+    if names:
+        shown = ", ".join(names[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        every = "" if re.search(r"^NPU operators = [1-9]", text, re.MULTILINE) else "all "
+        msg = (
+            f"{where}: {every}{len(names)} operators fall back to the CPU, {shown}{more}, "
+            "so the estimate lacks their time. Leave them out of the network, or name an "
+            "accelerator that runs them."
+        )
+        raise DeviceError(msg)
+    log = parse_log(text, tool="vela", where=where)
+    left = sum(each.cpu_operators or 0 for each in log.delegates)
+    if log.estimate is None or log.estimate.latency_ns is None or left:
+        msg = f"{where}: {left} operators fall back to the CPU, so the estimate lacks their time."
+        raise DeviceError(msg)
+    return log.estimate, log.estimate.latency_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimates:
+    """A folder of files and of what the compiler said about them."""
+
+    models: Models
+    estimator: Estimator
+    npu: Npu
+    link: Transport
+    progress: Progress
+
+    def latency_ns(self, sources: Mapping[str, Sequence[OpSpec]]) -> dict[str, int]:
+        """Return the estimate of each key in ns; files and texts that lack are made.
+
+        Args:
+            sources: key -> what it runs.
+
+        Raises:
+            DeviceError: see `read_estimate`, and `Estimator.estimate`.
+        """
+        self.models.export(sources, progress=self.progress)
+        found = {}
+        for count, key in enumerate(sources, start=1):
+            _, found[key] = read_estimate(self._text(key), where=f"{self.npu.accelerator}, {key}")
+            self.progress("estimate", count, len(sources))
+        return found
+
+    def _text(self, key: str) -> str:
+        model, version = self.models.path(key), self.models.target.runtime()[1]
+        path = model.with_name(f"{model.stem}-{self.npu.id}-{version}.txt")
+        if not path.exists():
+            write_text(path, self.estimator.estimate(model, self.npu, link=self.link))
+        return read_text(path, what="estimate")
+
+
+def _estimates(device: DeviceSpec, cache: Path, progress: Progress | None) -> Estimates:
+    target = get_target(device.target, precision=device.precision)
+    if not isinstance(target, Estimator) or device.npu is None:
+        msg = f"Device {device.name}: an estimate needs a target such as ethosu and a table [npu] "
+        raise UsageError(msg + "in the device file; see docs/devices.md.")
+    return Estimates(
+        models=Models(target=target, folder=cache / target.name),
+        estimator=target,
+        npu=device.npu,
+        link=LocalTransport(),
+        progress=progress or _silent,
+    )
+
+
+def estimate_table(
+    device: DeviceSpec, plan: Plan, *, cache: Path, progress: Progress | None = None
+) -> LatencyTable:
+    """Estimate all of `plan` and return its table, every entry marked `estimated`.
+
+    Args:
+        device: with a target that estimates, and an NPU.
+        plan: what; its reference network is not needed.
+        cache: folder of exported models and of what the compiler said about them.
+        progress: told about every model exported and every estimate made.
+
+    Raises:
+        UsageError: the device does not estimate, or the plan has a budget.
+        DeviceError: the compiler fails, or leaves operators to the CPU.
+    """
+    if plan.filled or plan.sources:
+        msg = "An estimate takes no device's time: leave out --budget and --from."
+        raise UsageError(msg)
+    estimates = _estimates(device, cache, progress)
+    archs = {_key(plan, arch): arch for arch in (*plan.calibration, *plan.validation)}
+    sources: dict[str, Sequence[OpSpec]] = {op.key: (op,) for op in (*plan.ops, plan.overhead)}
+    sources |= {k: a.ops(classes=plan.classes, batch=plan.batch) for k, a in archs.items()}
+    found = estimates.latency_ns(sources)
+    overhead_ns = found[plan.overhead.key]
+    entries = {op.key: _entry(max(1, found[op.key] - overhead_ns)) for op in plan.ops}
+    sums = {key: overhead_ns + sum(entries[op.key].p50_ns for op in sources[key]) for key in archs}
+    known = [_key(plan, arch) for arch in plan.calibration]
+    calibration = calibrate(
+        [arch.text for arch in plan.calibration],
+        [sums[key] for key in known],
+        [len(sources[key]) for key in known],
+        [found[key] for key in known],
+    )
+    checks = [
+        _check(calibration, arch, sums[key], len(sources[key]), found[key])
+        for arch in plan.validation
+        for key in [_key(plan, arch)]
+    ]
+    return LatencyTable(
+        setup=_setup(device, estimates.npu, estimates.models.target, batch=plan.batch),
+        protocol=None,
+        space=plan.space.name,
+        classes=plan.classes,
+        resolutions=plan.resolutions,
+        granularity="block",
+        reference_ns=None,
+        overhead_ns=overhead_ns,
+        entries=entries,
+        calibration=calibration,
+        validation=tuple(checks),
+        conditions=(None, None),
+        hwnat=hwnat.__version__,
+        created=now(),
+    )
+
+
+def estimate_file(path: Path, table: LatencyTable) -> Entry:
+    """Estimate a file for the NPU of a table that holds estimates.
+
+    Raises:
+        TableMismatchError: the table's device or compiler is another by now.
+        DeviceError: the compiler fails, or leaves operators to the CPU.
+    """
+    estimates = _as_table(table, path.parent, None)
+    text = estimates.estimator.estimate(path, estimates.npu, link=estimates.link)
+    return _entry(read_estimate(text, where=str(path))[1])
+
+
+def estimate_networks(
+    genomes: Sequence[str],
+    table: LatencyTable,
+    *,
+    cache: Path,
+    progress: Progress | None = None,
+) -> list[Entry]:
+    """Estimate networks of the space of a table that holds estimates.
+
+    Raises:
+        TableMismatchError: the table's device or compiler is another by now.
+    """
+    estimates, (name, classes) = _as_table(table, cache, progress), table.of_space()
+    batch = table.setup.batch
+    archs = [Arch.from_text(get_space(name), genome) for genome in genomes]
+    keys = [network_key(name, text, classes=classes, batch=batch) for text in genomes]
+    sources = {
+        key: arch.ops(classes=classes, batch=batch) for key, arch in zip(keys, archs, strict=True)
+    }
+    found = estimates.latency_ns(sources)
+    return [_entry(found[key]) for key in keys]
+
+
+def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> Estimates:
+    """Return what estimates as a table was estimated."""
+    device = load_device(table.setup.device)
+    estimates = _estimates(device, cache, progress)
+    setup = _setup(device, estimates.npu, estimates.models.target, batch=table.setup.batch)
+    if setup != table.setup:
+        msg = f"Table {table.name} was estimated with another device file or compiler; make it "
+        msg += f"anew with: hwnat profile --device {device.name} --space {table.space}"
+        raise TableMismatchError(msg)
+    return estimates
+
+
+def _key(plan: Plan, arch: Arch) -> str:
+    return network_key(plan.space.name, arch.text, classes=plan.classes, batch=plan.batch)
+
+
+def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup:
+    """Say what the numbers mean; the machine is the NPU and the system around it."""
+    runtime, version = target.runtime()
+    return Setup(
+        device=device.name,
+        host=Host(
+            cpu=npu.accelerator,
+            cores=None,
+            machine=None,
+            os=f"{npu.system}, {npu.memory} of {npu.config}",
+        ),
+        target=device.target,
+        runtime=runtime,
+        runtime_version=version,
+        threads=device.threads,
+        affinity=(),
+        precision=device.precision,
+        batch=batch,
+        runs=0,
+        warmup=0,
+        visit_ms=0.0,
+        reference="",
+    )
+
+
+def _entry(latency_ns: int) -> Entry:
+    return Entry(
+        p10_ns=latency_ns,
+        p50_ns=latency_ns,
+        p90_ns=latency_ns,
+        low_ns=latency_ns,
+        high_ns=latency_ns,
+        n=1,
+        spread=0.0,
+        provenance="estimated",
+    )
+
+
+def _check(
+    calibration: Calibration, arch: Arch, sum_ns: int, ops: int, latency_ns: int
+) -> NetworkCheck:
+    predicted_ns = float(calibration.apply(sum_ns, ops))
+    return NetworkCheck(
+        genome=arch.text,
+        sum_ns=sum_ns,
+        ops=ops,
+        measured_ns=latency_ns,
+        predicted_ns=round(predicted_ns, 1),
+        error=round(predicted_ns / latency_ns - 1, 6),
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+    del stage, done, total
