@@ -53,6 +53,9 @@ def predict(
     if table_path is None or (genome is None) == (model_path is None):
         msg = "Give a --table, and the network as --genome or as --model, one of the two."
         raise UsageError(msg)
+    if space_name and model_path is not None:
+        msg = "--space is for a --genome; a table of operators is of no particular space."
+        raise UsageError(msg)
     table = load_table(table_path)
     if model_path is not None:
         found, trace = _of_model(model_path, table, partial=partial)

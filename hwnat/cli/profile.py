@@ -81,6 +81,7 @@ def profile(
         taken = {
             "--space": space_name, "--resolution": resolutions, "--classes": classes,
             "--op": extra, "--from": source_paths, "--target-error": target_error,
+            "--batch": batch != 1,
         }  # fmt: skip
         if wrong := [option for option, value in taken.items() if value]:
             msg = f"{', '.join(wrong)} and --model do not go together: one is for the blocks of a "

@@ -65,7 +65,7 @@ def profile_operators(
         err=True,
     )
     for key, reason in found.left_out.items():
-        click.echo(f"Not timed: {key}: {reason}.", err=True)
+        click.echo(f"Left out: {key}: {reason}.", err=True)
     if errors:
         mean, worst = sum(errors) / len(errors), max(errors)
         what = f"{len(errors)} unseen networks: mean error {mean:.1%}, worst {worst:.1%}."

@@ -29,7 +29,7 @@ _SHOWN: Final = 20
 @json_option
 def diff(before: Path, after: Path, fail_over: float | None, force: bool, as_json: bool) -> None:
     """Print what moved from one table to another, beyond both 90 % intervals."""
-    from hwnat.errors import GateError
+    from hwnat.errors import GateError, InconclusiveError
     from hwnat.table.diff import diff as compare
     from hwnat.table.lookup import load_table
 
@@ -38,6 +38,9 @@ def diff(before: Path, after: Path, fail_over: float | None, force: bool, as_jso
         print_json(found)
     else:
         _print(found)
+    if fail_over is not None and found.median_ratio is None:
+        msg = f"{before} and {after} have no entry in common, so nothing tells what got slower; "
+        raise InconclusiveError(msg + "compare tables of one space and one kind of entries.")
     if fail_over is not None and (slower := found.slower_than(fail_over)):
         msg = f"{len(slower)} got slower by more than {fail_over:g} %, such as {slower[0]}; "
         raise GateError(msg + f"look with: hwnat table diff {before} {after}")

@@ -71,17 +71,17 @@ class Roofline:
 
 
 class _Nothing:
-    """Leaves the roofline as it is, but for its mean logarithmic error."""
+    """Leaves the roofline as it is, but for the median of its logarithmic errors."""
 
     def __init__(self) -> None:
-        self._mean = 0.0
+        self._middle = 0.0
 
     def fit(self, x: Floats, y: Floats) -> "_Nothing":
-        self._mean = float(np.median(y)) if len(x) else 0.0
+        self._middle = float(np.median(y)) if len(x) else 0.0
         return self
 
     def predict(self, x: Floats) -> Floats:
-        return np.full(len(x), self._mean)
+        return np.full(len(x), self._middle)
 
 
 class _Process:

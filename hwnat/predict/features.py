@@ -78,8 +78,9 @@ def row(op: OpSpec) -> Floats:
 def work(op: OpSpec) -> Floats:
     """Return the (7,) amounts named by `WORK`, as they are: launches, operations, bytes."""
     shape = _shape(op)
-    macs = max(op_cost(op).macs, op.in_shape[1] * op.in_shape[2] * op.in_shape[3])
-    padded = _texels(shape) * _SLICE * -(-shape.fan_in // _SLICE) * _SLICE * shape.window
+    macs = max(op_cost(op).macs, int(np.prod(op.in_shape)))
+    texels = op.in_shape[0] * _texels(shape)
+    padded = texels * _SLICE * -(-shape.fan_in // _SLICE) * _SLICE * shape.window
     size = _BYTES[op.dtype]
     in_bytes = size * int(np.prod(op.in_shape))
     out_bytes = size * int(np.prod(op.out_shape))
@@ -89,7 +90,6 @@ def work(op: OpSpec) -> Floats:
         in_bytes += 2 * size * op.mid_channels * op.in_shape[1] * op.in_shape[2]
         out_bytes += 2 * size * op.mid_channels * op.out_size[0] * op.out_size[1]
     weights = size * op_cost(op).folded_params
-    texels = _texels(shape)
     values = np.array([1, macs, padded, in_bytes, out_bytes, weights, texels], np.float64)
     values.flags.writeable = False
     return values

@@ -1,7 +1,7 @@
 """Latency of any network from a table of operators, given what the runtime executes of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Final, Protocol
 
@@ -44,7 +44,9 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoModels:
-    """Predicts nothing: a table whose entries are too few to fit a model to."""
+    """Predicts nothing: a table whose entries are too few to fit a model to; `why` says so."""
+
+    why: str = ""
 
     def covers(self, op: OpSpec) -> bool:
         """Return False."""
@@ -108,7 +110,8 @@ class OperatorPredictor:
                 parts.append(part)
             else:
                 key = "" if each.op is None else each.op.key
-                reason = each.reason or "neither an entry nor a model of its kind"
+                why = models.why if isinstance(models, NoModels) else ""
+                reason = each.reason or f"neither an entry nor a model of its kind{why}"
                 missing.append(Missing(key=key, reason=reason, nodes=_place(each)))
         if missing and not partial:
             raise DataError(self._unpredictable(missing, len(trace.ops)))
@@ -130,8 +133,8 @@ class OperatorPredictor:
         if self._models is None:
             try:
                 self._models = self._fit(self.table)
-            except DataError:  # too few entries of any kind; what is missing is named anyway
-                self._models = NoModels()
+            except DataError as error:  # what is missing is named, with this reason
+                self._models = NoModels(why=f" ({error})")
         return self._models
 
     @staticmethod
@@ -166,14 +169,7 @@ class OperatorPredictor:
         guess = guesses.get(key)
         if guess is None:
             return None
-        return Part(
-            key=key,
-            latency_ns=guess.latency_ns,
-            provenance=guess.provenance,
-            interval_ns=guess.interval_ns,
-            flags=guess.flags,
-            nodes=_place(each),
-        )
+        return replace(guess, nodes=_place(each))
 
     def _total(self, parts: Sequence[Part], missing: Sequence[Missing]) -> Prediction:
         table = self.table

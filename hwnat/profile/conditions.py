@@ -140,9 +140,12 @@ def _held(core: int) -> Iterator[None]:
     import fcntl
 
     path = Path(tempfile.gettempdir()) / f"hwnat-core-{core}.lock"
-    with path.open("a") as file:
-        with suppress(PermissionError):  # of another user's file: whoever can open it can lock it
+    # Where it is there it is only read: systems may refuse to create another user's file again.
+    with suppress(PermissionError):
+        if not path.exists():
+            path.touch()
             path.chmod(0o666)
+    with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -44,7 +44,7 @@ def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
         Nanoseconds on the table's scale, comparable with its predictions.
 
     Raises:
-        TableMismatchError: the table was measured on another machine.
+        TableMismatchError: the table was measured on another machine, or not by hwnat.
     """
     return _on_scale(table, files=[path], cache=cache)[str(path)]
 
@@ -86,8 +86,9 @@ def _on_scale(
     tell: Progress | None = None,
 ) -> dict[str, Entry]:
     """Time files and networks beside those the table knows, and undo what those moved by."""
-    _same_machine(table)
     _, reference_ns = table.timed_as()
+    table.of_space()
+    _same_machine(table)
     networks_known = (*table.calibration.networks, *table.validation)
     known = {_key(table, each.genome): each for each in networks_known}
     keys = tuple(dict.fromkeys((*known, *networks)))

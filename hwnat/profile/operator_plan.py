@@ -9,11 +9,11 @@ from typing import Final
 
 import numpy as np
 
-import hwnat
 from hwnat.errors import InconclusiveError, UsageError
-from hwnat.profile.models import Progress, one_thread, seeded
+from hwnat.profile.models import Models, Progress, one_thread, seeded
 from hwnat.profile.plan import random_networks
 from hwnat.profile.select import farthest
+from hwnat.records.measurement import network_key
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
 from hwnat.targets.base import Target
@@ -52,7 +52,7 @@ def adopted(file: Path, target: Target, folder: Path) -> Network:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     path = file
     if file.suffix != target.suffix:
-        path = folder / f"model-{digest}{target.suffix}"
+        path = Models(target=target, folder=folder).path(f"model|{digest}")
         if not path.exists():
             target.convert(file, path)
     return Network(key=f"model|{digest}", path=path, trace=trace)
@@ -62,24 +62,25 @@ def random_of_their_size(
     given: Sequence[Network], target: Target, folder: Path, *, count: int, seed: int
 ) -> list[Network]:
     """Draw and export networks of a built-in space of the models' size."""
-    from hwnat.targets.module import network
-
     if count < 1:
         return []
     widest = max(max(op.in_shape[1:3]) for each in given for op in each.trace.specs)
     space: Space = get_space("mbv3-nano" if widest <= _SMALL else "mbv3-w1.0")
     size = space.resolutions[len(space.resolutions) // 2]
     batch = given[0].trace.batch
-    found = []
-    for arch in random_networks(space, (size,), count, rng=np.random.default_rng(seed)):
-        key = f"network|{space.name}|{arch.text}|classes=10|batch={batch}"
-        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}{target.suffix}"
-        if not path.exists():
-            with seeded(key), one_thread():
-                module = network(arch.ops(classes=10, batch=batch)).eval()
-                target.export(module, (batch, 3, size, size), path)
-        found.append(Network(key=key, path=path, trace=target.trace(path)))
-    return found
+    drawn = random_networks(space, (size,), count, rng=np.random.default_rng(seed))
+    sources = {
+        network_key(space.name, arch.text, classes=10, batch=batch): arch.ops(
+            classes=10, batch=batch
+        )
+        for arch in drawn
+    }
+    models = Models(target=target, folder=folder)
+    models.export(sources, progress=lambda *_: None)
+    return [
+        Network(key=key, path=models.path(key), trace=target.trace(models.path(key)))
+        for key in sources
+    ]
 
 
 def chosen(
@@ -133,15 +134,9 @@ def make_benches(
 
 def _exported(bench: Bench, target: Target, folder: Path, traces: dict[str, Trace]) -> Trace:
     if bench.key not in traces:
-        path = bench_path(bench.key, target, folder)
+        path = Models(target=target, folder=folder).path(bench.key)
         if not path.exists():
             with seeded(bench.key), one_thread():
                 target.export(bench.module(), bench.input_shape, path)
         traces[bench.key] = target.trace(path)
     return traces[bench.key]
-
-
-def bench_path(key: str, target: Target, folder: Path) -> Path:
-    """Return where a network that times an operator lies."""
-    digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
-    return folder / f"{digest}{target.suffix}"

@@ -24,11 +24,10 @@ from hwnat.profile.conditions import (
     pinned,
     read_host,
 )
-from hwnat.profile.models import Progress, bound, one_thread, seeded
+from hwnat.profile.models import Models, Progress, bound
 from hwnat.profile.operator_plan import (
     Network,
     adopted,
-    bench_path,
     chosen,
     make_benches,
     random_of_their_size,
@@ -49,14 +48,17 @@ from hwnat.transport.base import connect
 
 #: Whole networks that a calibration is fitted on, random ones included.
 _NETWORKS: Final = 10
+#: Why an operator that was timed has no entry, and a network that was timed judges nothing.
+_WAITS: Final = "with it come moves that have no latency of their own"
+_NO_SUM: Final = "an operator of it has neither a latency nor a model, so there is no sum"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorProfile:
-    """A table of operators and what it could not time.
+    """A table of operators and what is not in it.
 
     Attributes:
-        left_out: operation key to the reason; models predict those if they can.
+        left_out: operation or network key to the reason; models predict operations if they can.
     """
 
     table: LatencyTable
@@ -111,9 +113,13 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     whole = [*given, *drawn]
     with Store(store) as db, pinned(setup.affinity, realtime=setup.realtime):
         visits = timing.run(db, [*whole, *unseen], report=report)
+    table = _table(timing, visits, whole, unseen)
+    used = {each.genome for each in (*table.calibration.networks, *table.validation)}
     return OperatorProfile(
-        table=_table(timing, visits, whole, unseen),
-        left_out=dict(sorted(benches.left_out.items())),
+        table=table,
+        left_out=benches.left_out
+        | {key: _WAITS for key in benches.found if key not in table.entries}
+        | {each.key: _NO_SUM for each in (*whole, *unseen) if each.key not in used},
     )
 
 
@@ -157,10 +163,10 @@ class _Timing:
     ) -> dict[str, list[Measurement]]:
         """Make the visits that the store lacks and return all of them by subject."""
         paths = {each.key: each.path for each in whole}
-        for bench, _ in self.benches.values():
-            for key in (bench.key, bench.baseline.key):
-                paths[key] = bench_path(key, self.target, self.folder)
-        paths[self.overhead.key] = self._overhead_path()
+        models, least = Models(target=self.target, folder=self.folder), self.overhead
+        models.export({least.key: (least,)}, progress=report)
+        timed = [key for each, _ in self.benches.values() for key in (each.key, each.baseline.key)]
+        paths |= {key: models.path(key) for key in (*timed, least.key)}
         subjects = tuple(paths)
         rng = np.random.default_rng(int(self.setup.id, 16))
         visits = list(shuffled_rounds(subjects, self.device.protocol.rounds, rng=rng))
@@ -191,16 +197,6 @@ class _Timing:
             return session, path.stat().st_size
 
         return load
-
-    def _overhead_path(self) -> Path:
-        from hwnat.targets.module import op_module
-
-        path = bench_path(self.overhead.key, self.target, self.folder)
-        if not path.exists():
-            shape = (self.setup.batch, 1, 1, 1)
-            with seeded(self.overhead.key), one_thread():
-                self.target.export(op_module(self.overhead).eval(), shape, path)
-        return path
 
 
 def _table(
@@ -279,16 +275,20 @@ def _entries(
     *,
     reference_ns: int,
 ) -> dict[str, Entry]:
-    """Return what each operator takes; one that brings moves along waits for theirs."""
+    """Return what each operator takes; one that brings moves along waits for theirs.
+
+    One whose moves have no entry has none either.
+    """
     entries: dict[str, Entry] = {}
-    for key, (bench, rest) in sorted(benches.items(), key=lambda each: len(each[1][1])):
-        if not all(other in entries for other in rest):
-            continue
-        entries[key] = differenced(
-            visits[bench.key],
-            visits[bench.baseline.key],
-            count=bench.count,
-            reference_ns=reference_ns,
-            less_ns=sum(n * entries[other].p50_ns for other, n in rest.items()),
-        )
+    waiting = dict(benches)
+    while ready := [k for k, (_, rest) in waiting.items() if entries.keys() >= rest.keys()]:
+        for key in ready:
+            bench, rest = waiting.pop(key)
+            entries[key] = differenced(
+                visits[bench.key],
+                visits[bench.baseline.key],
+                count=bench.count,
+                reference_ns=reference_ns,
+                less_ns=sum(n * entries[other].p50_ns for other, n in rest.items()),
+            )
     return entries

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from hwnat.errors import UsageError
-from hwnat.predict.transfer import choose_timings
+from hwnat.predict.transfer import MIN_TIMINGS, choose_timings
 from hwnat.profile.budget import telling_order
 from hwnat.records.arch import Arch
 from hwnat.records.grid import distinct_ops, resolution_gene
@@ -123,7 +123,8 @@ def _timed(
     """Choose what to time: all, or what the budget allows, the most telling first.
 
     Raises:
-        UsageError: a budget too small to learn anything from, or sources without one.
+        UsageError: a budget too small to learn anything from, or sources without one, or of
+            other operations.
     """
     if sources and budget is None:
         msg = "A transfer times a few operations only: say how many with --budget, such as 30."
@@ -137,7 +138,12 @@ def _timed(
     if sources:
         # What no source holds has to be timed.
         held = frozenset().union(*(table.entries for table in sources.values()))
-        alone = [key for key in ops if key not in held][: budget - 1]
+        alone = [key for key in ops if key not in held]
+        idle = [path for path, table in sources.items() if not ops.keys() & table.entries.keys()]
+        if idle or len(alone) > budget - MIN_TIMINGS:
+            what = f"{idle[0]} holds none" if idle else f"the sources lack {len(alone)}"
+            msg = f"Cannot transfer with {budget} timings: {what} of the {len(ops)} operations. "
+            raise UsageError(msg + "Use tables of this space, batch and resolutions.")
         narrowed = [
             replace(table, entries={k: e for k, e in table.entries.items() if k in ops})
             for table in sources.values()

@@ -1,5 +1,6 @@
 """Build a table from what a store holds: ratios become nanoseconds here."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -47,7 +48,7 @@ def build_table(
     if missing:
         msg = (
             f"{len(missing)} of {len(visits)} models are not measured yet, such as {missing[0]}. "
-            f"Go on with: hwnat profile --device {run.setup.device} --space {run.space}"
+            f"Go on with: {_command(run)}"
         )
         raise InconclusiveError(msg)
     overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
@@ -78,6 +79,19 @@ def build_table(
         models=filled.models if filled else (),
         effort=effort,
     )
+
+
+def _command(run: ProfileRun) -> str:
+    """Return the command that goes on with a profile; operations of --op are not told apart."""
+    said: list[tuple[str, object]] = [("--device", run.setup.device), ("--space", run.space)]
+    said += [("--resolution", size) for size in run.resolutions]
+    said += [("--classes", run.classes), ("--batch", run.setup.batch), ("--seed", run.seed)]
+    said += [("--calibration", len(run.calibration)), ("--validation", len(run.validation))]
+    said += [("--rounds", run.protocol.rounds)]
+    said += [("--budget", len(run.ops))] if run.filled else []
+    said += [("--target-error", run.target_error)] if run.target_error is not None else []
+    said += [("--from", ",".join(run.sources))] if run.sources else []
+    return shlex.join(["hwnat", "profile", *(str(word) for pair in said for word in pair)])
 
 
 def timed_entries(store: Store, run: ProfileRun) -> dict[str, Entry]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import log
+from math import inf, log
 from statistics import median
 from typing import Any, Final
 
 import numpy as np
 
-from hwnat.errors import TableMismatchError
+from hwnat.errors import TableMismatchError, UsageError
 from hwnat.records.arch import Arch
 from hwnat.records.space import get_space
 from hwnat.table.lookup import LatencyTable
@@ -70,7 +70,14 @@ class TableDiff:
     networks: Networks | None
 
     def slower_than(self, percent: float) -> tuple[str, ...]:
-        """Return what got slower by more than this: moved entries, and the median network."""
+        """Return what got slower by more than this: moved entries, and the median network.
+
+        Raises:
+            UsageError: a percentage that nothing exceeds, such as NaN.
+        """
+        if not 0 < percent < inf:
+            msg = f"--fail-over {percent:g} is no percentage above 0; give one such as 5."
+            raise UsageError(msg)
         limit = 1 + percent / 100
         found = [each.key for each in self.moved if each.ratio > limit]
         if self.networks and self.networks.median > limit:

@@ -196,7 +196,7 @@ def _migrate(content: dict[str, Any], *, where: str) -> None:
         rounds = content["protocol"]["rounds"]
         for row in content["entries"].values():
             row["low_ns"], row["high_ns"] = interval_ns(row["p50_ns"], row["spread"], rounds)
-    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as damage:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as damage:
         msg = f"{where}: not a table of schema 1 ({damage!r}). Build it again with: "
         raise DataError(msg + "hwnat table build.") from damage
 

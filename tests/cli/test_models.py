@@ -117,6 +117,12 @@ def test_exactly_one_network_is_wanted(hwnat, table, options):
     assert "--genome or as --model" in err
 
 
+def test_a_space_is_for_genomes(hwnat, table, model):
+    code, _, err = hwnat("predict", "--table", table(), "--model", model, "--space", "mbv3-nano")
+    assert code == 2
+    assert "--space is for a --genome" in err
+
+
 def test_partial_is_for_models(hwnat, table_file):
     code, _, err = hwnat("predict", "--table", table_file, "--genome", "0" * 23, "--partial")
     assert code == 2
@@ -166,3 +172,6 @@ def test_options_of_a_space_do_not_go_with_models(hwnat, model):
     )
     assert code == 2
     assert "--space, --op and --model do not go together" in err
+    code, _, err = hwnat("profile", "--device", "host-onnx", "--model", model, "--batch", 4)
+    assert code == 2
+    assert "--batch and --model do not go together" in err

@@ -54,6 +54,7 @@ def test_import_prints_json(hwnat, profile, tmp_path):
     [
         (["--device", "phone"], 3, "holds no shapes"),
         (["--device", "a/b"], 2, "--device"),
+        (["--device", ".."], 2, "--device"),
         (["--device", "phone", "--option", "keys"], 2, "expected NAME=VALUE"),
         (["--device", "phone", "--option", "kyes=keys.json"], 2, "Did you mean 'keys'?"),
         (["--device", "phone", "--option", "keys=keys.json", "--precision", "int8"], 3, "fp32"),
@@ -205,6 +206,17 @@ def test_diff_can_be_a_gate(hwnat, two_tables):
     assert out
     assert hwnat("table", "diff", "a.json", "b.json", "--fail-over", 150)[0] == 0
     assert hwnat("table", "diff", "b.json", "a.json", "--fail-over", 50)[0] == 0
+
+
+def test_a_gate_is_not_passed_by_tables_with_nothing_in_common(hwnat, a_table):
+    a_table(resolutions=(24,)).save(Path("a.json"))
+    whole = a_table(resolutions=(32,))
+    own = {key: each for key, each in whole.entries.items() if "x32x32x" in key}
+    replace(whole, entries=own).save(Path("b.json"))
+    code, _, err = hwnat("table", "diff", "a.json", "b.json", "--fail-over", 5)
+    assert code == 5
+    assert "no entry in common" in err
+    assert hwnat("table", "diff", "a.json", "a.json", "--fail-over", "nan")[0] == 2
 
 
 def test_diff_refuses_another_precision_unless_told(hwnat, a_table, a_setup):

@@ -93,3 +93,15 @@ def test_launches_cover_every_output_at_least_once(side, channels, out):
 def test_more_channels_are_never_less_work(side, out):
     less, more = work(conv(side=side, out=out)), work(conv(side=side, out=out + 1))
     assert (more >= less).all()
+
+
+@pytest.mark.parametrize("kind", ["conv", "add"])
+def test_a_batch_multiplies_all_work_but_the_weights(kind):
+    fields = {"out_channels": 32, "kernel": 3} if kind == "conv" else {"operands": 2}
+    one, eight = (
+        dict(zip(WORK, work(OpSpec(kind=kind, in_shape=(b, 16, 16, 32), **fields)), strict=True))
+        for b in (1, 8)
+    )
+    for name in WORK:
+        times = 1 if name in ("launches", "weight_bytes") else 8
+        assert eight[name] == times * one[name], name

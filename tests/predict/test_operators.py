@@ -123,6 +123,8 @@ def test_too_few_entries_for_any_model_are_no_crash(an_operator_table):
     predictor = OperatorPredictor(an_operator_table(), fit=fit)
     with pytest.raises(DataError, match=r"1 of 2 operators .*conv\|in=1x8x8x8"):
         predictor.predict(traced(KNOWN, NEW))
+    (missing,) = predictor.predict(traced(KNOWN, NEW), partial=True).missing
+    assert missing.reason == "neither an entry nor a model of its kind (too few)"
 
 
 def test_a_table_of_something_else_is_refused(an_operator_table, a_table):

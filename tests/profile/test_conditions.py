@@ -1,7 +1,9 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +135,23 @@ def test_two_processes_take_turns_on_a_core():
     other.communicate("\n")
     assert entered.wait(10)
     waiting.join()
+
+
+def test_a_lock_that_another_user_made_is_only_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    core = max(os.sched_getaffinity(0))
+    with pinned([core]):
+        (made,) = tmp_path.iterdir()
+    assert made.stat().st_mode & 0o444 == 0o444
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # What a kernel with fs.protected_regular says of another user's file in /tmp.
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pinned([core]):
+        assert os.sched_getaffinity(0) == {core}
 
 
 @pytest.mark.skipif(not may_run_realtime(), reason="real-time scheduling is not permitted here")

@@ -74,6 +74,15 @@ def test_a_transfer_times_what_tells_most_and_what_no_source_holds(a_table):
         make_plan(MBV3_NANO, [24], sources=sources)
 
 
+def test_a_transfer_from_tables_of_other_operations_is_refused_before_anything_is_timed(a_table):
+    source = a_table(resolutions=(24,))
+    with pytest.raises(UsageError, match=r"a\.json holds none of the 86 operations"):
+        make_plan(MBV3_NANO, [24], batch=2, budget=30, sources={"a.json": source})
+    few = replace(source, entries=dict(list(source.entries.items())[:60]))
+    with pytest.raises(UsageError, match="with 20 timings: the sources lack"):
+        make_plan(MBV3_NANO, [24], budget=20, sources={"a.json": few})
+
+
 def test_a_further_operation_is_added_once():
     plan = make_plan(MBV3_NANO, [24])
     extra = "linear|in=1x1x1x64|out=3|float32"

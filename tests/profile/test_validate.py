@@ -52,6 +52,12 @@ def test_a_table_of_another_machine_is_not_validated_here(table, tmp_path):
         validate(replace(table, setup=other), networks=2, seed=0, cache=tmp_path)
 
 
+def test_an_imported_table_says_that_nothing_is_timed_on_its_scale(a_table, tmp_path):
+    imported = replace(a_table(), protocol=None, reference_ns=None)
+    with pytest.raises(TableMismatchError, match="was not measured by hwnat"):
+        validate(imported, networks=2, seed=0, cache=tmp_path)
+
+
 def test_a_table_of_operators_has_no_networks_to_draw(table, tmp_path):
     with pytest.raises(TableMismatchError, match="no particular space"):
         validate(replace(table, space=None, classes=None), networks=2, seed=0, cache=tmp_path)

@@ -94,6 +94,15 @@ def test_an_unfinished_profile_says_how_to_go_on(profile, tmp_path):
         empty.add(visit(run.ops[0], 5, setup=run.setup.id))
         with pytest.raises(InconclusiveError, match=r"models are not measured.*hwnat profile"):
             build_table(empty, run)
+        part = replace(run, ops=run.ops[:30], filled=run.ops[30:], sources={"a b.json": "x"})
+        with pytest.raises(InconclusiveError) as error:
+            build_table(empty, part)
+    command = str(error.value).partition("Go on with: ")[2]
+    assert command == (
+        "hwnat profile --device host-onnx --space mbv3-nano --resolution 24 --classes 10 "
+        "--batch 1 --seed 0 --calibration 10 --validation 5 --rounds 3 --budget 30 "
+        "--from 'a b.json'"
+    )
 
 
 def test_measurements_of_another_setup_do_not_count(profile):

@@ -219,6 +219,11 @@ def test_an_edited_table_of_the_first_schema_is_refused(saved):
     path.write_text(json.dumps(old | {"overhead_ns": 1 + old["overhead_ns"]}))
     with pytest.raises(DataError, match="does not match its table_id"):
         load_table(path)
+    huge = {**first_of, "p50_ns": 10**400}
+    damaged = old | {"entries": {next(iter(old["entries"])): huge}}
+    path.write_text(json.dumps(damaged))
+    with pytest.raises(DataError, match="not a table of schema 1"):
+        load_table(path)
     del first_of["spread"]
     canonical = {key: value for key, value in old.items() if key not in ("schema", "table_id")}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))

@@ -81,8 +81,8 @@ class Request:
     lenient: bool = False
 
     def __post_init__(self) -> None:
-        if not self.device.strip() or "/" in self.device:
-            msg = f"Device name {self.device!r} is empty or holds a slash; give --device NAME."
+        if not self.device.strip() or "/" in self.device or self.device.startswith("."):
+            msg = f"Device name {self.device!r} names no folder of a table; give --device NAME."
             raise UsageError(msg)
 
 

@@ -6,7 +6,7 @@ standard deviation for each phone and core mix. Phones are columns, found by the
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any, Final
 
@@ -136,9 +136,16 @@ def _take(row: OperatorRow, intake: Intake) -> str:
 
 
 def device_column(device: str, cores: str, options: Mapping[str, str] | None = None) -> str:
-    """Return how the columns of a device and core mix begin: `pixel4|gpu|float`."""
-    precision = (options or {}).get("precision", "float")
-    return f"{device}|{cores}|{precision}"
+    """Return how the columns of a device and core mix begin: `pixel4|gpu|float`.
+
+    Raises:
+        UsageError: a part of it holds the bar that separates them.
+    """
+    parts = (device, cores, (options or {}).get("precision", "float"))
+    if odd := [each for each in parts if "|" in each]:
+        msg = f"{odd[0]!r:.40} is no device, core mix or precision: none of them holds a bar."
+        raise UsageError(msg)
+    return "|".join(parts)
 
 
 def split(sources: Sequence[Source]) -> tuple[Source, Source | None]:
@@ -165,7 +172,7 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
     """
     table = list(_rows(source, _NAMED))
     header = _header(source)
-    device, cores, _ = column.split("|")
+    device, cores, precision = column.split("|")
     kernel = f"{device}|{cores}|kernel"
     for needed in (column, kernel):
         _need(needed, header, source)
@@ -175,6 +182,8 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
         where = f"{source.at(line)}: column 'feature'"
         tails = [cells[name] for name in kernels]
         op, reason = described(cells["operation"], cells["feature"], tails, where=where)
+        if op is not None and precision == "quant":
+            op = replace(op, dtype="int8")
         found.append(
             OperatorRow(
                 network=_filled(cells["model"], "model", where=source.at(line)),

@@ -51,6 +51,19 @@ def test_networks_keep_their_operators_in_order_and_what_has_no_key():
     assert found.unmapped["net-b MAX_POOL_2D pooling_2d_6"] == "not measured on this device"
 
 
+def test_quantised_operators_are_no_float_ones():
+    text = OPS.replace("new|gpu|float", "new|gpu|quant")
+    request = Request(device="new", options={"precision": "quant"})
+    found = MobileMlBenchmark().read([source(text)], request)
+    assert {key.rpartition("|")[2] for key in found.entries} == {"int8"}
+
+
+@pytest.mark.parametrize("options", [{"cores": "a|b"}, {"precision": "a|b"}])
+def test_a_part_of_a_column_holds_no_bar(options):
+    with pytest.raises(UsageError, match="holds a bar"):
+        MobileMlBenchmark().read([source(OPS)], Request(device="new", options=options))
+
+
 @pytest.mark.parametrize("value", ["nan", "-1", "0", "-3.5", "inf", "1e999", "fast"])
 def test_what_is_no_time_is_refused_with_file_line_and_column(value):
     changed = OPS.replace("30.25", value)
