@@ -24,6 +24,7 @@ from hwnat.predict.evaluate.calibration import (
     spread_out,
 )
 from hwnat.predict.learned import Estimates, fit_samples
+from hwnat.table.calibrate import calibrate as calibrate_table
 from hwnat.table.importers.base import Source
 from hwnat.table.importers.mobile_ml_benchmark import (
     NetworkRow,
@@ -242,4 +243,20 @@ def _baselines(data: Published, totals: Totals, chosen: Integers) -> dict[str, A
         "flops_proportional": scaled(data.flops),
         "raw_sum": agreement(totals.sums_ns[others], measured),
         "one_scale": scaled(totals.sums_ns),
+        "table_calibration": _as_a_table_does(data.names, totals, chosen, others),
     }
+
+
+def _as_a_table_does(
+    names: Sequence[str], totals: Totals, chosen: Integers, others: Integers
+) -> Agreement:
+    """Score the fit that tables measured here use, without a prior and without robustness."""
+    fitted = calibrate_table(
+        [names[index] for index in chosen],
+        [round(float(ns)) for ns in totals.sums_ns[chosen]],
+        [round(float(count)) for count in totals.ops[chosen]],
+        [round(float(ns)) for ns in totals.measured_ns[chosen]],
+    )
+    return agreement(
+        fitted.apply(totals.sums_ns[others], totals.ops[others]), totals.measured_ns[others]
+    )
