@@ -1,6 +1,6 @@
 """From the sum of a network's blocks to its latency: fitted on a few whole networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import isfinite
@@ -13,10 +13,19 @@ import numpy.typing as npt
 from hwnat.errors import DataError
 
 Floats = npt.NDArray[np.float64]
-Form = Literal["none", "scale", "affine"]
+Form = Literal["none", "scale", "affine", "robust"]
 
 #: Columns of (sum, operations, 1) that a form uses.
-_COLUMNS: Final[dict[Form, int]] = {"scale": 1, "affine": 3}
+_COLUMNS: Final[dict[Form, int]] = {"scale": 1, "affine": 3, "robust": 3}
+#: What the robust form expects before it sees a network: a scale near 1, one operation's and the
+#: constant share of a typical network small. Standard deviations, relative.
+_SCALE: Final = (1.03, 0.05)
+_SHARES: Final = (0.2, 1.0)
+_NOISE: Final = 0.03
+#: Degrees of freedom of Student's distribution of errors, and the least spread they may have.
+_FREEDOM: Final = 3
+_FLOOR: Final = 0.02
+_ROUNDS: Final = 15
 #: So many networks weigh as much as the assumption that errors are normal.
 _TRUST: Final = 30
 #: A richer form must beat a plainer one by this factor when it predicts what it was not fitted on.
@@ -52,7 +61,8 @@ class Calibration:
     """`latency = scale * sum + per_op_ns * operations + constant_ns`, none of them negative.
 
     Attributes:
-        form: `none` leaves sums as they are, `scale` fits one factor, `affine` all three.
+        form: `none` leaves sums as they are, `scale` fits one factor, `affine` all three and
+            `robust` too, against a prior and outliers.
         networks: what it was fitted on, with leave-one-out errors of the chosen form.
         loo_errors: mean absolute leave-one-out error of each form that was tried.
     """
@@ -112,15 +122,16 @@ def calibrate(
     measured = np.asarray(measured_ns, np.float64)
     columns = np.stack([np.asarray(sums_ns), np.asarray(ops), np.ones(len(ops))], axis=1)
     rows = np.asarray(columns / measured[:, None], np.float64)
-    tried: list[tuple[Form, Floats]] = [("scale", _left_out(rows[:, :1]))]
+    tried: list[tuple[Form, Floats]] = [("scale", _left_out(rows[:, :1], _fit))]
     if len(genomes) > _COLUMNS["affine"] + 1:
-        tried.append(("affine", _left_out(rows)))
+        tried += [("affine", _left_out(rows, _fit)), ("robust", _left_out(rows, robust_fit))]
     form, errors = tried[0]
     for richer, its_errors in tried[1:]:
         if np.abs(its_errors).mean() < _WORTH_IT * np.abs(errors).mean():
             form, errors = richer, its_errors
     fitted = np.zeros(3)
-    fitted[: _COLUMNS[form]] = _fit(rows[:, : _COLUMNS[form]])
+    used = rows[:, : _COLUMNS[form]]
+    fitted[: _COLUMNS[form]] = robust_fit(used) if form == "robust" else _fit(used)
     return Calibration(
         form=form,
         scale=float(fitted[0]),
@@ -141,26 +152,58 @@ def calibrate(
     )
 
 
-def _left_out(rows: Floats) -> Floats:
+def robust_fit(rows: Floats, trust: Floats | None = None) -> Floats:
+    """Return the non-negative (3,) of `rows @ x = 1`, drawn to a weak prior, robust to outliers.
+
+    Maximum a posteriori with Student's distribution of errors, by reweighted least squares.
+    Source: Lange, Little and Taylor, Robust statistical modeling using the t distribution (1989).
+
+    Args:
+        rows: (n, 3) sum, number of operations and 1, each over the measured latency.
+        trust: (n,) weights of networks whose own measurement is better or worse than others'.
+    """
+    known = np.ones(len(rows)) if trust is None else trust
+    typical = np.median(rows[:, 1:], axis=0)
+    prior = np.diag([_NOISE / _SCALE[1], *(_NOISE * typical / _SHARES)])
+    target = np.array([_NOISE / _SCALE[1] * _SCALE[0], 0.0, 0.0])
+    weights, found = known, np.zeros(3)
+    for _ in range(_ROUNDS):
+        root = np.sqrt(weights)
+        matrix = np.concatenate([rows * root[:, None], prior])
+        found = _nonnegative(matrix, np.concatenate([root, target]))
+        errors = rows @ found - 1
+        spread = max(float((weights * errors**2).sum() / known.sum()), _FLOOR**2)
+        weights = known * (_FREEDOM + 1) / (_FREEDOM + known * errors**2 / spread)
+    return found
+
+
+def _left_out(rows: Floats, fit: Callable[[Floats], Floats]) -> Floats:
     """Relative error of every row, predicted by a fit to the others; a lone row fits itself."""
     if len(rows) == 1:
-        return rows @ _fit(rows) - 1
+        return rows @ fit(rows) - 1
     kept = ~np.eye(len(rows), dtype=bool)
-    return np.array([row @ _fit(rows[keep]) - 1 for row, keep in zip(rows, kept, strict=True)])
+    return np.array([row @ fit(rows[keep]) - 1 for row, keep in zip(rows, kept, strict=True)])
 
 
 def _fit(rows: Floats) -> Floats:
-    """Non-negative least squares of `rows @ x = 1`: the best of all sets of positive columns.
+    """Return the non-negative least squares of `rows @ x = 1`."""
+    return _nonnegative(rows, np.ones(len(rows)))
+
+
+def _nonnegative(matrix: Floats, target: Floats) -> Floats:
+    """Return the non-negative least squares: the best of all sets of positive columns.
 
     Exact for the three columns there are, and it spares a device host SciPy.
     """
-    width = rows.shape[1]
-    best, best_loss = np.zeros(width), float(len(rows))
+    width = matrix.shape[1]
+    norms = np.linalg.norm(matrix, axis=0)
+    scaled = matrix / np.where(norms > 0, norms, 1.0)
+    best, best_loss = np.zeros(width), float(target @ target)
     for size in range(1, width + 1):
         for chosen in map(list, combinations(range(width), size)):
-            solution = np.linalg.lstsq(rows[:, chosen], np.ones(len(rows)), rcond=None)[0]
-            loss = float(((rows[:, chosen] @ solution - 1) ** 2).sum())
+            solution = np.linalg.lstsq(scaled[:, chosen], target, rcond=None)[0]
+            loss = float(((scaled[:, chosen] @ solution - target) ** 2).sum())
             if solution.min() >= 0 and loss < best_loss - 1e-12:
                 best, best_loss = np.zeros(width), loss
                 best[chosen] = solution
-    return best
+    return np.asarray(best / np.where(norms > 0, norms, 1.0))

@@ -1,7 +1,6 @@
 """From sums of operators to whole networks with few of them: which to time, and a robust fit.
 
-It differs from `hwnat.table.calibrate` in what it may assume: operators measured or predicted one
-by one by somebody else, whole networks that were timed on other days, errors with heavy tails.
+It differs from `hwnat.table.calibrate` in what it knows: how much the runs of each network spread.
 """
 
 from dataclasses import dataclass
@@ -11,19 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import UsageError
+from hwnat.table.calibrate import robust_fit
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 #: A stratum's networks that are looked at: choosing among more would pick outliers.
 _LOOKED_AT: Final = 4
-#: Weak prior on coefficients: the scale is near 1; one operation's and the constant share of a
-#: typical network are small. Standard deviations, relative.
-_SCALE: Final = (1.03, 0.05)
-_SHARES: Final = (0.2, 1.0)
-_NOISE: Final = 0.03
-#: Degrees of freedom of Student's distribution of errors, and the least spread they may have.
-_FREEDOM: Final = 3
+#: Spread of errors that a network's own runs are compared with.
 _FLOOR: Final = 0.02
 #: Share of the runs' own deviation that stays in a network's mean.
 _KEPT: Final = 0.25
@@ -92,27 +86,10 @@ def spread_out(sums_ns: Floats, ops: Floats, count: int, *, seed: int) -> Intege
 def fit(known: Totals) -> Floats:
     """Return non-negative (a, b, c) of `a * sum + b * operators + c` in ns, robust to outliers.
 
-    Maximum a posteriori of relative errors with Student's distribution (Lange et al., 1989), by
-    reweighted least squares; networks whose own runs spread weigh less.
+    The robust fit of tables; networks whose own runs spread weigh less.
     """
-    from scipy.optimize import nnls
-
-    rows = known.columns / known.measured_ns[:, None]
     trust = _FLOOR**2 / (_FLOOR**2 + (_KEPT * known.noise) ** 2)
-    typical = np.median(rows[:, 1:], axis=0)
-    prior = np.diag([_NOISE / _SCALE[1], *(_NOISE * typical / _SHARES)])
-    target = np.array([_NOISE / _SCALE[1] * _SCALE[0], 0, 0])
-    weights = trust.copy()
-    found = np.zeros(3)
-    for _ in range(15):
-        root = np.sqrt(weights)
-        matrix = np.concatenate([rows * root[:, None], prior])
-        norms = np.linalg.norm(matrix, axis=0)
-        found = nnls(matrix / norms, np.concatenate([root, target]))[0] / norms
-        errors = rows @ found - 1
-        spread = max(float((weights * errors**2).sum() / trust.sum()), _FLOOR**2)
-        weights = trust * (_FREEDOM + 1) / (_FREEDOM + trust * errors**2 / spread)
-    return np.asarray(found)
+    return robust_fit(known.columns / known.measured_ns[:, None], trust)
 
 
 def half_width(known: Totals) -> float:

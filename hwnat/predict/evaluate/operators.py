@@ -250,7 +250,7 @@ def _baselines(data: Published, totals: Totals, chosen: Integers) -> dict[str, A
 def _as_a_table_does(
     names: Sequence[str], totals: Totals, chosen: Integers, others: Integers
 ) -> Agreement:
-    """Score the fit that tables measured here use, without a prior and without robustness."""
+    """Score the fit that tables measured here choose by leaving networks out."""
     fitted = calibrate_table(
         [names[index] for index in chosen],
         [round(float(ns)) for ns in totals.sums_ns[chosen]],
