@@ -10,6 +10,10 @@ from hwnat.errors import DataError
 #: Above an hour; sums of so many nanoseconds still fit into 64 bits with room for a count.
 MAX_NS: Final = 1 << 42
 
+#: Fewer visits say nothing about their spread, which then counts as at least so much.
+_FEW_VISITS: Final = 3
+_UNKNOWN_SPREAD: Final = 0.1
+
 Provenance = Literal["measured", "interpolated", "transferred", "imported", "estimated"]
 
 
@@ -132,7 +136,10 @@ def interval_ns(p50_ns: int, spread: float, visits: int) -> tuple[int, int]:
     """Return the 90 % interval of a median over visits, from the spread of their ratios.
 
     Source: the median's standard error is 1.25 times the mean's, and an interquartile range is
-    1.35 standard deviations, for errors that are normal in the middle.
+    1.35 standard deviations, for errors that are normal in the middle. One or two visits tell no
+    spread of their own.
     """
+    if visits < _FEW_VISITS:
+        spread = max(spread, _UNKNOWN_SPREAD)
     half = 1.645 * 1.2533 / 1.349 * spread / math.sqrt(visits)
     return max(1, math.floor(p50_ns / (1 + half))), math.ceil(p50_ns * (1 + half))

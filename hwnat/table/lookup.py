@@ -98,7 +98,8 @@ class LatencyTable:
             TableMismatchError: it holds operators of any network.
         """
         if self.space is None or self.classes is None:
-            msg = f"Table {self.name} holds operators of no particular space; give it a --model."
+            msg = f"Table {self.name} holds operators of no particular space; "
+            msg += "name a table of a space."
             raise TableMismatchError(msg)
         return self.space, self.classes
 

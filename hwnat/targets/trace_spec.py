@@ -69,7 +69,7 @@ class Call:
         output: shape of the first output.
         batch: images per run.
         nhwc: 4-D shapes are NHWC, not NCHW.
-        attributes: kernel (h, w), strides, dilations, group, axis, alpha.
+        attributes: kernel (h, w), strides, dilations, group, axis, alpha, mode.
         weight: shape of the constant second operand, if it has one.
         act: activation fused behind it.
         residual: a further computed tensor of the output's shape is added.
@@ -253,6 +253,10 @@ def _resize(call: Call) -> OpSpec | str:
     x, y = image(call, call.inputs[0]), image(call, call.output)
     if x[3] != y[3]:
         return f"{call.kind} changes the number of channels"
+    mode = call.attributes.get("mode", "nearest")
+    mode = mode.decode() if isinstance(mode, bytes) else str(mode)
+    if not mode.startswith("nearest"):
+        return f"{call.kind} interpolates ({mode}); a key stands for taking the nearest value"
     return _op(replace(call, residual=False), "resize", x, out_hw=y[1:3])
 
 

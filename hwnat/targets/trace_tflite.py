@@ -177,6 +177,8 @@ class _Merger:
             attributes["kernel"] = (options["filterHeight"], options["filterWidth"])
         if op.kind == "CONV_2D" and weight and x:
             attributes["group"] = x[3] // weight[3]
+        if op.kind == "RESIZE_BILINEAR":
+            attributes["mode"] = "linear"
         if op.kind == "DEPTHWISE_CONV_2D" and x:
             attributes["group"] = x[3]
         if op.kind in ("MEAN", "REDUCE_MAX") and stored:

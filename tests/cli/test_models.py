@@ -107,7 +107,7 @@ def test_a_table_of_blocks_says_how_to_get_one_of_operators(hwnat, table_file, m
 def test_a_table_of_operators_says_that_it_wants_a_model(hwnat, table):
     code, _, err = hwnat("predict", "--genome", "0" * 23, "--table", table())
     assert code == 3
-    assert "give it a --model" in err
+    assert "name a table of a space" in err
 
 
 @pytest.mark.parametrize("options", [[], ["--genome", "0", "--model", "net.onnx"]])

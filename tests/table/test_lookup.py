@@ -12,7 +12,7 @@ from hwnat.errors import DataError, HwnatError, TableMismatchError, UncoveredOpE
 from hwnat.records.measurement import Conditions
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.calibrate import Calibration
-from hwnat.table.entry import Entry, Origin
+from hwnat.table.entry import Entry, Origin, interval_ns
 from hwnat.table.lookup import LatencyTable, default_path, load_table
 
 entries = st.builds(
@@ -249,6 +249,13 @@ def test_an_imported_table_times_nothing(a_table):
     table = replace(a_table(), protocol=None, reference_ns=None, origin=origin)
     with pytest.raises(TableMismatchError, match="not measured by hwnat"):
         table.timed_as()
+
+
+def test_one_visit_tells_no_narrow_interval():
+    low, high = interval_ns(10_000, 0.0, 1)
+    assert low < 9_000
+    assert high > 11_000
+    assert interval_ns(10_000, 0.0, 3) == (10_000, 10_000)
 
 
 @pytest.mark.parametrize("wrong", [{"low_ns": 0}, {"low_ns": 901}, {"high_ns": 899}])

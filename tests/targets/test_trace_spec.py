@@ -66,6 +66,10 @@ def test_a_kernel_has_the_key_of_its_work(asked, expected):
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
+        (
+            call("Resize", (1, 8, 7, 7), output=(1, 8, 9, 9), attributes={"mode": b"linear"}),
+            "interpolates (linear)",
+        ),
         (call("Einsum", (1, 8, 7, 7)), "operator Einsum has no operation kind"),
         (call("Div", (1, 8, 7, 7), (1, 8, 7, 7)), "operator Div has no operation kind"),
         (call("Conv", (1, 4, 9), output=(1, 8, 9), weight=(8, 4, 3)), "images only, of four axes"),
