@@ -160,7 +160,6 @@ def _visit_all(
         measured = visit_all(
             planned,
             load=load,
-            reference=load(setup.reference)[0],
             setup=setup,
             rounds=rounds,
             conditions=ConditionsReader(LocalTransport()),

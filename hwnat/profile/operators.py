@@ -173,11 +173,9 @@ class _Timing:
         done = db.jobs(self.setup.id)
         todo = [each for each in visits if self.setup.job(each[1], each[0]) not in done]
         load = self._loader(paths)
-        reference, _ = load(self.setup.reference)
         measured = visit_all(
             todo,
             load=load,
-            reference=reference,
             setup=self.setup,
             rounds=self.device.protocol.rounds,
             conditions=ConditionsReader(connect(self.device)),

@@ -65,7 +65,6 @@ def visit_all(
     visits: Sequence[tuple[int, str]],
     *,
     load: Callable[[str], tuple[Session, int]],
-    reference: Session,
     setup: Setup,
     rounds: int,
     conditions: ConditionsReader,
@@ -73,19 +72,22 @@ def visit_all(
     """Make visits in the order given, loading each model when it is first visited.
 
     Where a network's memory lies moves its time by some percent, those loaded early otherwise than
-    those loaded late. So the order of loading is the shuffled one, and whole networks are loaded a
-    second time after half of the rounds.
+    those loaded late. So the order of loading is the shuffled one, whole networks are loaded a
+    second time after half of the rounds, and the reference model, which every ratio rests on, is
+    loaded anew in each round.
 
     Args:
         visits: (round, subject) pairs.
         load: from a subject to its prepared session and the size of its file.
-        reference: the prepared reference model.
-        setup: how to time.
+        setup: how to time, and against which reference model.
         rounds: of the whole profile; those of `visits` may be fewer.
         conditions: read before and after each visit.
     """
     sessions, renewed = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES), False
+    reference, current = None, -1
     for round_, subject in visits:
+        if reference is None or round_ != current:
+            reference, current = load(setup.reference)[0], round_
         if not renewed and 2 * round_ >= rounds:
             sessions.forget_networks()
             renewed = True

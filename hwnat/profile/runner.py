@@ -232,11 +232,9 @@ class _Visits:
         def load(subject: str) -> tuple[Session, int]:
             return self.models.load(subject, threads=setup.threads)
 
-        reference, _ = load(setup.reference)
         measured = visit_all(
             todo,
             load=load,
-            reference=reference,
             setup=setup,
             rounds=self.run.protocol.rounds,
             conditions=self.conditions,
