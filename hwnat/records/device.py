@@ -24,6 +24,9 @@ _WORDS: Final = {
     "serial": re.compile(r"[A-Za-z0-9._:\[][A-Za-z0-9._:%@()\[\] -]{0,253}", re.ASCII),
     "host": re.compile(r"[A-Za-z0-9._:][A-Za-z0-9._:%-]{0,253}", re.ASCII),
     "user": re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}", re.ASCII),
+    "delegate": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", re.ASCII),
+    "governor": re.compile(r"[a-z][a-z_]{0,31}", re.ASCII),
+    "python": re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]{0,253}", re.ASCII),
 }
 #: Key -> the transport it is for; a transport of a plug-in may use any of them.
 _KEYS_OF: Final = {
@@ -91,6 +94,39 @@ class Npu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a device has to be like before a block of measurements begins.
+
+    What a device does not tell is not asked of it.
+
+    Attributes:
+        thermal_status: of Android, at most.
+        temperature_c: of the hottest thermal zone, below.
+        skin_c: of a phone's surface, below.
+        battery_percent: charge, at least; below it phones save power.
+        battery_c: temperature of the battery, below.
+        load: runnable processes beyond those of hwnat, at most.
+        wait_s: how long it is waited for; after that the profile stops.
+    """
+
+    thermal_status: int = 0
+    temperature_c: float = 70.0
+    skin_c: float = 35.0
+    battery_percent: int = 30
+    battery_c: float = 37.0
+    load: float = 2.0
+    wait_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.thermal_status <= 6 and 0 <= self.battery_percent <= 100):
+            msg = f"gate {self} has a thermal status from 0 to 6 and a charge from 0 to 100."
+            raise DataError(msg)
+        if min(self.temperature_c, self.skin_c, self.battery_c) <= 0 or self.wait_s < 0:
+            msg = f"gate {self} needs temperatures above 0 and a wait that is not negative."
+            raise DataError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
     """One device with the runtime it is used with.
 
@@ -110,6 +146,15 @@ class DeviceSpec:
             for the transport's own.
         transcript: file with the recorded calls of a transport.
         npu: of targets that estimate instead of timing.
+        runner: program that times models there, in the entry-point group `hwnat.runners`; None
+            for the target's usual one.
+        delegate: accelerator that has to run every model whole, such as `gpu` or `nnapi`.
+        clocks: `fixed` has Android hold a level that it can sustain while models are timed.
+        governor: set for all cores meanwhile, which only root may; None leaves it alone.
+        python: that starts the agent, on a device with Python.
+        gate: what the device has to be like before a block of measurements.
+        about: one line for a list: which device this is.
+        verified: how the file was tried, in words; None if it never was.
     """
 
     name: str
@@ -127,6 +172,14 @@ class DeviceSpec:
     workdir: str | None = None
     transcript: str | None = None
     npu: Npu | None = None
+    runner: str | None = None
+    delegate: str | None = None
+    clocks: Literal["free", "fixed"] = "fixed"
+    governor: str | None = None
+    python: str = "python3"
+    gate: Gate = field(default_factory=Gate)
+    about: str | None = None
+    verified: str | None = None
 
     def __post_init__(self) -> None:
         _check_address(self)

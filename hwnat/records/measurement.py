@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Final
+from typing import Any, Final, Literal
 
 from hwnat.errors import DataError
 from hwnat.records.device import TimingProtocol
@@ -15,15 +15,40 @@ MAX_SPREAD: Final = 0.25
 MAX_TAIL: Final = 3.0
 MAX_HEATING_C: Final = 15.0
 
+#: Keys that came after the first tables and stores, with the value that older ones stand for.
+_LATER: Final[Mapping[str, object]] = {
+    **dict.fromkeys(("soc", "board", "build", "delegate", "runner")),
+    **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
+    **dict.fromkeys(("low_power", "awake")),
+    "limits_hz": (),
+    "alternation": "runs",
+    "clocks": "free",
+}
+
+
+#: What the model and the reference model take turns by: single runs inside one process, or whole
+#: processes where a program holds one model only.
+Alternation = Literal["runs", "processes"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """The machine itself; what it does not tell is None."""
+    """The machine itself; what it does not tell is None.
+
+    Attributes:
+        machine: instruction set, as `uname -m` names it.
+        soc: system on a chip, with its maker.
+        board: maker and model of the product.
+        build: fingerprint of the system image.
+    """
 
     cpu: str | None
     cores: int | None
     machine: str | None
     os: str | None
+    soc: str | None = None
+    board: str | None = None
+    build: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +61,13 @@ class Conditions:
         clocks_hz: of every core that tells it.
         temperature_c: of the hottest thermal zone.
         load_1m: runnable processes, one-minute average.
+        limits_hz: what the system lets the clock of each core rise to now; less than its
+            maximum while it throttles.
+        thermal_status: of Android, from 0 for none to 6 for shutdown.
+        skin_c: of a phone's surface.
+        battery_percent: charge; `battery_c` its temperature.
+        low_power: whether the system saves power.
+        awake: whether the screen is on.
     """
 
     at: str
@@ -43,6 +75,13 @@ class Conditions:
     clocks_hz: tuple[int, ...] = ()
     temperature_c: float | None = None
     load_1m: float | None = None
+    limits_hz: tuple[int, ...] = ()
+    thermal_status: int | None = None
+    skin_c: float | None = None
+    battery_percent: int | None = None
+    battery_c: float | None = None
+    low_power: bool | None = None
+    awake: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +92,10 @@ class Setup:
         affinity: the cores the runner was pinned to; empty if it was not.
         reference: key of the model whose runs alternate with the timed one's.
         realtime: whether ordinary programs were kept off the cores meanwhile.
+        delegate: accelerator that ran the whole model; None is the runtime's own.
+        runner: program that timed, with its version; None is this package in its own process.
+        alternation: what model and reference model took turns by.
+        clocks: `fixed` while the device held them at a level that it can sustain.
     """
 
     device: str
@@ -69,11 +112,15 @@ class Setup:
     visit_ms: float
     reference: str
     realtime: bool = False
+    delegate: str | None = None
+    runner: str | None = None
+    alternation: Alternation = "runs"
+    clocks: Literal["free", "fixed"] = "free"
 
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits; equal setups have equal ones."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        text = json.dumps(plain(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def job(self, subject: str, round_: int) -> str:
@@ -213,6 +260,18 @@ class ProfileRun:
     def network(self, genome: str) -> str:
         """Key of a whole network of this run."""
         return network_key(self.space, genome, classes=self.classes, batch=self.setup.batch)
+
+
+def plain(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass that holds setups
+    """Return a record as nested dictionaries, without what an older version would not know.
+
+    So that an identity taken of them stays what it was.
+    """
+    return asdict(record, dict_factory=_known)
+
+
+def _known(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in pairs if key not in _LATER or value != _LATER[key]}
 
 
 def network_key(space: str, genome: str, *, classes: int, batch: int = 1) -> str:

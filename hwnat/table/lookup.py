@@ -4,7 +4,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hwnat.errors import DataError, TableMismatchError, UncoveredOpError
 from hwnat.records import parse
 from hwnat.records.device import TimingProtocol
-from hwnat.records.measurement import Conditions, Setup
+from hwnat.records.measurement import Conditions, Setup, plain
 from hwnat.records.space import Space
 from hwnat.records.store import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
@@ -204,7 +204,7 @@ def _migrate(content: dict[str, Any], *, where: str) -> None:
 
 def _plain(table: LatencyTable) -> dict[str, Any]:
     """Return the table's content as JSON decodes it, so that hashes survive a round trip."""
-    decoded: dict[str, Any] = json.loads(json.dumps(asdict(table), allow_nan=False))
+    decoded: dict[str, Any] = json.loads(json.dumps(plain(table), allow_nan=False))
     return decoded
 
 
