@@ -15,6 +15,12 @@ from device.fixtures import (  # noqa: F401
     steady_phone,
     userland,
 )
+from device.programs import (  # noqa: F401
+    host_answer,
+    litert_library,
+    litert_tools,
+    nano_model,
+)
 from hypothesis import settings
 
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.
