@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
@@ -17,6 +18,7 @@ from hwnat.targets.base import (
     Floats,
     Session,
     Target,
+    as_tensor,
     check_input,
     eval_copy,
     installed,
@@ -192,17 +194,31 @@ class _TfliteSession(Session):
         self._input, self._output = inputs[0], self._interpreter.get_output_details()[0]
 
     def prepare(self, x: Floats) -> None:
+        self._interpreter.set_tensor(self._input["index"], self._taken(x))
+
+    def _taken(self, x: Floats) -> npt.NDArray[Any]:
+        """Return an NCHW input as the file takes it."""
         nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
         if self._input["dtype"] == np.int8:
             scale, zero_point = self._input["quantization"]
             nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
-        self._interpreter.set_tensor(self._input["index"], np.ascontiguousarray(nhwc))
+        return np.ascontiguousarray(nhwc)
 
     def invoke(self) -> None:
         self._interpreter.invoke()
 
     def output(self) -> Floats:
-        y: Floats = self._interpreter.get_tensor(self._output["index"])
+        return self._given(self._interpreter.get_tensor(self._output["index"]))
+
+    def packed(self, x: Floats) -> bytes:
+        return self._taken(x).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        shape = tuple(int(size) for size in self._output["shape"])
+        return self._given(as_tensor(raw, shape, self._output["dtype"]))
+
+    def _given(self, y: Floats) -> Floats:
+        """Return an output of the file as floats, NCHW or (batch, classes)."""
         if self._output["dtype"] == np.int8:
             scale, zero_point = self._output["quantization"]
             y = np.float32(scale) * (y.astype(np.float32) - zero_point)

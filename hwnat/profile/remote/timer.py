@@ -1,0 +1,181 @@
+"""Times models on a device elsewhere, by a program there."""
+
+import posixpath
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from hwnat.errors import DeviceError, TransientDeviceError, UsageError
+from hwnat.profile.cores import choose_cluster_cores
+from hwnat.profile.probe import probe_machine
+from hwnat.profile.remote.base import Answering, Runner, get_runner
+from hwnat.profile.remote.depot import Depot
+from hwnat.profile.remote.parity import Answers
+from hwnat.profile.remote.patient import PatientTransport
+from hwnat.profile.remote.pin import pin_words
+from hwnat.profile.remote.session import Pace, Session
+from hwnat.profile.remote.visits import Maker, Queue, due_jobs
+from hwnat.profile.timer import Due, Files, Tell, Timer
+from hwnat.records.device import DeviceSpec
+from hwnat.records.machine import Machine
+from hwnat.records.measurement import Measurement, Setup
+from hwnat.transport.base import Probe, Transport, connect
+
+#: Folders under the device's working folder.
+TOOLS = "tools"
+JOBS = "jobs"
+
+
+@contextmanager
+def device_timer(
+    spec: DeviceSpec, *, tell: Tell, pace: Pace | None = None
+) -> Iterator["DeviceTimer"]:
+    """Reach a device, bring its runner there and yield what times models with it.
+
+    Raises:
+        UsageError: it has no runner, or not the cores that its file names.
+        DeviceError: it cannot be reached, or the runner does not work there.
+    """
+    runner = get_runner(spec)
+    pace = pace or Pace()
+    with closing(connect(spec)) as link:
+        probe = link.probe()
+        if not probe.executable:
+            msg = f"No program starts in {probe.workdir} of {probe.address}: set another workdir."
+            raise UsageError(msg)
+        machine = probe_machine(link)
+        cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
+        pin = pin_words(link, cores)
+        if cores and not pin:
+            if spec.affinity != "auto":
+                msg = f"{probe.address} cannot keep a program on cores {list(cores)}: install "
+                raise UsageError(msg + "taskset there, or leave `affinity` out.")
+            tell(f"{probe.address} has no taskset that works: models run on any core.")
+        tools = posixpath.join(probe.workdir, TOOLS)
+        yield DeviceTimer(
+            device=spec,
+            bare=link,
+            link=PatientTransport(link, name=probe.address, patience_s=pace.patience_s, tell=tell),
+            probe=probe,
+            machine=machine,
+            runner=runner,
+            versions=runner.install(link, folder=tools, machine=machine),
+            affinity=cores if pin else (),
+            pin=pin,
+            pace=pace,
+            tell=tell,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class DeviceTimer:
+    """A device with its runner; see `hwnat.profile.timer.Timer`.
+
+    Attributes:
+        bare: the link itself; `link` waits for it when it is lost.
+        versions: of the runtime, name and number, and of the runner.
+        affinity: the cores that `pin`, words before a command, keeps it on.
+    """
+
+    device: DeviceSpec
+    bare: Transport
+    link: Transport
+    probe: Probe
+    machine: Machine
+    runner: Runner
+    versions: tuple[str, str, str]
+    affinity: tuple[int, ...]
+    pin: tuple[str, ...]
+    pace: Pace
+    tell: Tell
+    _compared: set[str] = field(default_factory=set)
+
+    def setup(self, *, reference: str, batch: int) -> Setup:
+        """Describe the device and its runner; see `Timer.setup`."""
+        device = self.device
+        runtime, version, runner = self.versions
+        return Setup(
+            device=device.name,
+            host=self.machine.host,
+            target=device.target,
+            runtime=runtime,
+            runtime_version=version,
+            threads=device.threads,
+            affinity=self.affinity,
+            precision=device.precision,
+            batch=batch,
+            runs=device.protocol.runs,
+            warmup=device.protocol.warmup,
+            visit_ms=device.protocol.visit_ms,
+            reference=reference,
+            delegate=device.delegate,
+            runner=runner,
+            alternation=self.runner.alternation,
+            clocks=device.clocks if (self.machine.android_api or 0) >= 30 else "free",
+        )
+
+    def visits(
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int
+    ) -> Generator[Measurement, None, None]:
+        """Make visits in blocks on the device; see `Timer.visits`.
+
+        What an earlier command left there with this setup is taken over first.
+        """
+        del rounds  # each visit loads its models anew
+        depot = Depot(self.link, self.probe)
+        jobs = posixpath.join(self.probe.workdir, JOBS)
+        queue = Queue(due=due_jobs(due, setup), tell=self.tell)
+        session = Session(
+            link=self.link,
+            bare=self.bare,
+            spec=self.device,
+            machine=self.machine,
+            workdir=self.probe.workdir,
+            folder=posixpath.join(jobs, setup.id),
+            maker=Maker(
+                runner=self.runner,
+                depot=depot,
+                files=files,
+                setup=setup,
+                pin=self.pin,
+                tools=posixpath.join(self.probe.workdir, TOOLS),
+                name=self.device.name,
+                gate=self.device.gate,
+            ),
+            queue=queue,
+            pace=self.pace,
+            tell=self.tell,
+            first=lambda: self._compare(depot, files, setup),
+        )
+        try:
+            yield from session.visits()
+        except DeviceError as failed:
+            goes_on = isinstance(failed, TransientDeviceError)
+            kept = f"{queue.made} of {len(due)} visits are kept"
+            kept += ", and the device goes on with its block" if goes_on else ""
+            msg = f"{failed} {kept}; then run the same command again: it measures the rest."
+            raise type(failed)(msg) from failed
+
+    def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
+        """See once that the device computes what this machine does.
+
+        Raises:
+            DeviceError: it does not.
+        """
+        if setup.reference in self._compared or not isinstance(self.runner, Answering):
+            return
+        model = files.path(setup.reference)
+        depot.place([model])
+        answers = Answers(
+            link=self.link,
+            runner=self.runner,
+            device=self.device,
+            tools=posixpath.join(self.probe.workdir, TOOLS),
+            scratch=posixpath.join(self.probe.workdir, JOBS),
+            pin=self.pin,
+        )
+        answers.require(files.load(setup.reference, threads=setup.threads)[0], depot.path(model))
+        self._compared.add(setup.reference)
+
+
+_CHECK: type[Timer] = DeviceTimer
