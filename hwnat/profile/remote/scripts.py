@@ -103,6 +103,7 @@ clock; lives=no; alive "$here" && lives=yes
 status=; [ -f "$here/status" ] && read -r status <"$here/status"
 free=; [ "$lives" = yes ] || free=$(df -P -k "$dir" 2>/dev/null | tail -n 1 |
   {{ read -r a b c d e; echo "$d"; }})
+case $free in *[!0-9]*) free=;; esac
 printf '%s\\n' "boot=$boot" "up=$up" "lives=$lives" "status=$status" "free=$free"
 n=0
 for each in "$dir"/results/*.*; do
