@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from device.fixtures import (  # noqa: F401
+    a_machine,
     a_phone,
     adb_servers,
+    android_phone,
     board,
+    linux_board,
     phone,
     sshd,
     steady_adbd,
