@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 from device.fixtures import (  # noqa: F401
+    a_board,
+    a_machine,
     a_phone,
     adb_servers,
+    android_phone,
+    arm64_board,
+    arm64_phone,
     board,
+    linux_board,
     phone,
     sshd,
     steady_adbd,
