@@ -1,5 +1,6 @@
 """Setting up a phone over a genuine adb and a board over ssh; both have this processor."""
 
+import hashlib
 import shutil
 import subprocess
 import zipfile
@@ -13,7 +14,7 @@ from device.elf import an_elf
 
 from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.profile.remote.base import Order, get_runner
-from hwnat.profile.remote.setup import bring_litert, look, reach
+from hwnat.profile.remote.setup import bring_benchmark_model, bring_litert, look, reach
 from hwnat.records.device import DeviceSpec
 
 SPEC = DeviceSpec(name="pixel", transport="adb", serial="x", target="tflite")
@@ -179,6 +180,44 @@ def test_a_file_that_is_no_program_is_refused(a_phone, tmp_path):
     link.close()
 
 
+#: Prints flags as Google's program does, which is not here.
+TOOL = """
+#include <stdio.h>
+int main(void) { return puts("--graph string required\\n--num_runs int32 optional") < 0; }
+"""
+
+
+@pytest.fixture
+def tool(tmp_path):
+    """Compile a program that tells its flags; a download has no right to be executed."""
+    (tmp_path / "tool.c").write_text(TOOL)
+    path = tmp_path / "benchmark_model_plus_flex"
+    subprocess.run(["cc", "-o", str(path), str(tmp_path / "tool.c")], check=True)
+    path.chmod(0o644)
+    return path
+
+
+def test_the_user_s_benchmark_model_is_brought_and_started(link, tool, tmp_path):
+    place = reach(SPEC, link)
+    found = bring_benchmark_model(place, tool)
+    digest = hashlib.sha256(tool.read_bytes()).hexdigest()[:12]
+    assert (found.runner, found.used, found.runtime) == (
+        "benchmark_model", False, f"benchmark_model {digest}",
+    )  # fmt: skip
+    own, other = look(place)
+    assert own.problem is not None
+    assert other == found
+    uses = replace(place, spec=replace(SPEC, runner="benchmark_model", delegate="gpu"))
+    assert look(uses) == (replace(found, used=True),)
+    assert bring_benchmark_model(uses, tool).used
+    for bad, words in (("tool.c", "is no program or library"), ("none", "Cannot read .*none")):
+        with pytest.raises((UsageError, DataError), match=words):
+            bring_benchmark_model(place, tmp_path / bad)
+    board = replace(place, machine=replace(place.machine, abi="armv7l"))
+    with pytest.raises(UsageError, match=r"plus_flex is for x86-64, pixel is arm: take the one"):
+        bring_benchmark_model(board, tool)
+
+
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
 
 
@@ -194,10 +233,6 @@ def test_a_device_with_another_processor_is_set_up_and_answers_as_the_host(
     # The phone's programs are Debian's, so its compiler is not that of Android's NDK.
     with closing(device.link()) as link:
         place = reach(SPEC, link)
-        with pytest.raises(
-            UsageError, match=r"What the compiler makes is for x86-64, pixel is aarch64"
-        ):
-            bring_litert(place, library, compiler="cc")
         found = bring_litert(place, library, compiler=compiler)
         assert found.runtime.startswith("litert sha256-")
         times_and_answers_as_here(place, network, tmp_path)
