@@ -26,6 +26,7 @@ from device.programs import (  # noqa: F401
     litert_library,
     litert_tools,
     nano_model,
+    older_runtimes,
 )
 from hypothesis import settings
 

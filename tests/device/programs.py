@@ -16,6 +16,8 @@ from hwnat.records.space import MBV3_NANO
 from hwnat.targets.base import get_target
 from hwnat.targets.tflite import open_interpreter
 
+#: Where `.ci/run` puts older runtimes, with a NumPy of their own.
+OLDER = Path.home() / ".cache/hwnat-ci/tflite"
 BLOCK = OpSpec(
     kind="mbconv", in_shape=(1, 8, 8, 16), out_channels=16, mid_channels=48, kernel=3, act="relu",
     se_channels=0, stride=1, residual=True,
@@ -86,3 +88,11 @@ def litert_tools(tmp_path_factory, litert_library):
     assert done.returncode == 0, done.stderr
     shutil.copy(litert_library, folder / "libLiteRt.so")
     return folder
+
+
+@pytest.fixture(scope="session")
+def older_runtimes():
+    """Return the folder of tflite-runtime and of TensorFlow Lite's older C library."""
+    if not (OLDER / "tflite_runtime").is_dir():
+        pytest.skip(f"no older runtimes in {OLDER}; .ci/run fetches them for Python 3.11")
+    return OLDER

@@ -2,6 +2,7 @@ import ast
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,39 @@ def test_the_agent_times_and_computes_what_the_host_does(models, install, tmp_pa
     assert done.returncode == 0, done.stderr
     answer = np.frombuffer((tmp_path / "out").read_bytes(), wanted.dtype)
     np.testing.assert_array_equal(answer, wanted.ravel())
+
+
+def test_the_agent_does_with_tflite_runtime(install, nano_model, older_runtimes, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={older_runtimes} exec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    runner, found = install(a_spec("tflite", python=str(python)))
+    assert found == ("tflite-runtime", "2.14.0", "hwnat-run 1 (Python)")
+    block = nano_model("block", "tflite", "int8")
+    order = Order(model=str(block), reference=None, threads=1, runs=3, warmup=1, visit_ms=0.0)
+    done = carried_out(runner.argv(order, folder=str(tmp_path)))
+    timed = runner.read(done.stdout, where="here")
+    assert (timed.reference_ns, len(timed.samples_ns) + timed.disturbed >= 3) == ((), True)
+
+
+def test_the_agent_is_sent_to_a_board(linux_board, nano_model):
+    spec, block = a_spec(python=linux_board.python), nano_model("block", "onnx")
+    with closing(linux_board.link()) as link:
+        folder = f"{link.probe().workdir}/tools"
+        runner = AgentRunner(spec)
+        found = runner.install(link, folder=folder, machine=MACHINE)
+        assert found == (*get_target("onnx").runtime(), "hwnat-run 1 (Python)")
+        link.push(block, f"{folder}/block.onnx")
+        order = Order(
+            model=f"{folder}/block.onnx", reference=f"{folder}/block.onnx", threads=1,
+            runs=3, warmup=1, visit_ms=1.0,
+        )  # fmt: skip
+        done = link.run(runner.argv(order, folder=folder), timeout_s=120).check()
+        assert runner.read(done.stdout, where="board").reference_ns
+        with pytest.raises(UsageError, match=r"has no program '/opt/none/python3'"):
+            AgentRunner(a_spec(python="/opt/none/python3")).install(
+                link, folder=folder, machine=MACHINE
+            )
 
 
 def test_a_runtime_or_python_that_is_missing_is_named_with_the_command(install, tmp_path):
