@@ -137,6 +137,19 @@ class Quantising(Protocol):
 
 
 @runtime_checkable
+class Delegating(Protocol):
+    """A target that can run its files on an accelerator of this machine."""
+
+    def delegated(self, delegate: str) -> Target:
+        """Return the target that runs every file on `delegate` whole.
+
+        Raises:
+            UsageError: it knows no such delegate.
+        """
+        ...
+
+
+@runtime_checkable
 class Estimator(Protocol):
     """A target whose files a compiler estimates; its `load` is for parity, never for timing."""
 
@@ -150,27 +163,36 @@ class Estimator(Protocol):
         ...
 
 
-def get_target(name: str, *, precision: Precision | None = None) -> Target:
+def get_target(
+    name: str, *, precision: Precision | None = None, delegate: str | None = None
+) -> Target:
     """Return the target registered as `name` in the entry-point group `hwnat.targets`.
 
     Args:
         name: of the entry point.
         precision: of the files it shall write; None takes the target's own.
+        delegate: accelerator of this machine that shall run them; None takes the target's own.
 
     Raises:
-        UsageError: no such target, the plug-in is not one, or it cannot write that precision.
+        UsageError: no such target, the plug-in is not one, or it cannot write that precision or
+            use that delegate.
     """
     target = plugins.load("hwnat.targets", name)()
     if not isinstance(target, Target):
         msg = f"Plug-in '{name}' of hwnat.targets returned {type(target).__name__}, not a Target."
         raise UsageError(msg)
-    if precision in (None, target.precision):
+    if precision not in (None, target.precision):
+        if precision != "int8" or not isinstance(target, Quantising):
+            msg = f"Target {name} writes {target.precision} files, not {precision}; "
+            msg += f'set precision = "{target.precision}" in the device file, or name another '
+            raise UsageError(msg + "target.")
+        target = target.quantised()
+    if delegate is None:
         return target
-    if precision == "int8" and isinstance(target, Quantising):
-        return target.quantised()
-    msg = f"Target {name} writes {target.precision} files, not {precision}; "
-    msg += f'set precision = "{target.precision}" in the device file, or name another target.'
-    raise UsageError(msg)
+    if not isinstance(target, Delegating):
+        msg = f"Target {name} uses no delegate on this machine; take `delegate` out of the device "
+        raise UsageError(msg + "file, or name another target.")
+    return target.delegated(delegate)
 
 
 def check_input(x: Floats, shape: Shape) -> Floats:

@@ -18,7 +18,7 @@ def test_setup_says_what_is_missing_then_brings_it(hwnat, litert_library, litert
     del litert_tools  # skips where there is no compiler
     code, out, err = hwnat("device", "setup", "pi")
     assert code == 0
-    assert out.split() == ["runner", "used", "runtime", "version", *"litert yes - missing".split()]
+    assert out.split() == ["runner", "used", "runtime", "version", "litert", "yes", "-", "missing"]
     assert "hwnat device setup pi --litert PATH" in err
     code, out, err = hwnat("device", "setup", "pi", "--litert", litert_library, "--json")
     assert (code, err) == (0, "")

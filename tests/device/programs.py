@@ -14,7 +14,10 @@ from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO
 from hwnat.targets.base import get_target
+from hwnat.targets.tflite import open_interpreter
 
+#: Where `.ci/run` puts older runtimes, with a NumPy of their own.
+OLDER = Path.home() / ".cache/hwnat-ci/tflite"
 BLOCK = OpSpec(
     kind="mbconv", in_shape=(1, 8, 8, 16), out_channels=16, mid_channels=48, kernel=3, act="relu",
     se_channels=0, stride=1, residual=True,
@@ -43,13 +46,20 @@ def host_answer():
     """Run a model on noise here: `host_answer(path, "tflite")` returns raw input and raw output."""
 
     def run(path, target):
-        session = get_target(target).load(path)
-        x = np.random.default_rng(5).standard_normal(session.input_shape, dtype=np.float32)
-        y = session.run(x)
+        rng = np.random.default_rng(5)
         if target != "tflite":
-            return x, y
-        inside = session._interpreter  # the file's own type and layout
-        return tuple(inside.get_tensor(e["index"]) for e in (session._input, session._output))
+            session = get_target(target).load(path)
+            x = rng.standard_normal(session.input_shape, dtype=np.float32)
+            return x, session.run(x)
+        inside = open_interpreter(path, 1)
+        given, wanted = inside.get_input_details()[0], inside.get_output_details()[0]
+        if given["dtype"] == np.int8:
+            x = rng.integers(-128, 128, given["shape"], dtype=np.int8)
+        else:
+            x = rng.standard_normal(given["shape"], dtype=np.float32)
+        inside.set_tensor(given["index"], x)
+        inside.invoke()
+        return x, inside.get_tensor(wanted["index"])
 
     return run
 
@@ -78,3 +88,11 @@ def litert_tools(tmp_path_factory, litert_library):
     assert done.returncode == 0, done.stderr
     shutil.copy(litert_library, folder / "libLiteRt.so")
     return folder
+
+
+@pytest.fixture(scope="session")
+def older_runtimes():
+    """Return the folder of tflite-runtime and of TensorFlow Lite's older C library."""
+    if not (OLDER / "tflite_runtime").is_dir():
+        pytest.skip(f"no older runtimes in {OLDER}; .ci/run fetches them for Python 3.11")
+    return OLDER

@@ -1,7 +1,6 @@
 """What a user brings to a device once: a runtime's library with our program, or a program."""
 
 import posixpath
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hwnat.errors import DataError, DeviceError, HwnatError, UsageError
-from hwnat.profile.conditions import now
+from hwnat.profile.probe import probe_machine
 from hwnat.profile.remote.base import Runner, get_runner
 from hwnat.profile.remote.compiler import compile_program, compiler_words
 from hwnat.profile.remote.elf import Elf, machine_name, read_elf
@@ -17,18 +16,9 @@ from hwnat.profile.remote.library import Library, find_library
 from hwnat.profile.remote.litert import LIBRARIES, PROGRAM
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
-from hwnat.records.measurement import Conditions, Host
 from hwnat.transport.base import Transport
-from hwnat.transport.scripts import script
 from hwnat.transport.words import device_path, printable
 
-#: Prints `uname -m`, then the bits of the user's programs and Android's level where they are told.
-_ASK: Final = """
-uname -m
-b=; command -v getconf >/dev/null 2>&1 && b=$(getconf LONG_BIT 2>/dev/null); echo "bits $b"
-a=; command -v getprop >/dev/null 2>&1 && a=$(getprop ro.build.version.sdk); echo "api $a"
-"""
-_TOLD: Final = re.compile(r"(\w{1,20})\nbits (\d{0,3})\napi (\d{0,3})\n", re.ASCII)
 #: Runners whose programs a user brings.
 _BROUGHT: Final = ("litert", "benchmark_model")
 
@@ -88,7 +78,7 @@ def reach(spec: DeviceSpec, link: Transport) -> Place:
         msg = f"No program starts in {probe.workdir} of {spec.name}: its file system forbids it. "
         raise DeviceError(msg + "Set another `workdir` in the device file.")
     folder = tools_folder(probe.workdir)
-    return Place(spec=spec, link=link, machine=read_machine(link), folder=folder)
+    return Place(spec=spec, link=link, machine=probe_machine(link), folder=folder)
 
 
 def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed:
@@ -210,22 +200,3 @@ def _send_library(place: Place, library: Library, folder: Path) -> None:
         place.link.push(each, _there(place, each.name))
     others = [_there(place, each) for each in LIBRARIES if each != library.name]
     place.link.run(["rm", "-f", *others], timeout_s=20).check()
-
-
-def read_machine(link: Transport) -> Machine:
-    """Ask a device what programs must be made for.
-
-    Raises:
-        DeviceError: it does not answer.
-    """
-    told = link.run(script(_ASK), timeout_s=20).check().stdout
-    found = _TOLD.fullmatch(told)
-    if found is None:
-        msg = f"The device does not tell its processor; it printed: {printable(told, limit=100)}. "
-        raise DeviceError(msg + "Is its shell a POSIX shell?")
-    uname, bits, api = found.groups()
-    # Some boards run 32-bit programs only on a 64-bit kernel.
-    abi = "armv7l" if (uname, bits) == ("aarch64", "32") else uname
-    host = Host(cpu=None, cores=None, machine=uname, os=None)
-    level = int(api) if api else None
-    return Machine(host=host, conditions=Conditions(at=now()), abi=abi, android_api=level)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 
 import numpy as np
@@ -72,6 +73,29 @@ def test_it_computes_what_the_host_computes(
     )
     (tmp_path / "in").write_bytes(given.tobytes()[:-1])
     assert "bytes, this file is not" in carried_out(argv).stderr
+
+
+def test_the_older_c_library_computes_the_same(
+    nano_model, host_answer, litert_tools, older_runtimes, tmp_path
+):
+    shutil.copy(litert_tools / "hwnat-run", tmp_path)
+    library = older_runtimes / "pymicro_wakeword/lib/libtensorflowlite_c.so"
+    shutil.copy(library, tmp_path)
+    runner = LitertRunner(SPEC)
+    found = runner.install(LocalTransport(), folder=str(tmp_path), machine=MACHINE)
+    assert found == ("tflite", "2.17.1", "hwnat-run 1 (C)")
+    net, block = (nano_model(key, "tflite", "int8") for key in ("net", "block"))
+    timed = runner.read(
+        carried_out(runner.argv(order(net, block), folder=str(tmp_path))).stdout, where="here"
+    )
+    assert len(timed.samples_ns) + len(timed.reference_ns) + timed.disturbed >= 6
+    given, wanted = host_answer(net, "tflite")
+    (tmp_path / "in").write_bytes(given.tobytes())
+    names = {"given": str(tmp_path / "in"), "answer": str(tmp_path / "out")}
+    argv = runner.answer(folder=str(tmp_path), model=str(net), **names)
+    assert carried_out(argv).returncode == 0
+    answer = np.frombuffer((tmp_path / "out").read_bytes(), np.int8)
+    np.testing.assert_array_equal(answer, wanted.ravel())
 
 
 def test_an_installed_runner_says_what_it_is(litert_tools):

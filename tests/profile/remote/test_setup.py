@@ -1,17 +1,20 @@
 """Setting up a phone over a genuine adb and a board over ssh; both have this processor."""
 
+import hashlib
 import shutil
 import subprocess
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from device.arm64 import FETCH, find_cross_compiler, find_litert_arm64
 from device.elf import an_elf
 
 from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.profile.remote.base import Order, get_runner
-from hwnat.profile.remote.setup import bring_litert, look, reach
+from hwnat.profile.remote.setup import bring_benchmark_model, bring_litert, look, reach
 from hwnat.records.device import DeviceSpec
 
 SPEC = DeviceSpec(name="pixel", transport="adb", serial="x", target="tflite")
@@ -48,6 +51,30 @@ def network(nano_model, host_answer):
     return model, *host_answer(model, "tflite")
 
 
+def times_and_answers_as_here(place, network, tmp_path):
+    runner, (model, given, wanted) = get_runner(SPEC), network
+    (tmp_path / "in").write_bytes(given.tobytes())
+    there = {name: f"{place.folder}/../{name}" for name in ("m.tflite", "in", "out")}
+    place.link.push(model, there["m.tflite"])
+    place.link.push(tmp_path / "in", there["in"])
+    order = Order(
+        model=there["m.tflite"],
+        reference=there["m.tflite"],
+        threads=1,
+        runs=3,
+        warmup=1,
+        visit_ms=1,
+    )
+    said = place.link.run(runner.argv(order, folder=place.folder), timeout_s=60).check().stdout
+    timed = runner.read(said, where="visit")
+    assert timed.samples_ns and timed.reference_ns  # noqa: PT018
+    names = {"model": there["m.tflite"], "given": there["in"], "answer": there["out"]}
+    place.link.run(runner.answer(folder=place.folder, **names), timeout_s=60).check()
+    place.link.pull(there["out"], tmp_path / "out")
+    raw = np.frombuffer((tmp_path / "out").read_bytes(), wanted.dtype)
+    np.testing.assert_array_equal(raw, wanted.ravel())
+
+
 def test_a_device_is_set_up_and_times_and_answers(link, wheel, network, tmp_path, monkeypatch):
     place = reach(SPEC, link)
     assert [each.problem is None for each in look(place)] == [False]
@@ -57,27 +84,7 @@ def test_a_device_is_set_up_and_times_and_answers(link, wheel, network, tmp_path
     assert (found.runtime, found.version) == ("litert 2.3.0", "hwnat-run 1 (C)")
     assert look(place) == (found,)
 
-    runner, (model, given, wanted) = get_runner(SPEC), network
-    (tmp_path / "in").write_bytes(given.tobytes())
-    there = {name: f"{place.folder}/../{name}" for name in ("m.tflite", "in", "out")}
-    link.push(model, there["m.tflite"])
-    link.push(tmp_path / "in", there["in"])
-    order = Order(
-        model=there["m.tflite"],
-        reference=there["m.tflite"],
-        threads=1,
-        runs=3,
-        warmup=1,
-        visit_ms=1,
-    )
-    said = link.run(runner.argv(order, folder=place.folder), timeout_s=60).check().stdout
-    timed = runner.read(said, where="visit")
-    assert timed.samples_ns and timed.reference_ns  # noqa: PT018
-    names = {"model": there["m.tflite"], "given": there["in"], "answer": there["out"]}
-    link.run(runner.answer(folder=place.folder, **names), timeout_s=60).check()
-    link.pull(there["out"], tmp_path / "out")
-    raw = np.frombuffer((tmp_path / "out").read_bytes(), wanted.dtype)
-    np.testing.assert_array_equal(raw, wanted.ravel())
+    times_and_answers_as_here(place, network, tmp_path)
 
     # Once more: what is there is not sent again.
     sent = []
@@ -173,4 +180,59 @@ def test_a_file_that_is_no_program_is_refused(a_phone, tmp_path):
     link.close()
 
 
+#: Prints flags as Google's program does, which is not here.
+TOOL = """
+#include <stdio.h>
+int main(void) { return puts("--graph string required\\n--num_runs int32 optional") < 0; }
+"""
+
+
+@pytest.fixture
+def tool(tmp_path):
+    """Compile a program that tells its flags; a download has no right to be executed."""
+    (tmp_path / "tool.c").write_text(TOOL)
+    path = tmp_path / "benchmark_model_plus_flex"
+    subprocess.run(["cc", "-o", str(path), str(tmp_path / "tool.c")], check=True)
+    path.chmod(0o644)
+    return path
+
+
+def test_the_user_s_benchmark_model_is_brought_and_started(link, tool, tmp_path):
+    place = reach(SPEC, link)
+    found = bring_benchmark_model(place, tool)
+    digest = hashlib.sha256(tool.read_bytes()).hexdigest()[:12]
+    assert (found.runner, found.used, found.runtime) == (
+        "benchmark_model", False, f"benchmark_model {digest}",
+    )  # fmt: skip
+    own, other = look(place)
+    assert own.problem is not None
+    assert other == found
+    uses = replace(place, spec=replace(SPEC, runner="benchmark_model", delegate="gpu"))
+    assert look(uses) == (replace(found, used=True),)
+    assert bring_benchmark_model(uses, tool).used
+    for bad, words in (("tool.c", "is no program or library"), ("none", "Cannot read .*none")):
+        with pytest.raises((UsageError, DataError), match=words):
+            bring_benchmark_model(place, tmp_path / bad)
+    board = replace(place, machine=replace(place.machine, abi="armv7l"))
+    with pytest.raises(UsageError, match=r"plus_flex is for x86-64, pixel is arm: take the one"):
+        bring_benchmark_model(board, tool)
+
+
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["arm64_phone", "arm64_board"])
+def test_a_device_with_another_processor_is_set_up_and_answers_as_the_host(
+    kind, network, request, tmp_path
+):
+    library, compiler = find_litert_arm64(), find_cross_compiler()
+    if library is None or compiler is None:
+        pytest.skip(f"no libLiteRt.so or compiler for arm64; {FETCH}")
+    device = request.getfixturevalue(kind)
+    # The phone's programs are Debian's, so its compiler is not that of Android's NDK.
+    with closing(device.link()) as link:
+        place = reach(SPEC, link)
+        found = bring_litert(place, library, compiler=compiler)
+        assert found.runtime.startswith("litert sha256-")
+        times_and_answers_as_here(place, network, tmp_path)
