@@ -43,7 +43,7 @@ class Elf:
     @property
     def libc(self) -> Literal["glibc", "Android's"] | None:
         """Whose C library it was built for; None if it does not show."""
-        if "libc.so.6" in self.needed or (self.interpreter or "").startswith("/lib"):
+        if "libc.so.6" in self.needed or "/ld-linux" in (self.interpreter or ""):
             return "glibc"
         if "libc.so" in self.needed or (self.interpreter or "").startswith("/system/"):
             return "Android's"

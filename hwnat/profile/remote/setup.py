@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from hwnat.errors import DataError, DeviceError, HwnatError, UsageError
+from hwnat.errors import DataError, DeviceError, TransientDeviceError, UsageError
 from hwnat.profile.probe import probe_machine
 from hwnat.profile.remote.base import Runner, get_runner
 from hwnat.profile.remote.compiler import compile_program, compiler_words
@@ -94,7 +94,7 @@ def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed
         DataError: the file is damaged or something else.
         DeviceError: it does not start there, or cannot be sent.
     """
-    runner = _runner(place.spec, "litert")
+    runner, used = _runner(place.spec, "litert"), _is_used(place.spec, "litert")
     library = find_library(path, machine=place.made_for, device=place.spec.name)
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
         program = Path(folder) / PROGRAM
@@ -109,12 +109,12 @@ def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed
             raise UsageError(msg)
         _send_library(place, library, Path(folder))
         place.link.push(program, _there(place, PROGRAM))
-    return _tried(place, runner, used=_is_used(place.spec, "litert"))
+    return _tried(place, runner, used=used)
 
 
 def bring_benchmark_model(place: Place, path: Path) -> Installed:
     """Send the user's `benchmark_model` and start it once; see `bring_litert`."""
-    runner = _runner(place.spec, "benchmark_model")
+    runner, used = _runner(place.spec, "benchmark_model"), _is_used(place.spec, "benchmark_model")
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
         copy = Path(folder) / "benchmark_model"
         try:
@@ -125,7 +125,7 @@ def bring_benchmark_model(place: Place, path: Path) -> Installed:
         copy.chmod(0o755)  # a download has no such bit
         _checked(place, copy, shown=path)
         place.link.push(copy, _there(place, "benchmark_model"))
-    return _tried(place, runner, used=_is_used(place.spec, "benchmark_model"))
+    return _tried(place, runner, used=used)
 
 
 def look(place: Place) -> tuple[Installed, ...]:
@@ -136,7 +136,9 @@ def look(place: Place) -> tuple[Installed, ...]:
         if name != own.name:
             try:
                 found.append(_tried(place, _runner(place.spec, name), used=False))
-            except HwnatError:
+            except TransientDeviceError:
+                raise
+            except (UsageError, DataError, DeviceError):
                 continue
     return tuple(found)
 
@@ -144,6 +146,8 @@ def look(place: Place) -> tuple[Installed, ...]:
 def _found(place: Place, runner: Runner, *, used: bool) -> Installed:
     try:
         return _tried(place, runner, used=used)
+    except TransientDeviceError:
+        raise
     except (UsageError, DataError, DeviceError) as problem:
         return Installed(runner=runner.name, used=used, problem=str(problem))
 
