@@ -49,6 +49,19 @@ class Session(Protocol):
 
 
 @runtime_checkable
+class SelfTimed(Protocol):
+    """A session that is timed by the clock of the device that executes it, not by the host's."""
+
+    def timed(self) -> int:
+        """Run once as `invoke` does and return the nanoseconds that it took there.
+
+        Raises:
+            DeviceError: the clock did not see the run.
+        """
+        ...
+
+
+@runtime_checkable
 class Target(Protocol):
     """A file format with the runtime that executes it.
 
