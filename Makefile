@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# One thread each: two fight over the cores of a small machine.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+# A process a core, four at most, of one thread each: more would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

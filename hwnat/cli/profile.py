@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--device", "device_name", required=True, help="Name or path of a device file.")
+@click.option(
+    "--device",
+    "device_names",
+    required=True,
+    multiple=True,
+    help="Name or path of a device file; repeat to profile several at the same time.",
+)
 @click.option("--space", "space_name", help="Name of the space; default: that of --from.")
 @click.option(
     "--model",
@@ -37,8 +43,10 @@ if TYPE_CHECKING:
 @click.option("--cache", type=click.Path(path_type=Path), default=RUNS / "models")
 @click.option("--out", type=click.Path(path_type=Path), help="Table file to write.")
 @json_option
+@click.pass_context
 def profile(
-    device_name: str,
+    context: click.Context,
+    device_names: tuple[str, ...],
     space_name: str | None,
     model_paths: tuple[Path, ...],
     resolutions: tuple[int, ...],
@@ -72,7 +80,13 @@ def profile(
     from hwnat.records.space import get_space
     from hwnat.table.lookup import default_path, load_table
 
-    device = load_device(device_name)
+    if len(device_names) > 1:
+        from hwnat.cli.profile_many import profile_many, words
+
+        argv = words(context, without="device_names")
+        profile_many(device_names, argv, as_json=as_json)
+        return
+    device = load_device(device_names[0])
     if rounds:
         device = replace(device, protocol=replace(device.protocol, rounds=rounds))
     if model_paths:
@@ -122,7 +136,11 @@ def profile(
         table = run(device, plan, store=store, cache=cache, progress=progress)
     path = out or default_path(table)
     table.save(path)
-    doubts = _doubts(table, store)
+    _report(table, path, _doubts(table, store), as_json=as_json)
+
+
+def _report(table: "LatencyTable", path: Path, doubts: tuple[str, ...], *, as_json: bool) -> None:
+    """Print where the table is, what it holds and how well it predicts."""
     errors = [abs(each.error) for each in table.validation]
     if as_json:
         print_json(

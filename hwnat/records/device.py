@@ -138,7 +138,7 @@ class DeviceSpec:
         affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
         priority: `auto` keeps ordinary programs off those cores while a model is timed, where
             the system permits it; `normal` shares them.
-        serial: of a phone, as `adb devices` prints it.
+        serial: of a phone, as `adb devices` prints it; `auto` is the only one attached.
         host: address of a board, or its name in ~/.ssh/config.
         port: of its ssh server; None for what ~/.ssh/config says, so is `user`.
         user: to log in as.

@@ -89,7 +89,8 @@ class LatencyTable:
     def name(self) -> str:
         """What messages call this table."""
         setup = self.setup
-        return f"{setup.device}/{setup.target}-{setup.precision}-{self.space or 'operators'}"
+        words = (setup.target, setup.delegate, setup.precision, self.space or "operators")
+        return f"{setup.device}/{'-'.join(filter(None, words))}"
 
     def of_space(self) -> tuple[str, int]:
         """Return the name of the space whose blocks these are, and the classifier's outputs.

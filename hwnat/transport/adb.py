@@ -1,5 +1,6 @@
 """Android devices, through the `adb` program of this machine."""
 
+import os
 import re
 from pathlib import Path
 from time import monotonic, sleep
@@ -8,8 +9,9 @@ from typing import Final
 from hwnat.errors import DeviceError, TransientDeviceError, UsageError
 from hwnat.records.device import DeviceSpec
 from hwnat.transport.base import Transport
+from hwnat.transport.client import run_client
 from hwnat.transport.remote import RemoteTransport, find_program
-from hwnat.transport.scripts import refused
+from hwnat.transport.scripts import OUTPUT_BYTES, refused
 from hwnat.transport.words import printable, shown
 
 #: /sdcard lets no program start.
@@ -18,19 +20,48 @@ _INSTALL: Final = "sudo apt install adb (Debian, Ubuntu) or brew install android
 #: A device is offline for a moment after it was connected, and adb reconnects by itself.
 WAIT_S: Final = 10.0
 _NETWORK: Final = re.compile(r".+:\d+")
+#: In place of a serial: the one device that is attached.
+AUTO: Final = "auto"
+_LISTED: Final = re.compile(
+    r"^(\S+)[ \t]+(?:device|offline|unauthorized|no permissions)\b", re.MULTILINE
+)
 
 
 def connect(spec: DeviceSpec) -> "AdbTransport":
-    """Return the way to the device with the serial of `spec`.
+    """Return the way to the device with the serial of `spec`; `auto` is the one attached.
 
     Raises:
-        UsageError: `spec` has no serial.
-        DeviceError: adb is not installed.
+        UsageError: `spec` has no serial, or `auto` and several devices are attached.
+        DeviceError: adb is not installed, or `auto` and no device is attached.
     """
     if spec.serial is None:
         msg = f"Device {spec.name}: set `serial` to one that this prints: adb devices -l"
         raise UsageError(msg)
-    return AdbTransport(spec.serial, workdir=spec.workdir or WORKDIR)
+    serial = _attached(spec.name) if spec.serial == AUTO else spec.serial
+    return AdbTransport(serial, workdir=spec.workdir or WORKDIR)
+
+
+def _attached(name: str) -> str:
+    """Return the serial in `ANDROID_SERIAL`, as adb does, or that of the only device attached."""
+    if named := os.environ.get("ANDROID_SERIAL"):
+        return named
+    adb = find_program("adb", install=_INSTALL)
+    ended = run_client([adb, "devices"], timeout_s=30, limit_bytes=OUTPUT_BYTES)
+    found = _LISTED.findall(ended.stdout.decode("utf-8", "replace"))
+    if not found:
+        msg = (
+            f"Device {name}: no phone is attached. Switch USB debugging on, plug it in and accept "
+        )
+        msg += "this computer on its screen; this lists it then: adb devices -l"
+        raise DeviceError(msg)
+    if len(found) > 1:
+        listed = ", ".join(printable(each, limit=60) for each in found)
+        msg = (
+            f"Device {name}: {len(found)} phones are attached ({listed}). Say which one is meant: "
+        )
+        msg += "set `serial` in the device file, or ANDROID_SERIAL."
+        raise UsageError(msg)
+    return str(found[0])
 
 
 class AdbTransport(RemoteTransport):

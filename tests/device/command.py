@@ -52,8 +52,9 @@ class Command:
             with suppress(asyncio.CancelledError, ConnectionError):
                 await feeding
             end_session(child.pid, signal.SIGKILL)
+            # A pipe with output that nobody takes any more would be waited for without end.
+            child._transport.close()
             await child.wait()
-            child.stdin.close()
 
     async def pump(self, kind: int, source) -> None:
         while source is not None and (data := await source.read(1 << 15)):

@@ -144,3 +144,31 @@ def test_a_name_that_is_no_plain_file_name_is_refused(name):
 def test_a_plugin_may_use_any_address():
     spec = DeviceSpec(name="x", transport="serial-line", target="onnx", host="b", serial="s")
     assert (spec.host, spec.serial) == ("b", "s")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(device.FOLDERS[1].glob("*.toml")), ids=lambda path: path.stem
+)
+def test_every_shipped_device_says_what_it_is_and_how_it_was_tried(path):
+    spec = load_device(path)
+    assert spec.about
+    assert (spec.verified is None) == ("Never tried" in path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[gate]\nskin = 30", "gate: unknown key 'skin'. Did you mean 'skin_c'?"),
+        ("[gate]\nskin_c = 0", "needs temperatures above 0"),
+        ("[gate]\nbattery_percent = 101", "a charge from 0 to 100"),
+        ('delegate = "gpu;reboot"', "delegate is 'gpu;reboot'"),
+        ('governor = "performance$(x)"', "governor is"),
+        ('python = "-c"', "python is '-c'"),
+    ],
+)
+def test_what_would_become_a_command_or_a_senseless_gate_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD + text)
+    with pytest.raises(UsageError) as error:
+        load_device(path)
+    assert message in str(error.value)

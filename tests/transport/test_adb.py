@@ -314,3 +314,30 @@ def test_the_server_of_the_user_is_never_stopped(tmp_path, monkeypatch):
     assert not any("kill-server" in call for call in calls)
     ours = ("start-server", "version")
     assert all(call.startswith("-s R58 ") for call in calls if not call.startswith(ours))
+
+
+def auto(**keys):
+    return DeviceSpec(name="x", transport="adb", target="tflite", serial="auto", **keys)
+
+
+def test_the_only_phone_attached_needs_no_serial(a_phone, monkeypatch):
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    phone = a_phone()
+    phone.adb("disconnect")
+    with pytest.raises(DeviceError, match="Device x: no phone is attached"):
+        connect(auto())
+    phone.adb("connect", phone.serial)
+    folder = f"{phone.userland.folder}/auto"
+    assert connect(auto(workdir=folder)).probe().address == f"adb {phone.serial}"
+
+
+def test_of_several_phones_the_user_says_which(a_phone, monkeypatch):
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    phones = a_phone(), a_phone()
+    phones[0].adb("disconnect")
+    for each in phones:
+        each.adb("connect", each.serial)
+    with pytest.raises(UsageError, match=r"2 phones are attached.*set `serial`"):
+        connect(auto())
+    monkeypatch.setenv("ANDROID_SERIAL", phones[1].serial)
+    assert connect(auto()).address == f"adb {phones[1].serial}"

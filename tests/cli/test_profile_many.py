@@ -1,0 +1,54 @@
+"""Several devices in one `hwnat profile`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+BENCH = """transport = "local"
+target = "{target}"
+[protocol]
+rounds = 2
+runs = 1
+warmup = 0
+visit_ms = 0
+"""
+QUICK = ["--space", "mbv3-nano", "--resolution", "24", "--calibration", "1", "--validation", "1"]
+
+
+@pytest.fixture
+def devices(tmp_path):
+    """Write two devices into the folder that `hwnat` runs in."""
+    (tmp_path / "devices").mkdir()
+    for name, target in (("left", "tflite"), ("right", "onnx")):
+        (tmp_path / f"devices/{name}.toml").write_text(BENCH.format(target=target))
+    return "--device", "left", "--device", "right"
+
+
+@pytest.mark.slow
+def test_two_devices_are_profiled_at_the_same_time(hwnat, devices):
+    code, out, err = hwnat("profile", *devices, *QUICK, "--json")
+    assert code == 0, err
+    tables = [each["table"] for each in json.loads(out)]
+    assert tables == [
+        f"latency_tables/{name}-fp32-mbv3-nano.json" for name in ("left/tflite", "right/onnx")
+    ]
+    assert all(Path(each).is_file() for each in tables)
+    code, out, err = hwnat("profile", *devices, *QUICK)
+    assert (code, out.split()) == (0, tables)
+    assert {line.split(": ")[0] for line in err.splitlines()} == {"left", "right"}
+
+
+def test_one_device_that_fails_is_named(hwnat, devices):
+    code, out, err = hwnat("profile", *devices[:2], "--device", "nowhere", "--space", "no-such")
+    assert (code, out) == (4, "")
+    assert "left: hwnat: Unknown space 'no-such'" in err
+    assert "nowhere: hwnat: No device file devices/nowhere.toml" in err
+    assert "2 of 2 devices failed: left, nowhere" in err
+
+
+def test_what_cannot_be_meant_for_several_devices_is_refused(hwnat, devices):
+    code, _, err = hwnat("profile", *devices, *QUICK, "--out", "one.json")
+    assert (code, "--out is one file" in err) == (2, True)
+    code, _, err = hwnat("profile", *devices[:2], *devices[:2], *QUICK)
+    assert (code, "named twice" in err) == (2, True)
