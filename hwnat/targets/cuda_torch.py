@@ -4,6 +4,8 @@ Batch norms stay operators of their own and nothing is compiled or captured as a
 time is that of PyTorch as it comes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -101,6 +103,15 @@ class TorchCudaTarget:
 _CHECK: type[Target] = TorchCudaTarget
 
 
+@contextmanager
+def _whole_floats() -> Iterator[None]:
+    """Run without gradients, and without the shorter floats that convolutions take by default."""
+    import torch
+
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
 class TorchSession(Session):
     """A program on the CPU."""
 
@@ -128,18 +139,15 @@ class TorchSession(Session):
 
     def invoke(self) -> None:
         """Run once; see `Session.invoke`."""
-        self._call()
+        with _whole_floats():
+            self._call()
 
     def output(self) -> Floats:
         """Return a copy of the output; see `Session.output`."""
         return np.array(self._y.cpu().numpy(), dtype=np.float32)
 
     def _call(self) -> None:
-        import torch
-
-        # Not the short floats that convolutions on a GPU are rounded to by default.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            self._y = self._module(self._x)
+        self._y = self._module(self._x)
 
 
 class CudaTorchSession(TorchSession):
@@ -155,11 +163,13 @@ class CudaTorchSession(TorchSession):
 
     def invoke(self) -> None:
         """Run once and wait for the GPU; see `Session.invoke`."""
-        self._clock.wait(self._call)
+        with _whole_floats():
+            self._clock.wait(self._call)
 
     def timed(self) -> int:
         """Run once and return its nanoseconds; see `SelfTimed`."""
-        return self._clock.timed(self._call)
+        with _whole_floats():
+            return self._clock.timed(self._call)
 
 
 _TIMED: type[SelfTimed] = CudaTorchSession

@@ -138,6 +138,19 @@ def test_bound_tensors_hold_what_torch_computes(net, files, images):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_floats_keep_their_length_while_a_model_runs_and_settings_come_back(files, images):
+    def settings():
+        flags = torch.backends.cudnn
+        return flags.enabled, flags.allow_tf32, torch.is_inference_mode_enabled()
+
+    session, before, during = TorchSession(files["torch-cuda"]), settings(), []
+    genuine = session._module
+    session._module = lambda x: during.append(settings()) or genuine(x)
+    session.run(images(*SHAPE))
+    assert during == [(True, False, True)]
+    assert settings() == before
+
+
 def test_only_sessions_on_a_gpu_have_a_clock_of_their_own(files):
     assert issubclass(CudaTorchSession, SelfTimed)
     assert issubclass(CudaOnnxSession, SelfTimed)
