@@ -138,6 +138,15 @@ def test_bound_tensors_hold_what_torch_computes(net, files, images):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_a_program_goes_to_a_device_with_all_that_it_holds(files, images):
+    # A device that holds shapes only: whatever stayed behind could not be combined with it.
+    session = TorchSession(files["torch-cuda"], device="meta")
+    session.prepare(images(*SHAPE))
+    session.invoke()
+    assert session._y.device.type == "meta"
+    assert tuple(session._y.shape) == (1, 10)
+
+
 def test_floats_keep_their_length_while_a_model_runs_and_settings_come_back(files, images):
     def settings():
         flags = torch.backends.cudnn
