@@ -18,8 +18,8 @@ from statistics import median
 from time import perf_counter
 
 from hwnat.predict.score import Score, score
-from hwnat.profile.conditions import read_conditions
 from hwnat.profile.plan import Plan, make_plan
+from hwnat.profile.probe import read_state
 from hwnat.profile.runner import profile
 from hwnat.records.device import load_device
 from hwnat.records.measurement import Measurement, network_key
@@ -109,7 +109,7 @@ def run(target: str, case: str, plan: Plan, *, store: Path, cache: Path) -> Resu
         case=case,
         entries=len(table.entries),
         wall_s=round(wall_s, 1),
-        load_1m=read_conditions(LocalTransport()).load_1m,
+        load_1m=read_state(LocalTransport()).load_1m,
         calibration=table.calibration.form,
         ratio=score(
             [each.predicted_ns for each in table.validation],

@@ -5,12 +5,16 @@ from typing import Any
 
 import click
 
+from hwnat.cli.device_setup import setup
 from hwnat.cli.output import json_option, print_json, print_table
 
 
 @click.group()
 def device() -> None:
     """List devices and check that they can be measured."""
+
+
+device.add_command(setup)
 
 
 @device.command("list")
@@ -40,9 +44,8 @@ def doctor(name: str, as_json: bool) -> None:
         advice,
         choose_cores,
         may_run_realtime,
-        read_conditions,
-        read_host,
     )
+    from hwnat.profile.probe import probe_machine
     from hwnat.records.device import load_device
     from hwnat.targets.base import get_target
     from hwnat.transport.base import connect
@@ -57,7 +60,8 @@ def doctor(name: str, as_json: bool) -> None:
         return
     with closing(connect(spec)) as link:
         reached = None if here else link.probe()
-        host, state = read_host(link), read_conditions(link)
+        machine = probe_machine(link)
+    host, state = machine.host, machine.conditions
     realtime = here and spec.priority == "auto" and may_run_realtime()
     hints = advice(host, state, threads=spec.threads, realtime=realtime or not here)
     if reached and not reached.executable:

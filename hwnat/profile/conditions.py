@@ -1,70 +1,30 @@
-"""What a machine is and the state it is in, read over a transport; and pinning to cores."""
+"""The state of a machine while it measures, and holding its cores."""
 
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Final, Literal
 
-from hwnat.errors import UsageError
+from hwnat.profile.cores import choose_cluster_cores
+from hwnat.profile.probe import now as now
+from hwnat.profile.probe import probe_machine, read_state
+from hwnat.records.machine import Cluster
 from hwnat.records.measurement import Conditions, Host
 from hwnat.transport.base import Transport
 
-_CPU: Final = "/sys/devices/system/cpu/cpu{}/cpufreq/{}"
-_ZONE: Final = "/sys/class/thermal/thermal_zone{}/temp"
-_MAX_CORES: Final = 32
-_MAX_ZONES: Final = 16
-_MODEL: Final = re.compile(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", re.MULTILINE)
-
-
-def now() -> str:
-    """Return the time in UTC, ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+_MAX_CLOCK: Final = "/sys/devices/system/cpu/cpu{}/cpufreq/cpuinfo_max_freq"
 
 
 def read_host(link: Transport) -> Host:
-    """Ask a machine what it is; what it does not tell is None."""
-    cpuinfo = link.run(["cat", "/proc/cpuinfo"], timeout_s=10).stdout
-    model = _MODEL.search(cpuinfo)
-    cores = len(re.findall(r"^processor\s*:", cpuinfo, re.MULTILINE))
-    release = link.run(["cat", "/etc/os-release"], timeout_s=10).stdout
-    pretty = re.search(r'^PRETTY_NAME="?([^"\n]+)', release, re.MULTILINE)
-    uname = {flag: link.run(["uname", flag], timeout_s=10).stdout.strip() for flag in ("-m", "-sr")}
-    system = ", ".join(filter(None, [pretty and pretty[1], uname["-sr"]]))
-    return Host(
-        cpu=model[1].strip() if model else None,
-        cores=cores or None,
-        machine=uname["-m"] or None,
-        os=system or None,
-    )
+    """Ask a machine what it is; what it does not tell is None.
 
-
-def read_conditions(link: Transport) -> Conditions:
-    """Read clocks, governor, temperature and load; what a machine does not tell is None."""
-    clocks = [_CPU.format(core, "scaling_cur_freq") for core in range(_MAX_CORES)]
-    zones = [_ZONE.format(zone) for zone in range(_MAX_ZONES)]
-    governor, load = _CPU.format(0, "scaling_governor"), "/proc/loadavg"
-    # One process for all of it; grep skips the files that are not there.
-    argv = ["grep", "-s", "-H", ".", governor, load, *clocks, *zones]
-    lines = link.run(argv, timeout_s=10).stdout.splitlines()
-    found = dict(line.split(":", 1) for line in lines if ":" in line)
-    heat = [int(found[zone]) for zone in zones if _is_integer(found.get(zone))]
-    return Conditions(
-        at=now(),
-        governor=found.get(governor),
-        clocks_hz=tuple(int(found[c]) * 1000 for c in clocks if _is_integer(found.get(c))),
-        # Thermal zones count in thousandths of a degree; a broken one says 0 or less.
-        temperature_c=max((each / 1000 for each in heat if each > 0), default=None),
-        load_1m=float(found[load].split()[0]) if load in found else None,
-    )
-
-
-def _is_integer(text: str | None) -> bool:
-    return re.fullmatch(r"-?\d+", text or "") is not None
+    Raises:
+        DeviceError: it cannot be reached, or its answer is not whole.
+    """
+    return probe_machine(link).host
 
 
 class ConditionsReader:
@@ -78,35 +38,30 @@ class ConditionsReader:
     def read(self) -> Conditions:
         """Return the last reading, or a new one if that is too old."""
         if self._last is None or monotonic() - self._read_at > self._max_age_s:
-            self._last, self._read_at = read_conditions(self._link), monotonic()
+            self._last, self._read_at = read_state(self._link), monotonic()
         return self._last
 
 
 def choose_cores(affinity: Literal["auto"] | Sequence[int], *, threads: int) -> tuple[int, ...]:
-    """Return the cores of this machine to pin to; `auto` takes the last of the fastest ones.
+    """Return the cores of this machine to pin to, as `choose_cluster_cores` does.
 
-    The last, because interrupts and other programs gather on the first. Empty where the
-    system cannot pin.
+    Of those that this process may use; empty where the system cannot pin.
 
     Raises:
         UsageError: a core that was asked for is not available to this process.
     """
     if not hasattr(os, "sched_getaffinity"):
         return ()
-    usable = sorted(os.sched_getaffinity(0))
-    if affinity == "auto":
-        fastest = sorted(usable, key=lambda core: (_max_clock_hz(core), core))
-        return tuple(sorted(fastest[-threads:]))
-    cores = tuple(int(core) for core in affinity)
-    if missing := sorted(set(cores) - set(usable)):
-        msg = f"Cores {missing} are not available; this process may use {usable}."
-        raise UsageError(msg)
-    return cores
+    alike: dict[int, list[int]] = {}
+    for core in sorted(os.sched_getaffinity(0)):
+        alike.setdefault(_max_clock_hz(core), []).append(core)
+    clusters = [Cluster(cores=tuple(alike[hz]), max_hz=hz or None) for hz in sorted(alike)]
+    return choose_cluster_cores(clusters, affinity, threads=threads)
 
 
 def _max_clock_hz(core: int) -> int:
     try:
-        return int(Path(_CPU.format(core, "cpuinfo_max_freq")).read_text("ascii")) * 1000
+        return int(Path(_MAX_CLOCK.format(core)).read_text("ascii")) * 1000
     except (OSError, ValueError):
         return 0
 
@@ -125,7 +80,7 @@ def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
     with ExitStack() as undo:
         if cores:
             for core in sorted(cores):
-                undo.enter_context(_held(core))
+                undo.enter_context(exclusive(f"hwnat-core-{core}"))
             undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             os.sched_setaffinity(0, cores)
         if realtime:
@@ -135,19 +90,29 @@ def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _held(core: int) -> Iterator[None]:
-    """Hold a core's lock; the system releases it when the process ends, however it does."""
+def exclusive(name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[Path]:
+    """Hold a lock of this machine; the system releases it when the process ends, however it does.
+
+    Args:
+        name: of the lock's file, without its suffix.
+        waiting: called if somebody else holds it, before it is waited for.
+    """
     import fcntl
 
-    path = Path(tempfile.gettempdir()) / f"hwnat-core-{core}.lock"
+    path = Path(tempfile.gettempdir()) / f"{name}.lock"
     # Where it is there it is only read: systems may refuse to create another user's file again.
     with suppress(PermissionError):
         if not path.exists():
             path.touch()
             path.chmod(0o666)
     with path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield path
 
 
 def may_run_realtime() -> bool:

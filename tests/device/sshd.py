@@ -36,7 +36,7 @@ ENTER = """#!/bin/sh
 HOME={folder}
 PATH={path}
 export HOME PATH
-exec {enter} {path}/sh -c 'cd "$HOME"; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+exec {enter} {shell} -c 'cd "$HOME"; exec sh -c "$SSH_ORIGINAL_COMMAND"'
 """
 
 
@@ -72,6 +72,7 @@ class Sshd:
             "port": self.port,
             "folder": userland.folder,
             "path": userland.path,
+            "shell": userland.shell,
         }
         enter = " ".join(userland.enter)
         (place / "enter").write_text(ENTER.format(enter=enter, **words))

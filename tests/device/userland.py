@@ -48,6 +48,7 @@ class Userland:
         enter: words before a command that is to run inside.
         view: the device's root folder as seen from here.
         folder: path, on the device, of a folder that takes files and starts programs.
+        shell: path, on the device, of its shell.
         reason: why it has no root of its own; None if it has.
     """
 
@@ -75,6 +76,7 @@ class Userland:
         else:
             self.enter, self.view = (), Path("/")
             self.folder, self.path = str(root / "data/local/tmp"), str(self.tools)
+        self.shell = f"{self.path}/sh"
 
     def _isolate(self, root):
         shell = shutil.which("mksh") or shutil.which("dash") or "/bin/sh"
@@ -121,7 +123,7 @@ class Userland:
 
     def command(self, line: str) -> list[str]:
         """Return the call that runs a line of shell inside."""
-        return [*self.enter, f"{self.path}/sh", "-c", line]
+        return [*self.enter, self.shell, "-c", line]
 
     @property
     def env(self) -> dict[str, str]:

@@ -1,0 +1,72 @@
+"""Which cores of a device a runner is pinned to."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from hwnat.errors import UsageError
+from hwnat.records.machine import Cluster
+
+#: Designs that carry out instructions in order: at equal clocks they are the slow ones.
+IN_ORDER: Final = frozenset(
+    f"Cortex-{name}" for name in ("A5", "A7", "A35", "A53", "A55", "A320", "A510", "A520")
+) | {"Kryo 2xx Silver", "Kryo 3xx Silver", "Kryo 4xx Silver"}
+
+
+def by_speed(clusters: Sequence[Cluster]) -> tuple[Cluster, ...]:
+    """Sort clusters, slowest first: by computing power where all tell it, else by kind and clock.
+
+    Where nothing tells, by number: most systems count their slow cores first.
+    """
+
+    def speed(each: Cluster) -> tuple[float, ...]:
+        known = each.capacity if all(c.capacity is not None for c in clusters) else 0
+        return (known or 0, each.part not in IN_ORDER, each.max_hz or 0, min(each.cores))
+
+    return tuple(sorted(clusters, key=speed))
+
+
+def choose_cluster_cores(
+    clusters: Sequence[Cluster], affinity: Literal["auto"] | Sequence[int], *, threads: int
+) -> tuple[int, ...]:
+    """Return the cores to pin to, in order; `auto` takes the fastest that are alike.
+
+    That is the fastest cluster with a core for each thread; then, where there are three or more,
+    all but the slowest together; then the slowest alone; then the fastest cores there are. The
+    last cores of a cluster, because interrupts and other programs gather on the first.
+
+    Args:
+        clusters: of the device, slowest first; none if it does not tell, then `auto` pins nothing
+            and a list is taken as it is.
+        affinity: of the device file.
+        threads: of the runtime.
+
+    Raises:
+        UsageError: a core that was asked for is not there or switched off.
+
+    Source: the order of big and little cores is LiteRT's. Deviation: cores of different clusters
+    are mixed only where none has enough.
+    """
+    if affinity != "auto":
+        return _checked(clusters, affinity)
+    if not clusters:
+        return ()
+    *big, _ = reversed(clusters) if len(clusters) > 1 else (clusters[0], None)
+    together = [core for each in reversed(big) for core in each.cores]
+    choices = [each.cores for each in big]
+    if len(clusters) > 2:
+        choices.append(tuple(together))
+    choices.append(clusters[0].cores)
+    for cores in choices:
+        if len(cores) >= threads:
+            return tuple(sorted(cores[-threads:]))
+    everything = [core for each in clusters for core in each.cores]
+    return tuple(sorted(everything[-threads:]))
+
+
+def _checked(clusters: Sequence[Cluster], affinity: Sequence[int]) -> tuple[int, ...]:
+    cores = tuple(int(core) for core in affinity)
+    usable = sorted(core for each in clusters for core in each.cores)
+    if usable and (missing := sorted(set(cores) - set(usable))):
+        msg = f"Cores {missing} are not available; the device or this process may use {usable}."
+        raise UsageError(msg)
+    return cores

@@ -1,0 +1,171 @@
+r"""The state a device is in: a shell function that prints it, and what that means.
+
+A line is a key, a tab, a value, a tab and the value once more; the last one counts the others. So
+text that was cut or damaged is seen to be, and says nothing at all rather than half of it.
+
+Needs a POSIX shell. Outside Android it starts no program: it runs before and after each visit.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from hwnat.records.measurement import Conditions
+
+#: Defines `say KEY VALUE`, and `first KEY FILE`, which says the file's first line. `echo` of some
+#: shells changes what has a backslash; such a value is left out.
+SAY: Final = """
+  n=0
+  say() {
+    case $2 in ''|*\\\\*|*'\t'*|*'
+'*) return 0;; esac
+    n=$((n + 1)); echo "$1\t$2\t$2"
+  }
+  first() { v=; { read -r v <"$2"; } 2>/dev/null; say "$1" "$v"; }
+"""
+#: Defines `state`, which prints the state. The body is a subshell: it changes nothing of the script
+#: that it is part of. What the system refuses to tell is left out.
+STATE: Final = f"""
+state() (
+{SAY}
+  for d in /sys/devices/system/cpu/cpu[0-9]*; do
+    c=${{d##*cpu}}
+    first "governor.$c" "$d/cpufreq/scaling_governor"
+    first "clock.$c" "$d/cpufreq/scaling_cur_freq"
+    first "limit.$c" "$d/cpufreq/scaling_max_freq"
+  done
+  for d in /sys/class/thermal/thermal_zone*; do
+    first "zone.${{d##*zone}}" "$d/type"
+    first "heat.${{d##*zone}}" "$d/temp"
+  done
+  v=; {{ read -r v rest </proc/loadavg; }} 2>/dev/null; say load "$v"
+  if command -v dumpsys >/dev/null 2>&1; then
+    set -f; IFS='
+'
+    hal=; k=0
+    for l in $(dumpsys thermalservice 2>/dev/null); do
+      case $l in
+        *'Thermal Status: '*) say status "${{l##*: }}";;
+        *'Current temperatures from HAL:'*) hal=1;;
+        *'Temperature{{'*) [ -z "$hal" ] || say "reading.$((k += 1))" "${{l#*Temperature}}";;
+        *) hal=;;
+      esac
+    done
+    for l in $(dumpsys battery 2>/dev/null); do
+      l=${{l#"${{l%%[! ]*}}"}}
+      case $l in
+        'level: '*) say battery "${{l#*: }}";;
+        'temperature: '*) say battery_heat "${{l#*: }}";;
+      esac
+    done
+    for l in $(dumpsys power 2>/dev/null | grep 'mWakefulness='); do
+      say wakefulness "${{l##*=}}"
+    done
+    say low_power "$(settings get global low_power 2>/dev/null)"
+  fi
+  echo "end\t$n\t$n"
+)
+"""
+_LINE: Final = re.compile(r"([a-z][a-z_]{0,30}(?:\.\d{1,4})?)\t([^\t]+)\t\2", re.ASCII)
+_INTEGER: Final = re.compile(r"-?\d{1,12}", re.ASCII)
+_READING: Final = re.compile(r"\{mValue=(-?\d{1,4}(?:\.\d{1,9})?), mType=(\d{1,2}), .*\}", re.ASCII)
+#: Zones that count something else: charge, voltage, current, and the levels of those.
+_NO_HEAT: Final = re.compile(r"^soc$|vbat|ibat|vph|bcl|lvl|volt|current|batt_soc", re.IGNORECASE)
+#: Types of Android's sensors: CPU, GPU and NPU; and the surface.
+_CHIP: Final = ("0", "1", "9")
+_SKIN: Final = "3"
+
+
+def parse_facts(text: str) -> dict[str, str] | None:
+    """Return what a script said, the first value of each key; None if it is not whole."""
+    lines = text.replace("\r\n", "\n").strip("\n").split("\n")
+    matches = [_LINE.fullmatch(line) for line in lines]
+    found = [(each[1], each[2]) for each in matches if each is not None]
+    if len(found) != len(lines) or found[-1] != ("end", str(len(found) - 1)):
+        return None
+    facts: dict[str, str] = {}
+    for key, value in found[:-1]:
+        facts.setdefault(key, value)
+    return facts
+
+
+def integer(text: str | None, *, low: int, high: int) -> int | None:
+    """Return an integer that lies between two others; None for anything else."""
+    if text is None or not _INTEGER.fullmatch(text):
+        return None
+    return int(text) if low <= int(text) <= high else None
+
+
+def numbered(facts: Mapping[str, str], name: str) -> dict[int, str]:
+    """Return the values of the keys `name.N`, by N in order."""
+    keys = {key: key.rpartition(".") for key in facts}
+    found = {int(last): facts[key] for key, (head, _, last) in keys.items() if head == name}
+    return dict(sorted(found.items()))
+
+
+def parse_state(text: str, *, at: str) -> Conditions:
+    """Return what `state` printed; of text that is not whole nothing but `at`.
+
+    Args:
+        text: everything that it printed.
+        at: when, UTC, ISO 8601.
+    """
+    facts = parse_facts(text)
+    return Conditions(at=at) if facts is None else conditions(facts, at=at)
+
+
+def conditions(facts: Mapping[str, str], *, at: str) -> Conditions:
+    """Return what the facts of `state` mean."""
+    readings = _readings(facts)
+    heat = [celsius for _, celsius in zones(facts)]
+    heat += [celsius for kind, celsius in readings if kind in _CHIP]
+    load = facts.get("load", "")
+    battery = integer(facts.get("battery_heat"), low=-500, high=1500)
+    return Conditions(
+        at=at,
+        governor=next(iter(numbered(facts, "governor").values()), None),
+        clocks_hz=_clocks_hz(facts, "clock"),
+        temperature_c=max(heat, default=None),
+        load_1m=float(load) if re.fullmatch(r"\d{1,6}\.\d{1,4}", load, re.ASCII) else None,
+        limits_hz=_clocks_hz(facts, "limit"),
+        thermal_status=integer(facts.get("status"), low=0, high=6),
+        skin_c=max((celsius for kind, celsius in readings if kind == _SKIN), default=None),
+        battery_percent=integer(facts.get("battery"), low=0, high=100),
+        battery_c=None if battery is None else battery / 10,
+        low_power={"0": False, "1": True}.get(facts.get("low_power", "")),
+        awake=_AWAKE.get(facts.get("wakefulness", "")),
+    )
+
+
+#: A screen that shows a clock while the phone dozes counts as off: it costs next to nothing.
+_AWAKE: Final = {"Awake": True, "Dreaming": True, "Asleep": False, "Dozing": False}
+
+
+def zones(facts: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
+    """Return name and °C of each thermal zone that can be read and tells a temperature."""
+    names = numbered(facts, "zone")
+    found = []
+    for zone, text in numbered(facts, "heat").items():
+        name = names.get(zone, f"zone {zone}")
+        celsius = _celsius(integer(text, low=1, high=200_000))
+        if celsius is not None and not _NO_HEAT.search(name):
+            found.append((name, celsius))
+    return tuple(found)
+
+
+def _celsius(value: int | None) -> float | None:
+    """Return what a zone means: most count in thousandths of a degree, some in degrees."""
+    if value is None or 150 < value < 1000 or value > 150_000:
+        return None
+    return float(value) if value <= 150 else value / 1000
+
+
+def _readings(facts: Mapping[str, str]) -> list[tuple[str, float]]:
+    """Return type and °C of each of Android's sensors; those that have no reading are left out."""
+    matches = map(_READING.fullmatch, numbered(facts, "reading").values())
+    return [(each[2], float(each[1])) for each in matches if each and 0 < float(each[1]) < 150]
+
+
+def _clocks_hz(facts: Mapping[str, str], name: str) -> tuple[int, ...]:
+    clocks = (integer(each, low=1, high=100_000_000) for each in numbered(facts, name).values())
+    return tuple(each * 1000 for each in clocks if each is not None)

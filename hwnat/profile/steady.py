@@ -1,0 +1,74 @@
+"""Whether a device stayed the same during a visit; the visit is made again if it did not."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hwnat.errors import DataError
+from hwnat.records.device import Gate
+from hwnat.records.measurement import Conditions, Measurement, lower_quartile
+
+#: The reference model may grow slower or faster by so much within a visit.
+MAX_DRIFT: Final = 0.10
+#: Of fewer values the smallest stands for all: what disturbs a run only ever adds to it.
+_FEW: Final = 3
+
+
+def drift(reference_ns: Sequence[int]) -> float:
+    """Return by how much of itself the reference model's time changed within a visit.
+
+    The lower quartiles of the first and of the last third are compared, so that single outliers
+    do not count. One value cannot drift.
+
+    Args:
+        reference_ns: runs in the order they were made.
+
+    Raises:
+        DataError: there is none.
+
+    >>> drift([100, 100, 900, 100, 100, 100, 120, 120, 120])
+    0.2
+    """
+    if not reference_ns:
+        msg = "No runs of the reference model; a failed run must raise."
+        raise DataError(msg)
+    size = max(1, len(reference_ns) // 3, min(_FEW, len(reference_ns) // 2))
+    first, last = (_typical(each) for each in (reference_ns[:size], reference_ns[-size:]))
+    return round(abs(last / first - 1), 6)
+
+
+def _typical(series: Sequence[int]) -> float:
+    return float(min(series)) if len(series) <= _FEW else lower_quartile(series)
+
+
+def unsteady(measurement: Measurement, *, gate: Gate | None = None) -> str | None:
+    """Return why a visit has to be made again, in words; None if it need not.
+
+    Args:
+        measurement: of the visit; what the device did not tell before and after is not judged.
+        gate: of the device file; None for the usual one.
+    """
+    moved = drift(measurement.reference_ns)
+    if moved > MAX_DRIFT:
+        return f"the reference model's time changed by {moved:.0%} within the visit"
+    if measurement.before is None or measurement.after is None:
+        return None
+    return _changed(measurement.before, measurement.after, gate or Gate())
+
+
+def _changed(before: Conditions, after: Conditions, gate: Gate) -> str | None:
+    if after.limits_hz and len(before.limits_hz) > len(after.limits_hz):
+        gone = len(before.limits_hz) - len(after.limits_hz)
+        return f"the system switched {gone} cores off within the visit"
+    pairs = list(zip(before.limits_hz, after.limits_hz, strict=False))
+    lowered = [(old, new) for old, new in pairs if new < old]
+    if lowered:
+        old, new = lowered[-1]
+        return f"the system lowered a clock's limit from {old / 1e6:g} to {new / 1e6:g} MHz"
+    hot = after.thermal_status
+    if hot is None:
+        return None
+    if before.thermal_status is not None and hot > before.thermal_status:
+        return f"the thermal status rose from {before.thermal_status} to {hot}"
+    if hot > gate.thermal_status:
+        return f"the thermal status is {hot}, the gate wants at most {gate.thermal_status}"
+    return None
