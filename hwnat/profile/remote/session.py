@@ -84,6 +84,8 @@ class Session:
                 self.bare, self.spec, self.machine, folder=self.workdir, tell=self.tell
             ) as self._lease:
                 self._anew = False
+                if self._lease.clocks != self.maker.setup.clocks:
+                    raise self._other_clocks()
                 if not begun:
                     yield from self._collect(_NO_TOKEN)
                     self.first()
@@ -178,6 +180,13 @@ class Session:
             raise DeviceError(msg + f"workdir than {self.workdir} in the device file.")
         if not seen.status:
             self.tell(f"{self.spec.name} ended the block before all was done; makes the rest.")
+
+    def _other_clocks(self) -> DeviceError:
+        was, now = self.maker.setup.clocks, self._lease.clocks
+        return DeviceError(
+            f"{self.spec.name} was measured with {was} clocks and has {now} ones now; restart it, "
+            "or profile it anew with `clocks` set in the device file."
+        )
 
     def _hopeless(self) -> DeviceError:
         """Return the error for visits that cannot be made."""

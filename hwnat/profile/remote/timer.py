@@ -4,16 +4,19 @@ import posixpath
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from hwnat.errors import DeviceError, TransientDeviceError, UsageError
 from hwnat.profile.cores import choose_cluster_cores
 from hwnat.profile.probe import probe_machine
 from hwnat.profile.remote.base import Answering, Runner, get_runner
 from hwnat.profile.remote.depot import Depot
+from hwnat.profile.remote.lease import held
 from hwnat.profile.remote.parity import Answers
 from hwnat.profile.remote.patient import PatientTransport
 from hwnat.profile.remote.pin import pin_words
 from hwnat.profile.remote.session import Pace, Session
+from hwnat.profile.remote.setup import tools_folder
 from hwnat.profile.remote.visits import Maker, Queue, due_jobs
 from hwnat.profile.timer import Due, Files, Tell, Timer
 from hwnat.records.device import DeviceSpec
@@ -21,9 +24,8 @@ from hwnat.records.machine import Machine
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.transport.base import Probe, Transport, connect
 
-#: Folders under the device's working folder.
-TOOLS = "tools"
-JOBS = "jobs"
+#: Folder under the device's working folder, with one for each setup.
+JOBS: Final = "jobs"
 
 
 @contextmanager
@@ -51,7 +53,9 @@ def device_timer(
                 msg = f"{probe.address} cannot keep a program on cores {list(cores)}: install "
                 raise UsageError(msg + "taskset there, or leave `affinity` out.")
             tell(f"{probe.address} has no taskset that works: models run on any core.")
-        tools = posixpath.join(probe.workdir, TOOLS)
+        with held(link, spec, machine, folder=probe.workdir, tell=tell) as lease:
+            tools = tools_folder(probe.workdir)
+            versions = runner.install(link, folder=tools, machine=machine)
         yield DeviceTimer(
             device=spec,
             bare=link,
@@ -59,7 +63,8 @@ def device_timer(
             probe=probe,
             machine=machine,
             runner=runner,
-            versions=runner.install(link, folder=tools, machine=machine),
+            versions=versions,
+            clocks=lease.clocks,
             affinity=cores if pin else (),
             pin=pin,
             pace=pace,
@@ -74,6 +79,7 @@ class DeviceTimer:
     Attributes:
         bare: the link itself; `link` waits for it when it is lost.
         versions: of the runtime, name and number, and of the runner.
+        clocks: whether the device holds them while this command has it.
         affinity: the cores that `pin`, words before a command, keeps it on.
     """
 
@@ -84,6 +90,7 @@ class DeviceTimer:
     machine: Machine
     runner: Runner
     versions: tuple[str, str, str]
+    clocks: Literal["free", "fixed"]
     affinity: tuple[int, ...]
     pin: tuple[str, ...]
     pace: Pace
@@ -111,7 +118,7 @@ class DeviceTimer:
             delegate=device.delegate,
             runner=runner,
             alternation=self.runner.alternation,
-            clocks=device.clocks if (self.machine.android_api or 0) >= 30 else "free",
+            clocks=self.clocks,
         )
 
     def visits(
@@ -138,7 +145,7 @@ class DeviceTimer:
                 files=files,
                 setup=setup,
                 pin=self.pin,
-                tools=posixpath.join(self.probe.workdir, TOOLS),
+                tools=tools_folder(self.probe.workdir),
                 name=self.device.name,
                 gate=self.device.gate,
             ),
@@ -170,7 +177,7 @@ class DeviceTimer:
             link=self.link,
             runner=self.runner,
             device=self.device,
-            tools=posixpath.join(self.probe.workdir, TOOLS),
+            tools=tools_folder(self.probe.workdir),
             scratch=posixpath.join(self.probe.workdir, JOBS),
             pin=self.pin,
         )
