@@ -1,11 +1,8 @@
 """Profile a device: export every model once, time it in rounds, commit each visit."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from hwnat.errors import DataError
 from hwnat.predict.fill import fill, held_out_error
@@ -13,9 +10,9 @@ from hwnat.profile.budget import batches, expected_error
 from hwnat.profile.conditions import now
 from hwnat.profile.estimate import estimate_table
 from hwnat.profile.models import Models, Progress
-from hwnat.profile.paired import shuffled_rounds
 from hwnat.profile.plan import Plan
-from hwnat.profile.timer import Tell, Timer, open_timer
+from hwnat.profile.rounds import Rounds
+from hwnat.profile.timer import Tell, Timer, open_timer, target_of
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import ProfileRun, network_key
 from hwnat.records.op import OpSpec
@@ -23,7 +20,7 @@ from hwnat.records.store import Store
 from hwnat.table.build import build_table, timed_entries
 from hwnat.table.entry import Effort
 from hwnat.table.lookup import LatencyTable, load_table
-from hwnat.targets.base import Estimator, get_target
+from hwnat.targets.base import Estimator
 
 
 def profile(
@@ -50,7 +47,7 @@ def profile(
         DeviceError: a device elsewhere failed; what it had measured is kept.
         DataError: `store` is damaged or not a store.
     """
-    target = get_target(device.target, precision=device.precision)
+    target = target_of(device)
     if isinstance(target, Estimator):
         return estimate_table(device, plan, cache=cache, progress=progress)
     with open_timer(device, target, tell=tell) as timer:
@@ -183,25 +180,18 @@ class _Visits:
     report: Progress
 
     def make(self, subjects: Sequence[str]) -> None:
-        """Make the visits to `subjects` that the store lacks, in shuffled rounds."""
-        setup, rounds = self.run.setup, self.run.protocol.rounds
-        keys = dict.fromkeys((setup.reference, *subjects))
+        """Export what is missing of `subjects` and make the visits that the store lacks."""
+        keys = dict.fromkeys((self.run.setup.reference, *subjects))
         sources = {key: self.networks.get(key) or (OpSpec.from_key(key),) for key in keys}
         self.models.export(sources, progress=self.report)
-        # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.
-        rng = np.random.default_rng(int(setup.id, 16))
-        visits = list(shuffled_rounds(subjects, rounds, rng=rng))
-        due = {setup.job(subject, round_): (round_, subject) for round_, subject in visits}
-        for job in self.db.jobs(setup.id):
-            due.pop(job, None)
-        if not due:
-            return
-        made = self.timer.visits(tuple(due.values()), files=self.models, setup=setup, rounds=rounds)
-        with closing(made):
-            for each in made:
-                self.db.add(each)
-                due.pop(each.job, None)
-                self.report("measure", len(visits) - len(due), len(visits))
+        Rounds(
+            db=self.db,
+            timer=self.timer,
+            files=self.models,
+            setup=self.run.setup,
+            rounds=self.run.protocol.rounds,
+            report=self.report,
+        ).make(subjects)
 
 
 def _networks(plan: Plan) -> dict[str, Sequence[OpSpec]]:

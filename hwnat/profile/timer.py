@@ -16,7 +16,7 @@ from hwnat.profile.conditions import (
 from hwnat.profile.paired import visit_all
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import Measurement, Setup
-from hwnat.targets.base import Session, Target
+from hwnat.targets.base import Session, Target, get_target
 from hwnat.transport.base import Transport, connect
 
 #: Told in words what is going on, a line at a time.
@@ -50,7 +50,7 @@ class Timer(Protocol):
         ...
 
     def visits(
-        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
     ) -> Generator[Measurement, None, None]:
         """Make visits; each has to be kept before the next is asked for.
 
@@ -59,6 +59,7 @@ class Timer(Protocol):
             files: of their models and of the reference model.
             setup: what `setup` returned.
             rounds: of the whole profile; those of `due` may be fewer.
+            kept: whether a later call with this setup may take over what this one did not yield.
 
         Yields:
             A measurement for each, in any order and none twice; and for further visits with this
@@ -70,6 +71,22 @@ class Timer(Protocol):
         ...
 
 
+def target_of(device: DeviceSpec) -> Target:
+    """Return the target that exports a device's models, and here runs them.
+
+    Raises:
+        UsageError: there is none, or not with the device's precision or delegate.
+    """
+    # The accelerator of a device elsewhere is its runner's business.
+    delegate = device.delegate if _is_here(device) else None
+    return get_target(device.target, precision=device.precision, delegate=delegate)
+
+
+def _is_here(device: DeviceSpec) -> bool:
+    """Whether this process times the device's models itself."""
+    return device.transport == "local" and device.runner is None
+
+
 def open_timer(
     device: DeviceSpec, target: Target, *, tell: Tell | None = None
 ) -> AbstractContextManager[Timer]:
@@ -79,7 +96,7 @@ def open_timer(
         UsageError: the device's target, cores or runner are not available.
         DeviceError: it cannot be reached.
     """
-    if device.transport == "local" and device.runner is None:
+    if _is_here(device):
         return _here(device, target)
     from hwnat.profile.remote.timer import device_timer
 
@@ -119,12 +136,14 @@ class ThisProcess:
             visit_ms=device.protocol.visit_ms,
             reference=reference,
             realtime=device.priority == "auto" and may_run_realtime(),
+            delegate=device.delegate,
         )
 
     def visits(
-        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
     ) -> Generator[Measurement, None, None]:
         """Make visits in the order given; see `Timer.visits`."""
+        del kept
 
         def load(subject: str) -> tuple[Session, int]:
             return files.load(subject, threads=setup.threads)

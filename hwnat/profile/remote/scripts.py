@@ -122,3 +122,7 @@ n=0
 while alive "$here" && [ "$n" -lt "$3" ]; do n=$((n + 1)); sleep 1; done
 exit 0
 """
+#: $1 is the folder of all setups. Those of which nothing was to be kept have a dash in their names.
+SWEEP: Final = """
+rm -rf "$1"/*-*
+"""

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Final, Literal
 
 from hwnat.errors import DeviceError, TransientDeviceError, UsageError
@@ -15,6 +16,7 @@ from hwnat.profile.remote.lease import held
 from hwnat.profile.remote.parity import Answers
 from hwnat.profile.remote.patient import PatientTransport
 from hwnat.profile.remote.pin import pin_words
+from hwnat.profile.remote.scripts import SWEEP
 from hwnat.profile.remote.session import Pace, Session
 from hwnat.profile.remote.setup import tools_folder
 from hwnat.profile.remote.visits import Maker, Queue, due_jobs
@@ -23,6 +25,7 @@ from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.transport.base import Probe, Transport, connect
+from hwnat.transport.scripts import script
 
 #: Folder under the device's working folder, with one for each setup.
 JOBS: Final = "jobs"
@@ -122,13 +125,14 @@ class DeviceTimer:
         )
 
     def visits(
-        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
     ) -> Generator[Measurement, None, None]:
         """Make visits in blocks on the device; see `Timer.visits`.
 
         What an earlier command left there with this setup is taken over first.
         """
         del rounds  # each visit loads its models anew
+        name = setup.id if kept else f"{setup.id}-{token_hex(4)}"
         depot = Depot(self.link, self.probe)
         jobs = posixpath.join(self.probe.workdir, JOBS)
         queue = Queue(due=due_jobs(due, setup), tell=self.tell)
@@ -138,7 +142,7 @@ class DeviceTimer:
             spec=self.device,
             machine=self.machine,
             workdir=self.probe.workdir,
-            folder=posixpath.join(jobs, setup.id),
+            folder=posixpath.join(jobs, name),
             maker=Maker(
                 runner=self.runner,
                 depot=depot,
@@ -156,11 +160,15 @@ class DeviceTimer:
         )
         try:
             yield from session.visits()
+            if not kept:
+                self.link.run(script(SWEEP, jobs), timeout_s=60)
         except DeviceError as failed:
             goes_on = isinstance(failed, TransientDeviceError)
-            kept = f"{queue.made} of {len(due)} visits are kept"
-            kept += ", and the device goes on with its block" if goes_on else ""
-            msg = f"{failed} {kept}; then run the same command again: it measures the rest."
+            held = f"{queue.made} of {len(due)} visits are kept"
+            held += ", and the device goes on with its block" if goes_on else ""
+            msg = f"{failed} {held}; then run the same command again: it measures the rest."
+            if not kept:
+                msg = f"{failed} Then run the same command again."
             raise type(failed)(msg) from failed
 
     def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
