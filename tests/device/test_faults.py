@@ -104,6 +104,13 @@ def test_full_disk_and_its_end(a_phone, a_machine, tmp_path):
     assert phone.userland.at(target).stat().st_size == 50_000
 
 
+def test_folder_starts_no_programs_for_a_while(android_phone):
+    android_phone.userland.noexec(True)
+    assert not android_phone.link().probe().executable
+    android_phone.userland.noexec(False)
+    assert android_phone.link().probe().executable
+
+
 def test_foreign_program_is_refused(android_phone, tmp_path):
     target = f"{android_phone.userland.folder}/foreign"
     android_phone.link().push(write_foreign(tmp_path / "foreign"), target)
