@@ -42,8 +42,8 @@ identity() (
     first "capacity.$c" "$d/cpu_capacity"
   done
   for f in model compatible; do
-    [ -r "/proc/device-tree/$f" ] || continue
-    say "tree_$f" "$(tr '\\000' ' ' <"/proc/device-tree/$f" 2>/dev/null)"
+    [ -r "/sys/firmware/devicetree/base/$f" ] || continue
+    say "tree_$f" "$(tr '\\000' ' ' <"/sys/firmware/devicetree/base/$f" 2>/dev/null)"
   done
   set -f; IFS='
 '; k=0
@@ -184,7 +184,8 @@ def _host(facts: Mapping[str, str], lines: Lines, clusters: tuple[Cluster, ...])
         os=", ".join(filter(None, [release, facts.get("kernel")])) or None,
         soc=soc,
         board=_named(facts, "ro_product_manufacturer", "ro_product_model")
-        or facts.get("tree_model"),
+        or facts.get("tree_model", "").strip()
+        or None,
         build=facts.get("ro_build_fingerprint"),
     )
 

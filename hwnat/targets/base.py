@@ -3,7 +3,7 @@
 import copy
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape
-from hwnat.records.device import Npu, Precision
+from hwnat.records.device import DeviceSpec, Npu, Precision
 from hwnat.transport.base import Transport
 
 if TYPE_CHECKING:
@@ -41,11 +41,36 @@ class Session(Protocol):
         """Return a copy of the last run's output: (batch, classes) or NCHW."""
         ...
 
+    def packed(self, x: Floats) -> bytes:
+        """Return an NCHW input as the raw tensor that the file takes."""
+        return np.ascontiguousarray(check_input(x, self.input_shape)).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        """Return a raw tensor of the file's output as `output` does, which was called before.
+
+        Raises:
+            DataError: it is of another size.
+        """
+        return as_tensor(raw, self.output().shape, np.float32)
+
     def run(self, x: Floats) -> Floats:
         """Return the output for an NCHW float32 input."""
         self.prepare(x)
         self.invoke()
         return self.output()
+
+
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A session that is timed by the clock of the device that executes it, not by the host's."""
+
+    def timed(self) -> int:
+        """Run once as `invoke` does and return the nanoseconds that it took there.
+
+        Raises:
+            DeviceError: the clock did not see the run.
+        """
+        ...
 
 
 @runtime_checkable
@@ -183,6 +208,22 @@ def get_target(
     return target.delegated(delegate)
 
 
+def target_of(device: DeviceSpec) -> Target:
+    """Return the target of a device, with the device's precision.
+
+    On this machine it uses the device's delegate; elsewhere that is the runner's to do.
+
+    Raises:
+        UsageError: see `get_target`.
+    """
+    here = device.transport == "local"
+    return get_target(
+        device.target,
+        precision=device.precision,
+        delegate=device.delegate if here else None,
+    )
+
+
 def check_input(x: Floats, shape: Shape) -> Floats:
     """Return `x`, a float32 NCHW array of exactly `shape`.
 
@@ -193,6 +234,19 @@ def check_input(x: Floats, shape: Shape) -> Floats:
         msg = f"Input is {x.dtype} {x.shape}; this file takes float32 {shape} (NCHW)."
         raise DataError(msg)
     return x
+
+
+def as_tensor(raw: bytes, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return raw bytes, row by row, as an array of its own.
+
+    Raises:
+        DataError: they are too few or too many.
+    """
+    wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if len(raw) != wanted:
+        msg = f"{len(raw)} bytes are no tensor {shape} of {np.dtype(dtype)}, which has {wanted}."
+        raise DataError(msg)
+    return np.frombuffer(raw, dtype).reshape(shape).copy()
 
 
 def eval_copy(module: "nn.Module") -> "nn.Module":

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from torch import nn
 
 import hwnat
 from hwnat.errors import DataError, UsageError
-from hwnat.records.device import load_device
-from hwnat.targets.base import get_target
+from hwnat.records.device import DeviceSpec, load_device
+from hwnat.targets.base import get_target, target_of
 from hwnat.targets.tflite import TfliteTarget
 from hwnat.targets.tflite_writer import write_tflite
 
@@ -124,11 +125,17 @@ def test_a_file_that_is_no_model_is_told_from_a_missing_gpu(tmp_path):
 
 
 def test_the_device_file_leads_to_the_gpu():
-    spec = load_device("host-tflite-gpu")
-    target = get_target(spec.target, precision=spec.precision, delegate=spec.delegate)
+    target = target_of(load_device("host-tflite-gpu"))
     assert target.runtime()[0] == "ai-edge-litert"
     with pytest.raises(UsageError, match=r"cannot be traced.*host-tflite"):
         target.trace(Path("m.tflite"))
+
+
+def test_a_delegate_elsewhere_is_the_affair_of_the_runner_there():
+    phone = DeviceSpec(name="phone", transport="adb", serial="X", target="tflite", delegate="nnapi")
+    assert target_of(phone).precision == "fp32"
+    with pytest.raises(UsageError, match="knows no 'nnapi'"):
+        target_of(replace(phone, transport="local", serial=None))
 
 
 def test_precision_and_delegate_go_together():

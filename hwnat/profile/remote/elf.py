@@ -80,7 +80,7 @@ def _read(content: bytes) -> Elf:
     (machine,) = struct.unpack_from("<H", content, 18)
     parts = list(_parts(content, wide=wide))
     interpreter = next(
-        (_bytes(content, at, size) for kind, at, _, size in parts if kind == 3), None
+        (_bytes(content, at, size) for kind, at, _, size in parts if kind == _PT_INTERP), None
     )
     return Elf(
         machine=_MACHINES.get(machine, f"machine {machine}"),
