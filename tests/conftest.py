@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from device.fixtures import (  # noqa: F401
+    a_board,
     a_machine,
     a_phone,
     adb_servers,
     android_phone,
+    arm64_board,
+    arm64_phone,
     board,
     linux_board,
     phone,
@@ -17,6 +20,13 @@ from device.fixtures import (  # noqa: F401
     steady_adbd,
     steady_phone,
     userland,
+)
+from device.programs import (  # noqa: F401
+    host_answer,
+    litert_library,
+    litert_tools,
+    nano_model,
+    older_runtimes,
 )
 from hypothesis import settings
 

@@ -9,7 +9,8 @@ from hwnat.records.space import MBV3_NANO
 
 def test_the_built_in_plugins_use_the_public_groups():
     assert plugins.names("hwnat.spaces") == ("mbv3", "mbv3-nano", "mbv3-w1.0", "mbv3-w1.2")
-    assert plugins.names("hwnat.targets") == ("ethosu", "onnx", "openvino", "tflite")
+    targets = ("ethosu", "onnx", "onnx-cuda", "openvino", "tflite", "torch-cuda")
+    assert plugins.names("hwnat.targets") == targets
     assert plugins.names("hwnat.transports") == ("adb", "local", "replay", "ssh")
 
 

@@ -5,12 +5,16 @@ from typing import Any
 
 import click
 
+from hwnat.cli.device_setup import setup
 from hwnat.cli.output import json_option, print_json, print_table
 
 
 @click.group()
 def device() -> None:
     """List devices and check that they can be measured."""
+
+
+device.add_command(setup)
 
 
 @device.command("list")

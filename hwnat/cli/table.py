@@ -93,9 +93,9 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
     quality = f"{sum(errors) / len(errors):.1%} mean error of {len(errors)}" if errors else "none"
     return [
         ("table", f"{table.name} ({table.table_id})"),
-        ("device", f"{setup.host.cpu or 'unknown CPU'}, {setup.host.os or 'unknown system'}"),
+        ("device", _device(table)),
         ("runtime", _runtime(table)),
-        ("cores", ", ".join(map(str, setup.affinity)) or "not pinned"),
+        ("cores", f"{', '.join(map(str, setup.affinity)) or 'not pinned'}, clocks {setup.clocks}"),
         ("covers", _covers(table)),
         ("networks", f"batch {setup.batch}, {setup.precision}, {table.classes or 'any'} classes"),
         ("protocol", table.protocol or "none: hwnat did not measure this"),
@@ -111,10 +111,21 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
     ]
 
 
+def _device(table: "LatencyTable") -> str:
+    host = table.setup.host
+    known = (host.board, host.soc, host.cpu or "unknown CPU", host.os or "unknown system")
+    return ", ".join(filter(None, (*known, host.build)))
+
+
 def _runtime(table: "LatencyTable") -> str:
     setup = table.setup
     name = f"{setup.runtime or 'unknown runtime'} {setup.runtime_version}".rstrip()
-    return f"{name}, {setup.threads or 'unknown number of'} thread(s)"
+    said = [name, f"{setup.threads or 'unknown number of'} thread(s)"]
+    if setup.delegate is not None:
+        said.append(f"all of it on {setup.delegate}")
+    if setup.runner is not None:
+        said.append(f"timed by {setup.runner}, {setup.alternation} in turn with the reference")
+    return ", ".join(said)
 
 
 def _covers(table: "LatencyTable") -> str:

@@ -4,6 +4,7 @@ An estimate is a function of file, configuration and version of the compiler. Wh
 printed is kept beside the file, and a table that was interrupted goes on there.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ class Estimates:
 
     def _text(self, key: str) -> str:
         model, version = self.models.path(key), self.models.target.runtime()[1]
-        path = model.with_name(f"{model.stem}-{self.npu.id}-{version}.txt")
+        npu = f"{self.npu.id}{_edition(self.npu)}"
+        path = model.with_name(f"{model.stem}-{npu}-{version}.txt")
         if not path.exists():
             write_text(path, self.estimator.estimate(model, self.npu, link=self.link))
         return read_text(path, what="estimate")
@@ -226,7 +228,7 @@ def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup
             cpu=npu.accelerator,
             cores=None,
             machine=None,
-            os=f"{npu.system}, {npu.memory} of {npu.config}",
+            os=f"{npu.system}, {npu.memory} of {npu.config}{_edition(npu)}",
         ),
         target=device.target,
         runtime=runtime,
@@ -240,6 +242,15 @@ def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup
         visit_ms=0.0,
         reference="",
     )
+
+
+def _edition(npu: Npu) -> str:
+    """Return what tells two versions of a configuration file of one's own apart.
+
+    Empty where the compiler brings the file, for then its version says which it is.
+    """
+    path = Path(npu.config)
+    return f"-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" if path.is_file() else ""
 
 
 def _entry(latency_ns: int) -> Entry:

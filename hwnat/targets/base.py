@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape
-from hwnat.records.device import Npu, Precision
+from hwnat.records.device import DeviceSpec, Npu, Precision
 from hwnat.transport.base import Transport
 
 if TYPE_CHECKING:
@@ -46,6 +46,19 @@ class Session(Protocol):
         self.prepare(x)
         self.invoke()
         return self.output()
+
+
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A session that is timed by the clock of the device that executes it, not by the host's."""
+
+    def timed(self) -> int:
+        """Run once as `invoke` does and return the nanoseconds that it took there.
+
+        Raises:
+            DeviceError: the clock did not see the run.
+        """
+        ...
 
 
 @runtime_checkable
@@ -125,6 +138,19 @@ class Quantising(Protocol):
 
 
 @runtime_checkable
+class Delegating(Protocol):
+    """A target that can run its files on an accelerator of this machine."""
+
+    def delegated(self, delegate: str) -> Target:
+        """Return the target that runs every file on `delegate` whole.
+
+        Raises:
+            UsageError: it knows no such delegate.
+        """
+        ...
+
+
+@runtime_checkable
 class Estimator(Protocol):
     """A target whose files a compiler estimates; its `load` is for parity, never for timing."""
 
@@ -138,27 +164,52 @@ class Estimator(Protocol):
         ...
 
 
-def get_target(name: str, *, precision: Precision | None = None) -> Target:
+def get_target(
+    name: str, *, precision: Precision | None = None, delegate: str | None = None
+) -> Target:
     """Return the target registered as `name` in the entry-point group `hwnat.targets`.
 
     Args:
         name: of the entry point.
         precision: of the files it shall write; None takes the target's own.
+        delegate: accelerator of this machine that shall run them; None takes the target's own.
 
     Raises:
-        UsageError: no such target, the plug-in is not one, or it cannot write that precision.
+        UsageError: no such target, the plug-in is not one, or it cannot write that precision or
+            use that delegate.
     """
     target = plugins.load("hwnat.targets", name)()
     if not isinstance(target, Target):
         msg = f"Plug-in '{name}' of hwnat.targets returned {type(target).__name__}, not a Target."
         raise UsageError(msg)
-    if precision in (None, target.precision):
+    if precision not in (None, target.precision):
+        if precision != "int8" or not isinstance(target, Quantising):
+            msg = f"Target {name} writes {target.precision} files, not {precision}; "
+            msg += f'set precision = "{target.precision}" in the device file, or name another '
+            raise UsageError(msg + "target.")
+        target = target.quantised()
+    if delegate is None:
         return target
-    if precision == "int8" and isinstance(target, Quantising):
-        return target.quantised()
-    msg = f"Target {name} writes {target.precision} files, not {precision}; "
-    msg += f'set precision = "{target.precision}" in the device file, or name another target.'
-    raise UsageError(msg)
+    if not isinstance(target, Delegating):
+        msg = f"Target {name} uses no delegate on this machine; take `delegate` out of the device "
+        raise UsageError(msg + "file, or name another target.")
+    return target.delegated(delegate)
+
+
+def target_of(device: DeviceSpec) -> Target:
+    """Return the target of a device, with the device's precision.
+
+    On this machine it uses the device's delegate; elsewhere that is the runner's to do.
+
+    Raises:
+        UsageError: see `get_target`.
+    """
+    here = device.transport == "local"
+    return get_target(
+        device.target,
+        precision=device.precision,
+        delegate=device.delegate if here else None,
+    )
 
 
 def check_input(x: Floats, shape: Shape) -> Floats:

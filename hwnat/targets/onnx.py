@@ -1,6 +1,7 @@
 """ONNX files, run by ONNX Runtime on the CPU. fp32 only; no graph surgery, no other providers."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -129,8 +130,13 @@ def session_options(threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime has no 
     return options
 
 
-def open_session(path: Path, options: Any) -> Any:  # noqa: ANN401
-    """Load a file on the CPU.
+def open_session(
+    path: Path,
+    options: Any,  # noqa: ANN401
+    *,
+    providers: Sequence[Any] = ("CPUExecutionProvider",),
+) -> Any:  # noqa: ANN401
+    """Load a file, on the CPU unless other providers are named.
 
     Raises:
         DataError: ONNX Runtime refuses it.
@@ -142,7 +148,7 @@ def open_session(path: Path, options: Any) -> Any:  # noqa: ANN401
     invalid = tuple(getattr(state, name) for name in names)
     invalid += (state.NotImplemented, state.RuntimeException)
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(path), options, providers=list(providers))
     except invalid as error:
         reason = " ".join(str(error).split())[:200]
         msg = f"{path} is not a model that ONNX Runtime can load ({reason}); export it again."
@@ -154,7 +160,7 @@ class _OnnxSession(Session):
 
     def __init__(self, path: Path, threads: int) -> None:
         self._session = open_session(path, session_options(threads))
-        self.input_shape = _fixed(self._session.get_inputs(), path)
+        self.input_shape = fixed_shape(self._session.get_inputs(), path)
         self._binding: Any = None
 
     def prepare(self, x: Floats) -> None:
@@ -175,7 +181,12 @@ class _OnnxSession(Session):
         return np.array(self._output.numpy(), dtype=np.float32)
 
 
-def _fixed(inputs: Any, path: Path) -> Shape:  # noqa: ANN401 - ONNX Runtime has no types
+def fixed_shape(inputs: Any, path: Path) -> Shape:  # noqa: ANN401 - ONNX Runtime has no types
+    """Return the shape of a session's only input.
+
+    Raises:
+        DataError: it has several, or one whose shape is open.
+    """
     shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
     if len(shape) != 4 or not all(isinstance(size, int) and size > 0 for size in shape):
         msg = f"{path} must have one 4-D input of fixed shape; it has {shape}. Export it again."

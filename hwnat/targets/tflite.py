@@ -1,14 +1,18 @@
 """TFLite files, run by LiteRT's interpreter or by tflite-runtime, with XNNPACK on the CPU.
 
-Loading and timing need numpy and one of those two runtimes; only exporting needs torch.
+Loading and timing need numpy and one of those two runtimes; only exporting needs torch. What runs
+them on a GPU instead is `hwnat.targets.tflite_gpu`.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
@@ -42,6 +46,7 @@ class TfliteTarget:
         split_depthwise: see `hwnat.targets.tflite_writer.write_tflite`.
         precision: int8 writes files with int8 input and output, see `hwnat.targets.tflite_int8`.
         calibration: (n, channels, height, width) inputs that the scales of int8 are fitted to.
+        delegate: `gpu` loads files onto the GPU; None onto the CPU.
     """
 
     name = "tflite"
@@ -54,15 +59,32 @@ class TfliteTarget:
         split_depthwise: bool = True,
         precision: Precision = "fp32",
         calibration: Floats | None = None,
+        delegate: Literal["gpu"] | None = None,
     ) -> None:
         self._split_depthwise = split_depthwise
         self.precision: Precision = precision
         self._calibration = calibration
+        self._delegate = delegate
 
     def quantised(self, calibration: Floats | None = None) -> Target:
         """Return the target that writes INT8 files; see `Quantising`."""
         return TfliteTarget(
-            split_depthwise=self._split_depthwise, precision="int8", calibration=calibration
+            split_depthwise=self._split_depthwise,
+            precision="int8",
+            calibration=calibration,
+            delegate=self._delegate,
+        )
+
+    def delegated(self, delegate: str) -> Target:
+        """Return the target that runs files on the GPU; see `Delegating`."""
+        if delegate != "gpu":
+            msg = f"Target {self.name} runs files on this machine's CPU, or with delegate 'gpu'; "
+            raise UsageError(msg + f"it knows no '{delegate}'. Change the device file.")
+        return TfliteTarget(
+            split_depthwise=self._split_depthwise,
+            precision=self.precision,
+            calibration=self._calibration,
+            delegate="gpu",
         )
 
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
@@ -115,14 +137,23 @@ class TfliteTarget:
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
-        return _TfliteSession(require_file(path, "TFLite"), threads)
+        require_file(path, "TFLite")
+        if self._delegate == "gpu":
+            from hwnat.targets.tflite_gpu import GpuSession
+
+            return GpuSession(path)
+        return _TfliteSession(path, threads)
 
     def trace(self, path: Path) -> "Trace":
         """Return what the interpreter executes; an ONNX file is converted as it would ship.
 
         Raises:
-            UsageError: of the target that writes INT8 files; else see `Target.trace`.
+            UsageError: of the target that writes INT8 files or runs them on a GPU; else see
+                `Target.trace`.
         """
+        if self._delegate is not None:
+            msg = f"{path}: what a GPU executes cannot be traced; name a device of target "
+            raise UsageError(msg + f"{self.name} without a delegate, such as host-tflite.")
         if self.precision != "fp32":
             msg = f"{path}: operators are traced and timed in fp32 only; name a device of that "
             raise UsageError(msg + "precision, or profile a space instead of a --model.")
@@ -134,8 +165,9 @@ class TfliteTarget:
         return trace_tflite(require_file(path, "TFLite"), runtime=runtime)
 
     def runtime(self) -> tuple[str, str]:
-        """Return the package and version of the interpreter in use."""
-        return installed(_interpreter()[0], extra="tflite")
+        """Return the package and version of the runtime in use."""
+        package = _RUNTIMES[0][0] if self._delegate == "gpu" else _interpreter()[0]
+        return installed(package, extra="tflite")
 
 
 _CHECK: type[Target] = TfliteTarget
@@ -175,35 +207,67 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
     return interpreter
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorForm:
+    """How input and output of a file are laid out, and how NCHW floats become that.
+
+    Attributes:
+        input_shape: NCHW.
+        given: type and quantisation of the input; `answer` of the output.
+    """
+
+    input_shape: Shape
+    given: Mapping[str, Any]
+    answer: Mapping[str, Any]
+
+    def encode(self, x: Floats) -> npt.NDArray[Any]:
+        """Return an NCHW input as the file takes it."""
+        nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
+        if self.given["dtype"] == np.int8:
+            scale, zero_point = self.given["quantization"]
+            nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
+        return np.ascontiguousarray(nhwc)
+
+    def decode(self, y: npt.NDArray[Any]) -> Floats:
+        """Return what the file put out as (batch, classes) or NCHW floats."""
+        if self.answer["dtype"] == np.int8:
+            scale, zero_point = self.answer["quantization"]
+            y = np.float32(scale) * (y.astype(np.float32) - zero_point)
+        return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if y.ndim == 4 else y
+
+
+def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
+    """Return the form of an opened file.
+
+    Raises:
+        DataError: it is not one of this package's, with one image as its input.
+    """
+    inputs = interpreter.get_input_details()
+    shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
+    if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
+        msg = f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
+        raise DataError(msg)
+    batch, height, width, channels = shape
+    return TensorForm(
+        input_shape=(batch, channels, height, width),
+        given=inputs[0],
+        answer=interpreter.get_output_details()[0],
+    )
+
+
 class _TfliteSession(Session):
     """An interpreter with allocated tensors; integers become floats outside of what is timed."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._interpreter = open_interpreter(path, threads)
-        inputs = self._interpreter.get_input_details()
-        shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
-        if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
-            msg = (
-                f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
-            )
-            raise DataError(msg)
-        batch, height, width, channels = shape
-        self.input_shape = (batch, channels, height, width)
-        self._input, self._output = inputs[0], self._interpreter.get_output_details()[0]
+        self._form = tensor_form(self._interpreter, path)
+        self.input_shape = self._form.input_shape
 
     def prepare(self, x: Floats) -> None:
-        nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
-        if self._input["dtype"] == np.int8:
-            scale, zero_point = self._input["quantization"]
-            nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
-        self._interpreter.set_tensor(self._input["index"], np.ascontiguousarray(nhwc))
+        self._interpreter.set_tensor(self._form.given["index"], self._form.encode(x))
 
     def invoke(self) -> None:
         self._interpreter.invoke()
 
     def output(self) -> Floats:
-        y: Floats = self._interpreter.get_tensor(self._output["index"])
-        if self._output["dtype"] == np.int8:
-            scale, zero_point = self._output["quantization"]
-            y = np.float32(scale) * (y.astype(np.float32) - zero_point)
-        return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if y.ndim == 4 else y
+        return self._form.decode(self._interpreter.get_tensor(self._form.answer["index"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from device.adbd import Adbd
+from device.arm64 import FETCH, Arm64, find_arm64
 from device.machine import Machine
 from device.sshd import Sshd, find_sshd, free_port
 from device.state import State
@@ -214,17 +215,49 @@ def need_ssh() -> None:
 
 
 @pytest.fixture
-def linux_board(a_machine, tmp_path_factory, monkeypatch):
-    """Return a board whose root logs in by ssh and has this Python with its packages."""
+def arm64_phone(a_phone, a_machine):
+    """Return a phone that runs programs for arm64, behind Debian's adb."""
+    return a_phone(inside=a_machine(arm64=need_arm64()))
+
+
+def need_arm64() -> Arm64:
+    found = find_arm64()
+    if found is None:
+        pytest.skip(f"no Debian for arm64 with qemu-user 10 here; {FETCH}")
+    return found
+
+
+@pytest.fixture
+def a_board(tmp_path_factory, monkeypatch):
+    """Build a `Board` of a `Machine`, whose root logs in by ssh."""
     need_ssh()
+    up = []
+
+    def build(machine, python=None):
+        server = Sshd(tmp_path_factory.mktemp("board") / "ssh", machine)
+        server.start()
+        up.append(server)
+        monkeypatch.setenv("PATH", f"{server.client.parent}:{os.environ['PATH']}")
+        return Board(server, machine, python)
+
+    yield build
+    for server in up:
+        server.stop()
+
+
+@pytest.fixture
+def linux_board(a_board, a_machine):
+    """Return a board with this machine's programs, and this Python with its packages."""
     python = Path(sys.executable)
     outside = {sys.prefix, sys.base_prefix, str(python.resolve().parents[1])}
-    machine = a_machine("board", binds=tuple(each for each in outside if each[:5] != "/usr/"))
-    server = Sshd(tmp_path_factory.mktemp("board") / "ssh", machine)
-    server.start()
-    monkeypatch.setenv("PATH", f"{server.client.parent}:{os.environ['PATH']}")
-    yield Board(server, machine, str(python))
-    server.stop()
+    binds = tuple(each for each in outside if not each.startswith("/usr"))
+    return a_board(a_machine("board", binds=binds), str(python))
+
+
+@pytest.fixture
+def arm64_board(a_board, a_machine):
+    """Return a board that runs programs for arm64 and has no Python."""
+    return a_board(a_machine("board", arm64=need_arm64()))
 
 
 @pytest.fixture(scope="session")

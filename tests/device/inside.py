@@ -1,9 +1,10 @@
 """The first process of a device, in its own namespaces: it mounts what is there, and waits.
 
-Its argument is a JSON object: `root`, the folder; `beside`, another
-one; `mounts`, lists of what is mounted there, see
-`mount`; `emulator`, the file that runs programs of another processor. It answers each line of its
-stdin, a list as in `mounts`, with `ok`; at the end of its stdin the device ends.
+Its argument is a JSON object: `root`, the device's folder; `beside`, a folder for what it does not
+see; `mounts`, lists of what is mounted, see `mount`; `emulator`, the file that runs programs of
+another processor, or null; `namespaces`, the options of `unshare` with which it goes on once that
+is set up. It answers each line of its stdin, a list as in `mounts`, with `ok`; at the end of its
+stdin the device ends.
 """
 
 import ctypes
@@ -66,8 +67,11 @@ def main():
     root = spec["root"]
     os.umask(0o022)
     if spec["emulator"]:
-        # Not below the root, where it would be seen; it works as long as it is mounted.
+        # Not below the root, where it would be seen; it works as long as it is mounted. Only a
+        # root may do this, so those who are none on the device become that afterwards.
         emulate(spec["beside"], spec["emulator"])
+        again = [sys.executable, "-IS", __file__, json.dumps(spec | {"emulator": None})]
+        os.execvp("unshare", ["unshare", *spec["namespaces"], *again])
     for kind, source, target in spec["mounts"]:
         mount(kind, source, root + target)
     os.chroot(root)

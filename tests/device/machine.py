@@ -64,12 +64,15 @@ class Machine(Userland):
         self.state = State(self, self.model)
         for name in ("sys", "proc", "beside"):
             (place / name).mkdir()
-        self._fill()
-        self.reason = self._lacks() or self.start()
+        self.reason = self._lacks()
+        if self.reason is None:
+            self._fill()
+            self.reason = self.start()
 
-    @staticmethod
-    def _lacks() -> str | None:
-        tools = ("unshare", "nsenter", "mksh", "toybox")
+    def _lacks(self) -> str | None:
+        # Only phones have Android's shell and tools, and those of arm64 bring theirs.
+        small = ("mksh", "toybox") if self.native and self.model.android else ()
+        tools = ("unshare", "nsenter", *small)
         missing = [name for name in tools if shutil.which(name) is None]
         return f"{', '.join(missing)} missing; .ci/run installs it" if missing else None
 
@@ -81,15 +84,14 @@ class Machine(Userland):
         (self.root / "etc/passwd").write_text(PASSWD)
         (self.root / "etc/group").write_text("root:x:0:\nshell:x:2000:\n")
         android = self.model.android
-        if android or not self.native:
-            programs = self.root / ("system/bin" if android else "opt/bin")
-            for tool, program in self._programs().items():
-                (programs / tool).symlink_to(program)
+        own = "system/bin" if android else "opt/bin"
+        small = android or not self.native
+        programs = self._programs() if small else {}
         for name in (*CORES, *(SHIMS if android else ())):
-            tool = self.root / ("system/bin" if android else "opt/bin") / name
-            tool.unlink(missing_ok=True)
-            tool.symlink_to(f"/data/fixture/{name}")
-        (self.root / "bin").symlink_to("system/bin" if android else "usr/bin")
+            programs[name] = f"/data/fixture/{name}"
+        for name, program in programs.items():
+            (self.root / own / name).symlink_to(program)
+        (self.root / "bin").symlink_to(own if small else "usr/bin")
         usr = self.arm64.root if self.arm64 else Path("/")
         for each in ("lib", "lib64", "lib32"):
             if (usr / each).exists():
@@ -102,13 +104,11 @@ class Machine(Userland):
         """Return where each program of a small system is."""
         if self.arm64:
             return self.arm64.programs
-        toybox = shutil.which("toybox")
-        mksh = shutil.which("mksh")
-        if toybox is None or mksh is None:
-            return {}
-        listed = subprocess.run([toybox], capture_output=True, text=True, check=True).stdout.split()
-        others = {name: os.path.realpath(shutil.which(name) or "") for name in NAMES.split()}
-        return others | dict.fromkeys(listed, os.path.realpath(toybox)) | {"sh": mksh}
+        toybox, mksh = (os.path.realpath(shutil.which(name)) for name in ("toybox", "mksh"))
+        listed = subprocess.run([toybox], capture_output=True, text=True, check=True).stdout
+        found = {name: shutil.which(name) for name in NAMES.split()}
+        others = {name: os.path.realpath(path) for name, path in found.items() if path}
+        return others | dict.fromkeys(listed.split(), toybox) | {"sh": mksh}
 
     def _mounts(self) -> list[tuple[str, str, str]]:
         """Return what is mounted at a start, in order, as `inside.mount` takes it."""
@@ -116,7 +116,7 @@ class Machine(Userland):
         place, home = str(self.place), self.folder
         files = ("cpuinfo", "loadavg", "boot_id")
         targets = ("/proc/cpuinfo", "/proc/loadavg", "/proc/sys/kernel/random/boot_id")
-        found = [("bind", usr, "/usr"), ("bind", "/dev", "/dev"), ("proc", "", "/proc")]
+        found = [("ro", usr, "/usr"), ("bind", "/dev", "/dev"), ("proc", "", "/proc")]
         found += [("bind", f"{place}/proc/{a}", b) for a, b in zip(files, targets, strict=True)]
         found += [("bind", f"{place}/sys", "/sys"), ("bind", f"{place}/state", "/data/state")]
         found += [("ro", str(HERE / "shims"), "/data/fixture")]
@@ -135,15 +135,17 @@ class Machine(Userland):
         """Switch it on; return why that is not possible here, None if it is."""
         self._reset()
         user = ["--map-user=2000", "--map-group=2000"] if self.model.android else ["-r"]
-        namespaces = ["unshare", "-U", *user, "--keep-caps", "-m", "-p", "--fork"]
+        namespaces = ["-U", *user, "--keep-caps", "-m", "-p", "--fork"]
         spec = {
             "root": str(self.root),
             "beside": str(self.place / "beside"),
             "mounts": self._mounts(),
             "emulator": str(self.arm64.emulator) if self.arm64 else None,
+            "namespaces": namespaces,
         }
+        first = ["-U", "-r", "-m"] if self.arm64 else namespaces
         self._holder = subprocess.Popen(
-            [*namespaces, sys.executable, "-IS", str(HERE / "inside.py"), json.dumps(spec)],
+            ["unshare", *first, sys.executable, "-IS", str(HERE / "inside.py"), json.dumps(spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -158,7 +160,8 @@ class Machine(Userland):
         self.first = int(Path(f"/proc/{outer}/task/{outer}/children").read_text())
         self.view = Path(f"/proc/{self.first}/root")
         words = f"-t {self.first} -U -m -p -r -w --preserve-credentials"
-        self._enter(f'exec {shutil.which("nsenter")} {words} -- "$@"')
+        processor = "" if self.native else "export QEMU_CPU=neoverse-n1\n"
+        self._enter(f'{processor}exec {shutil.which("nsenter")} {words} -- "$@"')
         self.on = True
         self.state.follow()
         return None
@@ -212,8 +215,7 @@ class Machine(Userland):
 
     @property
     def env(self) -> dict[str, str]:
-        more = {"QEMU_CPU": "neoverse-n1"} if self.arm64 else {}
-        return {"PATH": self.path, "HOME": self.folder, "TMPDIR": self.folder, **more}
+        return {"PATH": self.path, "HOME": self.folder, "TMPDIR": self.folder}
 
     def processes(self) -> dict[int, str]:
         """Return the numbers, of this machine, of the device's processes, and their names."""

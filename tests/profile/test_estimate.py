@@ -102,6 +102,19 @@ def test_what_the_compiler_said_is_asked_once(device, table, cache):
     assert asked() == before + total
 
 
+def test_an_edited_configuration_is_another_one(device, cache):
+    Path("own.ini").write_text("[Fast]\n")
+    own = replace(device, npu=replace(device.npu, config="own.ini"))
+    first = estimate_table(own, small_plan(), cache=cache)
+    before = asked()
+    assert replace(estimate_table(own, small_plan(), cache=cache), created=first.created) == first
+    assert asked() == before
+    Path("own.ini").write_text("[Fast]\nclock = 1\n")
+    second = estimate_table(own, small_plan(), cache=cache)
+    assert asked() > before
+    assert second.setup.host.os != first.setup.host.os
+
+
 def test_unseen_networks_are_estimated_to_validate_a_table(table, cache):
     found = validate(table, networks=4, seed=3, cache=cache)
     assert found.n == 4

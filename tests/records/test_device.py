@@ -146,7 +146,9 @@ def test_a_plugin_may_use_any_address():
     assert (spec.host, spec.serial) == ("b", "s")
 
 
-@pytest.mark.parametrize("path", sorted(device.FOLDERS[1].glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(device.FOLDERS[1].glob("*.toml")), ids=lambda path: path.stem
+)
 def test_every_shipped_device_says_what_it_is_and_how_it_was_tried(path):
     spec = load_device(path)
     assert spec.about

@@ -15,6 +15,7 @@ from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO, MBV3_W10
 from hwnat.targets.base import Target, get_target
+from hwnat.targets.cuda_torch import TorchCudaTarget
 from hwnat.targets.module import input_shape, network, op_module
 from hwnat.targets.timing import alternate
 
@@ -214,6 +215,18 @@ class TestTflite(TargetConformance):
         return get_target("tflite")
 
 
+class TestTorchCuda(TargetConformance):
+    """Files of the GPU's target, run on the CPU: what they hold is the same."""
+
+    @pytest.fixture
+    def target(self):
+        return TorchCudaTarget(device="cpu")
+
+    def test_a_trace_finds_what_a_file_was_made_of(self, target, tmp_path):
+        with pytest.raises(UsageError, match="cannot be traced"):
+            target.trace(tmp_path / "net.pt2")
+
+
 EXPORT_ALL = """
 import sys, torch
 from pathlib import Path
@@ -238,13 +251,14 @@ def test_another_process_writes_the_same_bytes(tmp_path):
         done = subprocess.run(argv, capture_output=True, text=True, env=env, check=True)
         return sorted(done.stdout.split("\n"))
 
-    assert digests("1", "onnx", "tflite", "openvino") == digests("2", "openvino", "tflite", "onnx")
+    names = ("onnx", "tflite", "openvino", "torch-cuda")
+    assert digests("1", *names) == digests("2", *reversed(names))
 
 
 def test_exporting_draws_no_random_numbers(tmp_path):
     module = nn.Sequential(nn.Conv2d(1, 1, 1))
     before = torch.get_rng_state()
-    for name in ("onnx", "tflite", "openvino"):
+    for name in ("onnx", "tflite", "openvino", "torch-cuda"):
         target = get_target(name)
         target.export(module, (1, 1, 2, 2), tmp_path / f"net{target.suffix}")
     assert torch.equal(torch.get_rng_state(), before)

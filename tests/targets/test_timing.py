@@ -59,6 +59,36 @@ def test_a_machine_that_never_leaves_us_in_peace_still_gives_a_result(monkeypatc
     assert disturbed == 0
 
 
+class Counting(Recorder):
+    """A session whose own clock says 1, 2, 3 … ns."""
+
+    ticks = 0
+
+    def timed(self):
+        self.invoke()
+        self.ticks += 1
+        return self.ticks
+
+
+def test_a_session_with_a_clock_of_its_own_is_timed_by_that(monkeypatch):
+    log = []
+    monkeypatch.setattr(timing, "_preemptions", lambda: 0)
+    samples, reference, disturbed = alternate(
+        Counting("a", log), Counting("b", log), runs=4, warmup=3
+    )
+    assert samples == reference == (1, 2, 3, 4)
+    assert disturbed == 0
+    assert log == ["a", "b"] * 7
+
+
+def test_each_session_is_timed_by_its_own_clock():
+    samples, reference, _ = alternate(
+        Recorder("a", [], work=1_000), Counting("b", []), runs=4, warmup=0
+    )
+    assert set(reference) <= set(range(1, 13))
+    assert min(samples) > 12
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_collector_is_left_as_it_was(enabled):
     class Check(Recorder):

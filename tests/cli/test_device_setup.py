@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+
+@pytest.fixture
+def device_file(board, tmp_path):
+    (tmp_path / "devices").mkdir()
+    folder = f"{board.userland.folder}/{tmp_path.name}"
+    words = {"transport": "ssh", "host": "127.0.0.1", "target": "tflite", "workdir": folder}
+    words["user"] = board.sshd.user
+    lines = [f'{key} = "{value}"' for key, value in words.items()]
+    (tmp_path / "devices/pi.toml").write_text("\n".join([*lines, f"port = {board.sshd.port}"]))
+
+
+@pytest.mark.usefixtures("device_file")
+def test_setup_says_what_is_missing_then_brings_it(hwnat, litert_library, litert_tools):
+    del litert_tools  # skips where there is no compiler
+    code, out, err = hwnat("device", "setup", "pi")
+    assert code == 0
+    assert out.split() == ["runner", "used", "runtime", "version", "litert", "yes", "-", "missing"]
+    assert "hwnat device setup pi --litert PATH" in err
+    code, out, err = hwnat("device", "setup", "pi", "--litert", litert_library, "--json")
+    assert (code, err) == (0, "")
+    (found,) = json.loads(out)
+    assert found["runtime"].startswith("litert sha256-")
+    assert (found["version"], found["problem"]) == ("hwnat-run 1 (C)", None)
+    code, out, _ = hwnat("device", "setup", "pi")
+    assert (code, out.split()[4:7]) == (0, ["litert", "yes", "litert"])
+
+
+@pytest.mark.usefixtures("device_file")
+def test_setup_refuses_what_cannot_be_meant(hwnat, tmp_path):
+    code, _, err = hwnat("device", "setup", "pi", "--compiler", "cc")
+    assert (code, "--litert PATH" in err) == (2, True)
+    code, _, err = hwnat("device", "setup", "host-onnx")
+    assert (code, "is this machine" in err, "hwnat device doctor host-onnx" in err) == (2, 1, 1)
+    code, _, err = hwnat("device", "setup", "pi", "--litert", tmp_path / "none.so")
+    assert (code, "none.so: No such file" in err) == (2, True)
