@@ -161,6 +161,6 @@ def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
         return
     for key, value in report.items():
         if key != "advice":
-            click.echo(f"{key:<15}{'not told' if value in (None, ()) else printable(str(value))}")
+            click.echo(f"{key:<16}{'not told' if value in (None, ()) else printable(str(value))}")
     for line in report["advice"]:
         click.echo(f"- {line}", err=True)
