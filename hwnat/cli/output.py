@@ -78,6 +78,11 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None] | None]:
         yield report
 
 
+def say(words: str) -> None:
+    """Print a line of words about what is going on; above a progress bar if there is one."""
+    click.echo(words, err=True)
+
+
 def milliseconds(ns: float) -> str:
     """Format nanoseconds for people.
 

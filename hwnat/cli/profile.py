@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, progress_bar
+from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from hwnat.table.entry import Effort
@@ -133,7 +133,7 @@ def profile(
         seed=seed,
     )
     with progress_bar() as progress:
-        table = run(device, plan, store=store, cache=cache, progress=progress)
+        table = run(device, plan, store=store, cache=cache, progress=progress, tell=say)
     path = out or default_path(table)
     table.save(path)
     _report(table, path, _doubts(table, store), as_json=as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from hwnat.cli.output import milliseconds, print_json, progress_bar
+from hwnat.cli.output import milliseconds, print_json, progress_bar, say
 from hwnat.records.device import DeviceSpec
 
 #: Operators that are timed unless --budget says otherwise.
@@ -39,6 +39,7 @@ def profile_operators(
             validation=validation,
             seed=seed,
             progress=progress,
+            tell=say,
         )
     table = found.table
     path = out or default_path(table)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from hwnat.cli.output import RUNS, json_option, print_evaluation, print_json, progress_bar
+from hwnat.cli.output import RUNS, json_option, print_evaluation, print_json, progress_bar, say
 
 
 @click.command()
@@ -20,7 +20,9 @@ def validate(path: Path, networks: int, seed: int, cache: Path, as_json: bool) -
 
     table = load_table(path)
     with progress_bar() as progress:
-        found = measure(table, networks=networks, seed=seed, cache=cache, progress=progress)
+        found = measure(
+            table, networks=networks, seed=seed, cache=cache, progress=progress, tell=say
+        )
     if as_json:
         print_json(found)
     else:

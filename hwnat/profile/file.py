@@ -1,6 +1,8 @@
 """Latency of files and networks, measured as a table's networks were and on the table's scale."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import get_args
@@ -8,24 +10,16 @@ from typing import get_args
 import numpy as np
 
 from hwnat.errors import TableMismatchError
-from hwnat.profile.conditions import (
-    ConditionsReader,
-    choose_cores,
-    may_run_realtime,
-    pinned,
-    read_host,
-)
-from hwnat.profile.models import Models, Progress, bound
-from hwnat.profile.paired import shuffled_rounds, visit_all
+from hwnat.profile.models import Models, Progress, WithFiles
+from hwnat.profile.paired import shuffled_rounds
+from hwnat.profile.timer import Tell, Timer, open_timer, target_of
 from hwnat.records.arch import Arch
-from hwnat.records.device import Precision
-from hwnat.records.measurement import Measurement, network_key
+from hwnat.records.device import DeviceSpec, Precision, load_device
+from hwnat.records.measurement import Measurement, Setup, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.base import Session, Target, get_target
-from hwnat.transport.local import LocalTransport
 
 
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
@@ -55,6 +49,7 @@ def time_networks(
     *,
     cache: Path,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> list[Entry]:
     """Time networks of a table's space as `time_file` does a file.
 
@@ -63,12 +58,13 @@ def time_networks(
         table: says all the rest.
         cache: folder of exported models.
         progress: told about every model exported and every visit made.
+        tell: told in words what a device elsewhere is waited for.
 
     Raises:
         TableMismatchError: the table was measured on another machine.
     """
     keys = [_key(table, each) for each in genomes]
-    found = _on_scale(table, networks=keys, cache=cache, tell=progress)
+    found = _on_scale(table, networks=keys, cache=cache, report=progress, tell=tell)
     return [found[key] for key in keys]
 
 
@@ -83,91 +79,121 @@ def _on_scale(
     files: Sequence[Path] = (),
     networks: Sequence[str] = (),
     cache: Path,
-    tell: Progress | None = None,
+    report: Progress | None = None,
+    tell: Tell | None = None,
 ) -> dict[str, Entry]:
     """Time files and networks beside those the table knows, and undo what those moved by."""
     _, reference_ns = table.timed_as()
     table.of_space()
-    _same_machine(table)
     networks_known = (*table.calibration.networks, *table.validation)
     known = {_key(table, each.genome): each for each in networks_known}
     keys = tuple(dict.fromkeys((*known, *networks)))
-    models = _exported(table, keys, cache=cache, tell=tell or _silent)
-    visits = _visit_all(table, models, keys, files, tell=tell or _silent)
-    found = {key: entry(each, reference_ns=reference_ns) for key, each in visits.items()}
+    device = _device_of(table)
+    target = target_of(device)
+    with open_timer(device, target, tell=tell) as timer:
+        setup = timer.setup(reference=table.setup.reference, batch=table.setup.batch)
+        _same(table, setup)
+        found_files = WithFiles(
+            models=Models(target=target, folder=cache / target.name),
+            files={str(path): path for path in files},
+        )
+        _export(table, found_files.models, keys, report=report or _silent)
+        visits = _Visits(timer=timer, setup=setup, files=found_files, report=report or _silent)
+        made = visits.make((*keys, *found_files.files), rounds=table.timed_as()[0].rounds)
+    found = {key: entry(each, reference_ns=reference_ns) for key, each in made.items()}
     shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
     scale = median(shifts) if shifts else 1.0
     return {
-        key: entry(each, reference_ns=round(scale * reference_ns)) for key, each in visits.items()
+        key: entry(each, reference_ns=round(scale * reference_ns)) for key, each in made.items()
     }
 
 
-def _target(table: LatencyTable) -> Target:
-    """Return the target whose files a table's are."""
-    held = table.setup.precision
-    precision = next((each for each in get_args(Precision) if each == held), None)
+def _device_of(table: LatencyTable) -> DeviceSpec:
+    """Return the device with the runtime, cores and protocol that a table was measured with.
+
+    Raises:
+        TableMismatchError: nothing here writes models of its precision.
+        UsageError: it is elsewhere, and its file is not at hand.
+    """
+    setup = table.setup
+    precision = next((each for each in get_args(Precision) if each == setup.precision), None)
     if precision is None:
-        msg = f"Table {table.name} is of {held} models, which nothing here writes; it cannot be "
-        raise TableMismatchError(msg + "timed again.")
-    return get_target(table.setup.target, precision=precision)
+        msg = f"Table {table.name} is of {setup.precision} models, which nothing here writes; it "
+        raise TableMismatchError(msg + "cannot be timed again.")
+    if setup.runner is None:
+        device = DeviceSpec(name=setup.device, transport="local", target=setup.target)
+    else:
+        device = load_device(setup.device)
+    return replace(
+        device,
+        target=setup.target,
+        threads=setup.threads,
+        affinity=setup.affinity or "auto",
+        priority="auto" if setup.realtime else "normal",
+        precision=precision,
+        protocol=table.timed_as()[0],
+        delegate=setup.delegate,
+    )
 
 
-def _same_machine(table: LatencyTable) -> None:
-    here, there = read_host(LocalTransport()), table.setup.host
-    if (here.cpu, here.machine) != (there.cpu, there.machine):
+def _same(table: LatencyTable, found: Setup) -> None:
+    """Refuse a device or a program other than those of `table`.
+
+    Raises:
+        TableMismatchError: it is another one.
+    """
+    known, said = table.setup, "another machine"
+    there, here = (each.host for each in (known, found))
+    same = (there.cpu, there.machine, there.soc) == (here.cpu, here.machine, here.soc)
+    was, now = there.soc or there.cpu, here.soc or here.cpu
+    if same and known.runner is not None:
+        told = [f"{each.runtime} {each.runtime_version}, {each.runner}" for each in (known, found)]
+        same, said, (was, now) = told[0] == told[1], "another runtime", told
+    if same and known.clocks != found.clocks:
+        same, said, was, now = False, "other clocks", known.clocks, found.clocks
+    if not same:
         msg = (
-            f"Table {table.name} was measured on {there.cpu}, this is {here.cpu}; "
-            f"measure one here with: hwnat profile --device host-{table.setup.target} "
-            f"--space {table.space} --classes {table.classes}"
+            f"Table {table.name} was measured on {was}, this is {now}, {said}; measure one here "
+            f"with: hwnat profile --device {_file_of(table)} --space {table.space} "
+            f"--classes {table.classes}"
         )
         raise TableMismatchError(msg)
 
 
-def _exported(table: LatencyTable, keys: Sequence[str], *, cache: Path, tell: Progress) -> Models:
+def _file_of(table: LatencyTable) -> str:
+    """Return the device file to measure with: of this machine, or that of the table."""
+    setup = table.setup
+    return setup.device if setup.runner is not None else f"host-{setup.target}"
+
+
+def _export(table: LatencyTable, models: Models, keys: Sequence[str], *, report: Progress) -> None:
     """Write the files of the reference model and of the networks of `keys`."""
     setup, (name, classes) = table.setup, table.of_space()
-    space, target = get_space(name), _target(table)
-    models = Models(target=target, folder=cache / target.name)
+    space = get_space(name)
     archs = {key: Arch.from_text(space, key.split("|")[2]) for key in (setup.reference, *keys)}
     sources = {k: a.ops(classes=classes, batch=setup.batch) for k, a in archs.items()}
-    models.export(sources, progress=tell)
-    return models
+    models.export(sources, progress=report)
 
 
-def _visit_all(
-    table: LatencyTable,
-    models: Models,
-    keys: Sequence[str],
-    files: Sequence[Path],
-    *,
-    tell: Progress,
-) -> dict[str, list[Measurement]]:
-    """Visit networks and files in shuffled rounds, loaded in that order as a profile does."""
-    setup, rounds = table.setup, table.timed_as()[0].rounds
-    paths = {str(path): path for path in files}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visits:
+    """Makes visits that no store keeps."""
 
-    def load(subject: str) -> tuple[Session, int]:
-        if subject not in paths:
-            return models.load(subject, threads=setup.threads)
-        path = paths[subject]
-        session = bound(models.target, path, threads=setup.threads, seed=0)
-        return session, path.stat().st_size
+    timer: Timer
+    setup: Setup
+    files: WithFiles
+    report: Progress
 
-    visits: dict[str, list[Measurement]] = {key: [] for key in (*keys, *paths)}
-    planned = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
-    cores = choose_cores(setup.affinity or "auto", threads=setup.threads)
-    with pinned(cores, realtime=setup.realtime and may_run_realtime()):
-        measured = visit_all(
-            planned,
-            load=load,
-            setup=setup,
-            rounds=rounds,
-            conditions=ConditionsReader(LocalTransport()),
-        )
-        for count, each in enumerate(measured, start=1):
-            visits[each.subject].append(each)
-            tell("measure", count, len(planned))
-    return visits
+    def make(self, subjects: Sequence[str], *, rounds: int) -> dict[str, list[Measurement]]:
+        """Visit networks and files in shuffled rounds, loaded in that order as a profile does."""
+        visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
+        due = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
+        made = self.timer.visits(due, files=self.files, setup=self.setup, rounds=rounds, kept=False)
+        with closing(made):
+            for count, each in enumerate(made, start=1):
+                visits[each.subject].append(each)
+                self.report("measure", count, len(due))
+        return visits
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -59,6 +59,25 @@ class Models:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithFiles:
+    """Exported models, and files that lie elsewhere, by their keys."""
+
+    models: Models
+    files: Mapping[str, Path]
+
+    def path(self, key: str) -> Path:
+        """Return where a model lies."""
+        return self.files[key] if key in self.files else self.models.path(key)
+
+    def load(self, key: str, *, threads: int) -> tuple[Session, int]:
+        """Return a session with its input bound, and the size of its file."""
+        if key not in self.files:
+            return self.models.load(key, threads=threads)
+        path = self.files[key]
+        return bound(self.models.target, path, threads=threads, seed=0), path.stat().st_size
+
+
 def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
     """Load a file and bind a random input to it.
 

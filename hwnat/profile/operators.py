@@ -6,25 +6,15 @@ networks of a built-in space, so that sums can be calibrated.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 import hwnat
-from hwnat.errors import UsageError
 from hwnat.predict.learned import fit_models
 from hwnat.predict.operators import OperatorPredictor
-from hwnat.profile.conditions import (
-    ConditionsReader,
-    choose_cores,
-    may_run_realtime,
-    pinned,
-    read_host,
-)
-from hwnat.profile.models import Models, Progress, bound
+from hwnat.profile.models import Models, Progress, WithFiles
 from hwnat.profile.operator_plan import (
     Network,
     adopted,
@@ -32,7 +22,8 @@ from hwnat.profile.operator_plan import (
     make_benches,
     random_of_their_size,
 )
-from hwnat.profile.paired import shuffled_rounds, visit_all
+from hwnat.profile.rounds import Rounds
+from hwnat.profile.timer import Tell, Timer, open_timer, target_of
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.records.op import OpSpec
@@ -42,9 +33,7 @@ from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
 from hwnat.table.difference import differenced
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.base import Session, Target, get_target
 from hwnat.targets.bench import Bench
-from hwnat.transport.base import connect
 
 #: Whole networks that a calibration is fitted on, random ones included.
 _NETWORKS: Final = 10
@@ -76,6 +65,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     validation: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> OperatorProfile:
     """Measure the operators of some models and return their table.
 
@@ -89,30 +79,34 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
         validation: further random networks to judge the table by; what only they run is not timed.
         seed: of the random networks.
         progress: told about every model exported and every visit made.
+        tell: told in words what a device elsewhere is waited for.
 
     Raises:
-        UsageError: the device is not this machine, or a model has no form in its target.
+        UsageError: the device's runner is not available, or a model has no form in its target.
+        DeviceError: a device elsewhere failed; what it had measured is kept.
         DataError: a file is damaged or has no fixed shapes.
         InconclusiveError: no operator could be timed.
     """
     report = progress or (lambda *_: None)
-    if device.transport != "local":
-        msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
-        raise UsageError(msg + "this version profiles the machine it runs on (local).")
-    target, folder = get_target(device.target, precision=device.precision), cache / device.target
+    target, folder = target_of(device), cache / device.target
     given = [adopted(each, target, folder) for each in files]
     beside = max(0, networks - len(given))
     random = random_of_their_size(given, target, folder, count=beside + validation, seed=seed)
     drawn, unseen = random[:beside], random[beside:]
     ops = chosen(given, drawn, budget=budget)
     benches = make_benches(ops, target, folder, report=report)
-    setup = _setup(device, target, sorted(given, key=lambda each: len(each.trace.ops)))
-    timing = _Timing(
-        device=device, setup=setup, target=target, folder=folder, benches=benches.found
-    )
+    by_size = sorted(given, key=lambda each: len(each.trace.ops))
     whole = [*given, *drawn]
-    with Store(store) as db, pinned(setup.affinity, realtime=setup.realtime):
-        visits = timing.run(db, [*whole, *unseen], report=report)
+    with open_timer(device, target, tell=tell) as timer, Store(store) as db:
+        timing = _Timing(
+            device=device,
+            setup=timer.setup(
+                reference=by_size[len(by_size) // 2].key, batch=by_size[0].trace.batch
+            ),
+            models=Models(target=target, folder=folder),
+            benches=benches.found,
+        )
+        visits = timing.run(db, timer, [*whole, *unseen], report=report)
     table = _table(timing, visits, whole, unseen)
     used = {each.genome for each in (*table.calibration.networks, *table.validation)}
     return OperatorProfile(
@@ -123,34 +117,13 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     )
 
 
-def _setup(device: DeviceSpec, target: Target, by_size: Sequence[Network]) -> Setup:
-    runtime, version = target.runtime()
-    return Setup(
-        device=device.name,
-        host=read_host(connect(device)),
-        target=device.target,
-        runtime=runtime,
-        runtime_version=version,
-        threads=device.threads,
-        affinity=tuple(choose_cores(device.affinity, threads=device.threads)),
-        precision=device.precision,
-        batch=by_size[0].trace.batch,
-        runs=device.protocol.runs,
-        warmup=device.protocol.warmup,
-        visit_ms=device.protocol.visit_ms,
-        reference=by_size[len(by_size) // 2].key,
-        realtime=device.priority == "auto" and may_run_realtime(),
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Timing:
     """Everything that is timed, and the visits to it."""
 
     device: DeviceSpec
     setup: Setup
-    target: Target
-    folder: Path
+    models: Models
     benches: Mapping[str, tuple[Bench, Counter[str]]]
 
     @property
@@ -159,42 +132,27 @@ class _Timing:
         return OpSpec(kind="mix", in_shape=(self.setup.batch, 1, 1, 1), out_channels=1)
 
     def run(
-        self, db: Store, whole: Sequence[Network], *, report: Progress
+        self, db: Store, timer: Timer, whole: Sequence[Network], *, report: Progress
     ) -> dict[str, list[Measurement]]:
         """Make the visits that the store lacks and return all of them by subject."""
         paths = {each.key: each.path for each in whole}
-        models, least = Models(target=self.target, folder=self.folder), self.overhead
+        models, least = self.models, self.overhead
         models.export({least.key: (least,)}, progress=report)
         timed = [key for each, _ in self.benches.values() for key in (each.key, each.baseline.key)]
         paths |= {key: models.path(key) for key in (*timed, least.key)}
         subjects = tuple(paths)
-        rng = np.random.default_rng(int(self.setup.id, 16))
-        visits = list(shuffled_rounds(subjects, self.device.protocol.rounds, rng=rng))
-        done = db.jobs(self.setup.id)
-        todo = [each for each in visits if self.setup.job(each[1], each[0]) not in done]
-        load = self._loader(paths)
-        measured = visit_all(
-            todo,
-            load=load,
+        Rounds(
+            db=db,
+            timer=timer,
+            files=WithFiles(models=models, files=paths),
             setup=self.setup,
             rounds=self.device.protocol.rounds,
-            conditions=ConditionsReader(connect(self.device)),
-        )
-        for count, each in enumerate(measured, start=1 + len(visits) - len(todo)):
-            db.add(each)
-            report("measure", count, len(visits))
+            report=report,
+        ).make(subjects)
         found: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
         for each in db.measurements(self.setup.id, subjects):
             found[each.subject].append(each)
         return found
-
-    def _loader(self, paths: Mapping[str, Path]) -> Callable[[str], tuple[Session, int]]:
-        def load(subject: str) -> tuple[Session, int]:
-            path = paths[subject]
-            session = bound(self.target, path, threads=self.setup.threads, seed=0)
-            return session, path.stat().st_size
-
-        return load
 
 
 def _table(

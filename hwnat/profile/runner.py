@@ -4,32 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from hwnat.errors import DataError, UsageError
+from hwnat.errors import DataError
 from hwnat.predict.fill import fill, held_out_error
 from hwnat.profile.budget import batches, expected_error
-from hwnat.profile.conditions import (
-    ConditionsReader,
-    choose_cores,
-    may_run_realtime,
-    now,
-    pinned,
-    read_host,
-)
+from hwnat.profile.conditions import now
 from hwnat.profile.estimate import estimate_table
 from hwnat.profile.models import Models, Progress
-from hwnat.profile.paired import shuffled_rounds, visit_all
 from hwnat.profile.plan import Plan
+from hwnat.profile.rounds import Rounds
+from hwnat.profile.timer import Tell, Timer, open_timer, target_of
 from hwnat.records.device import DeviceSpec
-from hwnat.records.measurement import ProfileRun, Setup, network_key
+from hwnat.records.measurement import ProfileRun, network_key
 from hwnat.records.op import OpSpec
 from hwnat.records.store import Store
 from hwnat.table.build import build_table, timed_entries
 from hwnat.table.entry import Effort
 from hwnat.table.lookup import LatencyTable, load_table
-from hwnat.targets.base import Estimator, Session, Target, get_target
-from hwnat.transport.base import Transport, connect
+from hwnat.targets.base import Estimator
 
 
 def profile(
@@ -39,6 +30,7 @@ def profile(
     store: Path,
     cache: Path,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> LatencyTable:
     """Measure what is missing of `plan` and return its table; of estimates if nothing is timed.
 
@@ -48,37 +40,32 @@ def profile(
         store: measurements; those of an interrupted or earlier profile are taken over.
         cache: folder of exported models; those that are there are not exported again.
         progress: told about every model exported and every visit made.
+        tell: told in words what a device elsewhere is waited for.
 
     Raises:
-        UsageError: the device is not this machine, or its target or cores are not available.
+        UsageError: the device's target, cores or runner are not available.
+        DeviceError: a device elsewhere failed; what it had measured is kept.
         DataError: `store` is damaged or not a store.
     """
-    report = progress or _silent
-    if device.transport != "local":
-        msg = f"Device {device.name}: profiling over '{device.transport}' needs a runner there; "
-        msg += "this version profiles the machine it runs on (local)."
-        raise UsageError(msg)
-    target = get_target(device.target, precision=device.precision)
+    target = target_of(device)
     if isinstance(target, Estimator):
         return estimate_table(device, plan, cache=cache, progress=progress)
-    link = connect(device)
-    cores = choose_cores(device.affinity, threads=device.threads)
-    wanted = begin(device, plan, link=link, target=target, cores=cores)
-    sources = load_sources(plan.sources)
-    with Store(store) as db:
-        run = _recorded(db, wanted)
-        models = Models(target=target, folder=cache / target.name)
-        visits = _Visits(
-            db=db,
-            run=run,
-            models=models,
-            networks=_networks(plan),
-            conditions=ConditionsReader(link),
-            report=report,
-        )
-        curve = _time_operations(visits, sources) if run.filled else ()
-        visits.make(run.subjects[len(run.ops) if run.filled else 0 :])
-        return finish(db, run, curve=curve, sources=sources)
+    with open_timer(device, target, tell=tell) as timer:
+        wanted = begin(device, plan, timer=timer)
+        sources = load_sources(plan.sources)
+        with Store(store) as db:
+            run = _recorded(db, wanted)
+            visits = _Visits(
+                db=db,
+                run=run,
+                models=Models(target=target, folder=cache / target.name),
+                networks=_networks(plan),
+                timer=timer,
+                report=progress or _silent,
+            )
+            curve = _time_operations(visits, sources) if run.filled else ()
+            visits.make(run.subjects[len(run.ops) if run.filled else 0 :])
+            return finish(db, run, curve=curve, sources=sources)
 
 
 def finish(
@@ -146,30 +133,12 @@ def load_sources(paths: Mapping[str, str]) -> tuple[LatencyTable, ...]:
     return tables
 
 
-def begin(
-    device: DeviceSpec, plan: Plan, *, link: Transport, target: Target, cores: Sequence[int]
-) -> ProfileRun:
+def begin(device: DeviceSpec, plan: Plan, *, timer: Timer) -> ProfileRun:
     """Describe the profile: everything that decides what its numbers mean."""
-    runtime, version = target.runtime()
     space, classes, batch = plan.space.name, plan.classes, plan.batch
-    setup = Setup(
-        device=device.name,
-        host=read_host(link),
-        target=device.target,
-        runtime=runtime,
-        runtime_version=version,
-        threads=device.threads,
-        affinity=tuple(cores),
-        precision=device.precision,
-        batch=batch,
-        runs=device.protocol.runs,
-        warmup=device.protocol.warmup,
-        visit_ms=device.protocol.visit_ms,
-        reference=network_key(space, plan.reference.text, classes=classes, batch=batch),
-        realtime=device.priority == "auto" and may_run_realtime(),
-    )
+    reference = network_key(space, plan.reference.text, classes=classes, batch=batch)
     return ProfileRun(
-        setup=setup,
+        setup=timer.setup(reference=reference, batch=batch),
         protocol=device.protocol,
         space=space,
         classes=classes,
@@ -207,41 +176,22 @@ class _Visits:
     run: ProfileRun
     models: Models
     networks: Mapping[str, Sequence[OpSpec]]
-    conditions: ConditionsReader
+    timer: Timer
     report: Progress
 
     def make(self, subjects: Sequence[str]) -> None:
-        """Make the visits to `subjects` that the store lacks, in shuffled rounds."""
-        setup, rounds = self.run.setup, self.run.protocol.rounds
-        keys = dict.fromkeys((setup.reference, *subjects))
+        """Export what is missing of `subjects` and make the visits that the store lacks."""
+        keys = dict.fromkeys((self.run.setup.reference, *subjects))
         sources = {key: self.networks.get(key) or (OpSpec.from_key(key),) for key in keys}
         self.models.export(sources, progress=self.report)
-        # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.
-        rng = np.random.default_rng(int(setup.id, 16))
-        visits = list(shuffled_rounds(subjects, rounds, rng=rng))
-        done = self.db.jobs(setup.id)
-        todo = [each for each in visits if setup.job(each[1], each[0]) not in done]
-        if not todo:
-            return
-        with pinned(setup.affinity, realtime=setup.realtime):
-            self._make(todo, total=len(visits))
-
-    def _make(self, todo: Sequence[tuple[int, str]], *, total: int) -> None:
-        setup = self.run.setup
-
-        def load(subject: str) -> tuple[Session, int]:
-            return self.models.load(subject, threads=setup.threads)
-
-        measured = visit_all(
-            todo,
-            load=load,
-            setup=setup,
+        Rounds(
+            db=self.db,
+            timer=self.timer,
+            files=self.models,
+            setup=self.run.setup,
             rounds=self.run.protocol.rounds,
-            conditions=self.conditions,
-        )
-        for count, each in enumerate(measured, start=1 + total - len(todo)):
-            self.db.add(each)
-            self.report("measure", count, total)
+            report=self.report,
+        ).make(subjects)
 
 
 def _networks(plan: Plan) -> dict[str, Sequence[OpSpec]]:

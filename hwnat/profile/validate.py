@@ -12,6 +12,7 @@ from hwnat.profile.estimate import estimate_networks
 from hwnat.profile.file import time_networks
 from hwnat.profile.models import Progress
 from hwnat.profile.plan import random_networks
+from hwnat.profile.timer import Tell
 from hwnat.records.arch import Arch
 from hwnat.table.lookup import LatencyTable
 
@@ -25,15 +26,17 @@ def validate(
     seed: int,
     cache: Path,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Evaluation:
     """Time random networks that the table has not seen and compare its predictions.
 
     Args:
-        table: of a space, measured on this machine.
+        table: of a space, measured on this machine or on a device whose file is at hand.
         networks: how many; none of them calibrates or validated the table.
         seed: of their drawing.
         cache: folder of exported models.
         progress: told about every model exported and every visit made.
+        tell: told in words what a device elsewhere is waited for.
 
     Returns:
         The agreement, beside FLOPs in proportion, the raw sum and one scale factor, each fitted
@@ -52,8 +55,11 @@ def validate(
     rng = np.random.default_rng(seed)
     unseen = random_networks(space, table.resolutions, networks, rng=rng, apart_from=seen)
     estimated = any(each.provenance == "estimated" for each in table.entries.values())
-    again = estimate_networks if estimated and table.protocol is None else time_networks
-    timed = again([arch.text for arch in unseen], table, cache=cache, progress=progress)
+    genomes = [arch.text for arch in unseen]
+    if estimated and table.protocol is None:
+        timed = estimate_networks(genomes, table, cache=cache, progress=progress)
+    else:
+        timed = time_networks(genomes, table, cache=cache, progress=progress, tell=tell)
     measured = np.array([each.p50_ns for each in timed], np.float64)
     found = predictor.estimate(np.array([arch.genome for arch in unseen]))
     low, high = found.low_ns, found.high_ns

@@ -3,7 +3,7 @@
 import copy
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,18 @@ class Session(Protocol):
     def output(self) -> Floats:
         """Return a copy of the last run's output: (batch, classes) or NCHW."""
         ...
+
+    def packed(self, x: Floats) -> bytes:
+        """Return an NCHW input as the raw tensor that the file takes."""
+        return np.ascontiguousarray(check_input(x, self.input_shape)).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        """Return a raw tensor of the file's output as `output` does, which was called before.
+
+        Raises:
+            DataError: it is of another size.
+        """
+        return as_tensor(raw, self.output().shape, np.float32)
 
     def run(self, x: Floats) -> Floats:
         """Return the output for an NCHW float32 input."""
@@ -222,6 +234,19 @@ def check_input(x: Floats, shape: Shape) -> Floats:
         msg = f"Input is {x.dtype} {x.shape}; this file takes float32 {shape} (NCHW)."
         raise DataError(msg)
     return x
+
+
+def as_tensor(raw: bytes, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return raw bytes, row by row, as an array of its own.
+
+    Raises:
+        DataError: they are too few or too many.
+    """
+    wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if len(raw) != wanted:
+        msg = f"{len(raw)} bytes are no tensor {shape} of {np.dtype(dtype)}, which has {wanted}."
+        raise DataError(msg)
+    return np.frombuffer(raw, dtype).reshape(shape).copy()
 
 
 def eval_copy(module: "nn.Module") -> "nn.Module":

@@ -21,6 +21,7 @@ from hwnat.targets.base import (
     Floats,
     Session,
     Target,
+    as_tensor,
     check_input,
     eval_copy,
     installed,
@@ -228,6 +229,15 @@ class TensorForm:
             nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
         return np.ascontiguousarray(nhwc)
 
+    def raw(self, answer: bytes) -> npt.NDArray[Any]:
+        """Return the bytes of an output as the file's own tensor.
+
+        Raises:
+            DataError: they are too few or too many.
+        """
+        shape = tuple(int(size) for size in self.answer["shape"])
+        return as_tensor(answer, shape, self.answer["dtype"])
+
     def decode(self, y: npt.NDArray[Any]) -> Floats:
         """Return what the file put out as (batch, classes) or NCHW floats."""
         if self.answer["dtype"] == np.int8:
@@ -271,3 +281,9 @@ class _TfliteSession(Session):
 
     def output(self) -> Floats:
         return self._form.decode(self._interpreter.get_tensor(self._form.answer["index"]))
+
+    def packed(self, x: Floats) -> bytes:
+        return self._form.encode(x).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        return self._form.decode(self._form.raw(raw))

@@ -118,3 +118,11 @@ class GpuSession(Session):
     def output(self) -> Floats:
         """Return what the last run has read; see `Session.output`."""
         return self._form.decode(self._answer.reshape(self._form.answer["shape"])).copy()
+
+    def packed(self, x: Floats) -> bytes:
+        """Return an input as the raw tensor of the file; see `Session.packed`."""
+        return self._form.encode(x).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        """Return a raw output as floats; see `Session.unpacked`."""
+        return self._form.decode(self._form.raw(raw))

@@ -117,8 +117,8 @@ def count(store):
         return 0
 
 
-def test_a_device_elsewhere_is_refused(stub):
-    with pytest.raises(UsageError, match="over 'adb' needs a runner there"):
+def test_a_device_elsewhere_without_a_runner_is_refused(stub):
+    with pytest.raises(UsageError, match=r"nothing times target .stub. over .adb."):
         profile(replace(DEVICE, transport="adb", serial="R58"), small_plan(), **stub)
 
 

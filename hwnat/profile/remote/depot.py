@@ -1,0 +1,96 @@
+"""Models on a device: sent once, named by what they hold."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from hwnat.errors import DataError
+from hwnat.transport.base import Probe, Transport
+
+#: Files that one command there compares; old versions of adb take short lines only.
+_AT_ONCE: Final = 30
+_LINE: Final = re.compile(r"\\?([0-9a-f]{32,64})  ?(.+)", re.ASCII)
+#: A model's file -> the suffix of another that it needs beside it.
+_COMPANIONS: Final = {".xml": ".bin"}
+
+
+class Depot:
+    """The folder `models` of a device.
+
+    Args:
+        link: to the device.
+        probe: says where the folder is, and how files are compared there.
+    """
+
+    def __init__(self, link: Transport, probe: Probe) -> None:
+        self._link, self._hash = link, probe.hash
+        self._folder = f"{probe.workdir.rstrip('/')}/models"
+        self._digests: dict[Path, str] = {}
+        self._placed: set[str] = set()
+
+    def digest(self, model: Path) -> str:
+        """Return 40 hexadecimal digits of what a model holds.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        if model not in self._digests:
+            found = hashlib.sha256()
+            for path in _files(model):
+                try:
+                    found.update(path.read_bytes())
+                except OSError as problem:
+                    msg = f"Cannot read model {path}: {problem.strerror}; export it again."
+                    raise DataError(msg) from problem
+            self._digests[model] = found.hexdigest()[:40]
+        return self._digests[model]
+
+    def path(self, model: Path) -> str:
+        """Return where a model lies on the device."""
+        return f"{self._folder}/{self.digest(model)}{model.suffix}"
+
+    def place(self, models: Iterable[Path]) -> None:
+        """Send those that the device lacks, or has with other contents.
+
+        Raises:
+            DeviceError: one cannot be sent.
+        """
+        wanted = {}
+        for model in models:
+            for path in _files(model):
+                wanted[f"{self._folder}/{self.digest(model)}{path.suffix}"] = path
+        missing = {name: path for name, path in wanted.items() if name not in self._placed}
+        there = self._there(missing)
+        for name, path in missing.items():
+            if name not in there:
+                self._link.push(path, name)
+        self._placed |= missing.keys()
+
+    def _there(self, wanted: dict[str, Path]) -> set[str]:
+        """Return the names that the device has with the right contents."""
+        names, right = list(wanted), set()
+        if self._hash is None:
+            return set()
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            # One that is missing is an error of the program, and one line less.
+            done = self._link.run([f"{self._hash}sum", *some], timeout_s=600)
+            for line in done.stdout.splitlines():
+                found = _LINE.fullmatch(line)
+                if found and found[2] in some and self._same(wanted[found[2]], found[1]):
+                    right.add(found[2])
+        return right
+
+    def _same(self, path: Path, digest: str) -> bool:
+        assert self._hash is not None
+        return (
+            hashlib.new(self._hash, path.read_bytes(), usedforsecurity=False).hexdigest() == digest
+        )
+
+
+def _files(model: Path) -> tuple[Path, ...]:
+    """Return the files of a model, itself first."""
+    beside = _COMPANIONS.get(model.suffix)
+    return (model,) if beside is None else (model, model.with_suffix(beside))

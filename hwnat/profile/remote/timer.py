@@ -1,0 +1,196 @@
+"""Times models on a device elsewhere, by a program there."""
+
+import posixpath
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Final, Literal
+
+from hwnat.errors import DeviceError, TransientDeviceError, UsageError
+from hwnat.profile.cores import choose_cluster_cores
+from hwnat.profile.probe import probe_machine
+from hwnat.profile.remote.base import Answering, Runner, get_runner
+from hwnat.profile.remote.depot import Depot
+from hwnat.profile.remote.lease import held
+from hwnat.profile.remote.parity import Answers
+from hwnat.profile.remote.patient import PatientTransport
+from hwnat.profile.remote.pin import pin_words
+from hwnat.profile.remote.scripts import SWEEP
+from hwnat.profile.remote.session import Pace, Session
+from hwnat.profile.remote.setup import tools_folder
+from hwnat.profile.remote.visits import Maker, Queue, due_jobs
+from hwnat.profile.timer import Due, Files, Tell, Timer
+from hwnat.records.device import DeviceSpec
+from hwnat.records.machine import Machine
+from hwnat.records.measurement import Measurement, Setup
+from hwnat.transport.base import Probe, Transport, connect
+from hwnat.transport.scripts import script
+
+#: Folder under the device's working folder, with one for each setup.
+JOBS: Final = "jobs"
+
+
+@contextmanager
+def device_timer(
+    spec: DeviceSpec, *, tell: Tell, pace: Pace | None = None
+) -> Iterator["DeviceTimer"]:
+    """Reach a device, bring its runner there and yield what times models with it.
+
+    Raises:
+        UsageError: it has no runner, or not the cores that its file names.
+        DeviceError: it cannot be reached, or the runner does not work there.
+    """
+    runner = get_runner(spec)
+    pace = pace or Pace()
+    with closing(connect(spec)) as link:
+        probe = link.probe()
+        if not probe.executable:
+            msg = f"No program starts in {probe.workdir} of {probe.address}: set another workdir."
+            raise UsageError(msg)
+        machine = probe_machine(link)
+        cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
+        pin = pin_words(link, cores)
+        if cores and not pin:
+            if spec.affinity != "auto":
+                msg = f"{probe.address} cannot keep a program on cores {list(cores)}: install "
+                raise UsageError(msg + "taskset there, or leave `affinity` out.")
+            tell(f"{probe.address} has no taskset that works: models run on any core.")
+        with held(link, spec, machine, folder=probe.workdir, tell=tell) as lease:
+            tools = tools_folder(probe.workdir)
+            versions = runner.install(link, folder=tools, machine=machine)
+        yield DeviceTimer(
+            device=spec,
+            bare=link,
+            link=PatientTransport(link, name=probe.address, patience_s=pace.patience_s, tell=tell),
+            probe=probe,
+            machine=machine,
+            runner=runner,
+            versions=versions,
+            clocks=lease.clocks,
+            affinity=cores if pin else (),
+            pin=pin,
+            pace=pace,
+            tell=tell,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class DeviceTimer:
+    """A device with its runner; see `hwnat.profile.timer.Timer`.
+
+    Attributes:
+        bare: the link itself; `link` waits for it when it is lost.
+        versions: of the runtime, name and number, and of the runner.
+        clocks: whether the device holds them while this command has it.
+        affinity: the cores that `pin`, words before a command, keeps it on.
+    """
+
+    device: DeviceSpec
+    bare: Transport
+    link: Transport
+    probe: Probe
+    machine: Machine
+    runner: Runner
+    versions: tuple[str, str, str]
+    clocks: Literal["free", "fixed"]
+    affinity: tuple[int, ...]
+    pin: tuple[str, ...]
+    pace: Pace
+    tell: Tell
+    _compared: set[str] = field(default_factory=set)
+
+    def setup(self, *, reference: str, batch: int) -> Setup:
+        """Describe the device and its runner; see `Timer.setup`."""
+        device = self.device
+        runtime, version, runner = self.versions
+        return Setup(
+            device=device.name,
+            host=self.machine.host,
+            target=device.target,
+            runtime=runtime,
+            runtime_version=version,
+            threads=device.threads,
+            affinity=self.affinity,
+            precision=device.precision,
+            batch=batch,
+            runs=device.protocol.runs,
+            warmup=device.protocol.warmup,
+            visit_ms=device.protocol.visit_ms,
+            reference=reference,
+            delegate=device.delegate,
+            runner=runner,
+            alternation=self.runner.alternation,
+            clocks=self.clocks,
+        )
+
+    def visits(
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
+    ) -> Generator[Measurement, None, None]:
+        """Make visits in blocks on the device; see `Timer.visits`.
+
+        What an earlier command left there with this setup is taken over first.
+        """
+        del rounds  # each visit loads its models anew
+        name = setup.id if kept else f"{setup.id}-{token_hex(4)}"
+        depot = Depot(self.link, self.probe)
+        jobs = posixpath.join(self.probe.workdir, JOBS)
+        queue = Queue(due=due_jobs(due, setup), tell=self.tell)
+        session = Session(
+            link=self.link,
+            bare=self.bare,
+            spec=self.device,
+            machine=self.machine,
+            workdir=self.probe.workdir,
+            folder=posixpath.join(jobs, name),
+            maker=Maker(
+                runner=self.runner,
+                depot=depot,
+                files=files,
+                setup=setup,
+                pin=self.pin,
+                tools=tools_folder(self.probe.workdir),
+                name=self.device.name,
+                gate=self.device.gate,
+            ),
+            queue=queue,
+            pace=self.pace,
+            tell=self.tell,
+            first=lambda: self._compare(depot, files, setup),
+        )
+        try:
+            yield from session.visits()
+            if not kept:
+                self.link.run(script(SWEEP, jobs), timeout_s=60)
+        except DeviceError as failed:
+            goes_on = isinstance(failed, TransientDeviceError)
+            held = f"{queue.made} of {len(due)} visits are kept"
+            held += ", and the device goes on with its block" if goes_on else ""
+            msg = f"{failed} {held}; then run the same command again: it measures the rest."
+            if not kept:
+                msg = f"{failed} Then run the same command again."
+            raise type(failed)(msg) from failed
+
+    def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
+        """See once that the device computes what this machine does.
+
+        Raises:
+            DeviceError: it does not.
+        """
+        if setup.reference in self._compared or not isinstance(self.runner, Answering):
+            return
+        model = files.path(setup.reference)
+        depot.place([model])
+        answers = Answers(
+            link=self.link,
+            runner=self.runner,
+            device=self.device,
+            tools=tools_folder(self.probe.workdir),
+            scratch=posixpath.join(self.probe.workdir, JOBS),
+            pin=self.pin,
+        )
+        answers.require(files.load(setup.reference, threads=setup.threads)[0], depot.path(model))
+        self._compared.add(setup.reference)
+
+
+_CHECK: type[Timer] = DeviceTimer

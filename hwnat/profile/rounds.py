@@ -1,0 +1,55 @@
+"""Visits in rounds: what the store lacks is made and kept, one commit each."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnat.profile.models import Progress
+from hwnat.profile.paired import shuffled_rounds
+from hwnat.profile.timer import Files, Timer
+from hwnat.records.measurement import Setup
+from hwnat.records.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """Where visits are made and kept.
+
+    Attributes:
+        files: of the models.
+        rounds: visits to each model.
+        report: told about every visit made.
+    """
+
+    db: Store
+    timer: Timer
+    files: Files
+    setup: Setup
+    rounds: int
+    report: Progress
+
+    def make(self, subjects: Sequence[str]) -> None:
+        """Make the visits to `subjects` that the store lacks, in shuffled rounds.
+
+        Raises:
+            DeviceError: the device failed; what it made is kept.
+        """
+        setup = self.setup
+        # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.
+        rng = np.random.default_rng(int(setup.id, 16))
+        visits = list(shuffled_rounds(subjects, self.rounds, rng=rng))
+        due = {setup.job(subject, round_): (round_, subject) for round_, subject in visits}
+        for job in self.db.jobs(setup.id):
+            due.pop(job, None)
+        if not due:
+            return
+        made = self.timer.visits(
+            tuple(due.values()), files=self.files, setup=setup, rounds=self.rounds
+        )
+        with closing(made):
+            for each in made:
+                self.db.add(each)
+                due.pop(each.job, None)
+                self.report("measure", len(visits) - len(due), len(visits))

@@ -1,0 +1,161 @@
+"""What times models: this process, or a program on a device elsewhere."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hwnat.profile.conditions import (
+    ConditionsReader,
+    choose_cores,
+    may_run_realtime,
+    pinned,
+    read_host,
+)
+from hwnat.profile.paired import visit_all
+from hwnat.records.device import DeviceSpec
+from hwnat.records.measurement import Measurement, Setup
+from hwnat.targets.base import Session, Target, get_target
+from hwnat.transport.base import Transport, connect
+
+#: Told in words what is going on, a line at a time.
+Tell = Callable[[str], None]
+#: (round, subject): a visit that is to be made.
+Due = tuple[int, str]
+
+
+class Files(Protocol):
+    """The files of the models that are timed."""
+
+    def path(self, key: str) -> Path:
+        """Return where the model of a subject lies, whether it is there or not."""
+        ...
+
+    def load(self, key: str, *, threads: int) -> tuple[Session, int]:
+        """Return a session with its input bound, and the size of its file."""
+        ...
+
+
+class Timer(Protocol):
+    """What makes visits."""
+
+    def setup(self, *, reference: str, batch: int) -> Setup:
+        """Return everything that decides what its numbers mean.
+
+        Args:
+            reference: key of the model whose runs alternate with the timed one's.
+            batch: of all models.
+        """
+        ...
+
+    def visits(
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
+    ) -> Generator[Measurement, None, None]:
+        """Make visits; each has to be kept before the next is asked for.
+
+        Args:
+            due: in the order in which they should be made.
+            files: of their models and of the reference model.
+            setup: what `setup` returned.
+            rounds: of the whole profile; those of `due` may be fewer.
+            kept: whether a later call with this setup may take over what this one did not yield.
+
+        Yields:
+            A measurement for each, in any order and none twice; and for further visits with this
+            setup that were made earlier and not kept.
+
+        Raises:
+            DeviceError: the device failed; what was yielded is right.
+        """
+        ...
+
+
+def target_of(device: DeviceSpec) -> Target:
+    """Return the target that exports a device's models, and here runs them.
+
+    Raises:
+        UsageError: there is none, or not with the device's precision or delegate.
+    """
+    # The accelerator of a device elsewhere is its runner's business.
+    delegate = device.delegate if _is_here(device) else None
+    return get_target(device.target, precision=device.precision, delegate=delegate)
+
+
+def _is_here(device: DeviceSpec) -> bool:
+    """Whether this process times the device's models itself."""
+    return device.transport == "local" and device.runner is None
+
+
+def open_timer(
+    device: DeviceSpec, target: Target, *, tell: Tell | None = None
+) -> AbstractContextManager[Timer]:
+    """Return what times models on a device, ready when it is entered.
+
+    Raises:
+        UsageError: the device's target, cores or runner are not available.
+        DeviceError: it cannot be reached.
+    """
+    if _is_here(device):
+        return _here(device, target)
+    from hwnat.profile.remote.timer import device_timer
+
+    return device_timer(device, tell=tell or (lambda _: None))
+
+
+@contextmanager
+def _here(device: DeviceSpec, target: Target) -> Iterator["ThisProcess"]:
+    with closing(connect(device)) as link:
+        yield ThisProcess(device=device, target=target, link=link)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThisProcess:
+    """Times models on the machine it runs on, each loaded once or twice."""
+
+    device: DeviceSpec
+    target: Target
+    link: Transport
+
+    def setup(self, *, reference: str, batch: int) -> Setup:
+        """Describe this machine and the runtime that is installed; see `Timer.setup`."""
+        device = self.device
+        runtime, version = self.target.runtime()
+        return Setup(
+            device=device.name,
+            host=read_host(self.link),
+            target=device.target,
+            runtime=runtime,
+            runtime_version=version,
+            threads=device.threads,
+            affinity=tuple(choose_cores(device.affinity, threads=device.threads)),
+            precision=device.precision,
+            batch=batch,
+            runs=device.protocol.runs,
+            warmup=device.protocol.warmup,
+            visit_ms=device.protocol.visit_ms,
+            reference=reference,
+            realtime=device.priority == "auto" and may_run_realtime(),
+            delegate=device.delegate,
+        )
+
+    def visits(
+        self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
+    ) -> Generator[Measurement, None, None]:
+        """Make visits in the order given; see `Timer.visits`."""
+        del kept
+
+        def load(subject: str) -> tuple[Session, int]:
+            return files.load(subject, threads=setup.threads)
+
+        with pinned(setup.affinity, realtime=setup.realtime):
+            yield from visit_all(
+                due,
+                load=load,
+                setup=setup,
+                rounds=rounds,
+                conditions=ConditionsReader(self.link),
+            )
+
+
+_CHECK: type[Timer] = ThisProcess
