@@ -31,7 +31,8 @@ from hwnat.transport.base import connect
 spec = load_device(sys.argv[1])
 link = connect(spec)
 link.probe()
-with held(link, spec, probe_machine(link), folder=sys.argv[2], tell=print, lease_s=int(sys.argv[3])):
+folder, lease_s = sys.argv[2], int(sys.argv[3])
+with held(link, spec, probe_machine(link), folder=folder, tell=print, lease_s=lease_s):
     print("held", flush=True)
     sys.stdin.readline()
 print("left", flush=True)
