@@ -43,9 +43,9 @@ def make(device_file, folder, count, *, tell=lambda _: None, report=lambda *_: N
     """Visit `count` models once each; return the setup."""
     with a_timer(device_file, tell=tell, **pace) as timer, Store(folder / "s.sqlite") as db:
         setup = timer.setup(reference="model-7", batch=1)
-        Rounds(
-            db=db, timer=timer, files=Models(folder), setup=setup, rounds=1, report=report
-        ).make([f"model-{each}" for each in range(10, 10 + count)])
+        Rounds(db=db, timer=timer, files=Models(folder), setup=setup, rounds=1, report=report).make(
+            [f"model-{each}" for each in range(10, 10 + count)]
+        )
     return setup
 
 

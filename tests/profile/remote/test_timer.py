@@ -12,6 +12,13 @@ from pathlib import Path
 import pytest
 
 from hwnat.errors import DeviceError, TransientDeviceError
+from hwnat.transport import adb, remote
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(adb, "WAIT_S", 1.0)
+    monkeypatch.setattr(remote, "GRACE_S", 0.5)
 
 
 def check_all(place, jobs_of, count):
@@ -113,7 +120,7 @@ def test_a_killed_command_goes_on_where_it_was(android_phone, elsewhere, jobs_of
     process.communicate()
     place.make(8)
     check_all(place, jobs_of, 8)
-    assert len(place.started) == 8
+    assert len(place.started) == 8, place.said
     assert android_phone.state.settings == before
     assert "taken over" in place.said
 
@@ -133,12 +140,10 @@ def test_ctrl_c_ends_the_block_and_puts_the_settings_back(android_phone, elsewhe
     assert len(place.started) == done
     place.make(8)
     check_all(place, jobs_of, 8)
-    assert len(place.started) == 8
+    assert len(place.started) == 8, place.said
 
 
-def test_a_hung_a_killed_and_a_failed_program_are_started_again(
-    android_phone, elsewhere, jobs_of
-):
+def test_a_hung_a_killed_and_a_failed_program_are_started_again(android_phone, elsewhere, jobs_of):
     place = elsewhere(android_phone)
     place.faults("case $count in 2) sleep 30;; 3) kill -SEGV $$;; 5) exit 7;; esac")
     place.make(4, limit_s=1)
@@ -165,7 +170,7 @@ def test_a_model_that_cannot_be_run_is_named_and_all_others_are_kept(
 def test_a_program_that_never_works_is_not_tried_for_ever(android_phone, elsewhere, jobs_of):
     place = elsewhere(android_phone)
     place.faults("exit 127")
-    with pytest.raises(DeviceError, match="ended with 127; it said last: nothing.*0 of 40"):
+    with pytest.raises(DeviceError, match=r"ended with 127; it said last: nothing.*0 of 40"):
         place.make(40)
     assert len(place.started) == 9
     assert not jobs_of(place.folder / "s.sqlite")
@@ -195,7 +200,7 @@ def test_throttling_within_a_visit_discards_it(android_phone, elsewhere, jobs_of
 def test_a_device_that_is_never_steady_stops_the_profile(android_phone, elsewhere, jobs_of):
     place = elsewhere(android_phone)
     place.faults("second=700")
-    with pytest.raises(DeviceError, match="visits cannot be made.*was not steady.*0 of 3 visits"):
+    with pytest.raises(DeviceError, match=r"visits cannot be made.*was not steady.*0 of 3 visits"):
         place.make(3)
     assert not jobs_of(place.folder / "s.sqlite")
 
@@ -216,9 +221,7 @@ def test_a_device_that_was_restarted_goes_on(android_phone, elsewhere, jobs_of):
     assert len(place.started) <= 7  # the visit under way was lost
 
 
-def test_a_full_disk_is_said_to_be_full_and_nothing_is_lost(
-    a_phone, a_machine, elsewhere, jobs_of
-):
+def test_a_full_disk_is_said_to_be_full_and_nothing_is_lost(a_phone, a_machine, elsewhere, jobs_of):
     phone = a_phone(inside=a_machine(disk_mib=4))
     place = elsewhere(phone)
     place.faults("sleep 0.2")
