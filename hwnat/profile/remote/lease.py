@@ -31,6 +31,8 @@ LEASE_S: Final = 90
 #: A device that puts its settings back itself needs no longer, and this is who holds it then.
 _RESTORING_S: Final = 40
 _ITSELF: Final = "the-device-itself"
+#: No block takes longer.
+_BLOCK_S: Final = 900
 
 _HELD: Final = re.compile(r"held (\d{1,12}) (\d{1,12}) ?(.*)", re.ASCII)
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
@@ -127,7 +129,14 @@ class Lease:
         asked = wanted(spec, machine)
         for hint in asked.hints:
             self._say(hint)
-        said = self._ask(PREPARE, *asked.words)
+        said, ends, told = self._ask(PREPARE, *asked.words), monotonic() + _BLOCK_S, False
+        while "busy" in said and monotonic() < ends:
+            if not told:
+                self._say("the block of an earlier command is not done yet; waiting for it")
+            told = True
+            sleep(1.0)
+            self.renew()
+            said = self._ask(PREPARE, *asked.words)
         if "lost" in said:
             raise self._given_up()
         if "done" not in said:
@@ -153,6 +162,8 @@ class Lease:
         except KeyboardInterrupt:
             self._say(f"interrupted before settings were put back; {itself}")
             raise
+        if "busy" in said:
+            self._say(f"its block goes on with the settings as they are; {itself}")
         back, failed = self._named(said, "restored"), self._named(said, "failed")
         if "lost" in said:
             self._say("the device has given this host up and has put its settings back itself")
