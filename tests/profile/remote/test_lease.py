@@ -332,13 +332,18 @@ def test_another_command_here_waits_and_says_so(in_use):
 
     waiting = threading.Thread(target=enter)
     waiting.start()
-    assert not entered.wait(0.5)
-    assert in_use.told == [
-        "Device device is in use by another command on this machine; waiting for it."
-    ]
-    child.communicate("\n", timeout=30)
-    assert entered.wait(10)
-    waiting.join()
+    try:
+        ends = time.monotonic() + 30
+        while not in_use.told and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert in_use.told == [
+            "Device device is in use by another command on this machine; waiting for it."
+        ]
+        assert not entered.wait(0.3)
+    finally:
+        child.communicate("\n", timeout=30)
+        waiting.join(60)
+    assert entered.is_set()
 
 
 def test_nothing_in_a_journal_is_run(in_use):
