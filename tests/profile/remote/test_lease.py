@@ -303,12 +303,12 @@ def test_a_host_that_is_heard_of_keeps_the_device(in_use):
 @pytest.mark.slow
 def test_a_block_under_way_is_not_disturbed(in_use):
     """Its visits would be thrown away, for clocks change within them."""
-    before = in_use.state.settings
+    before, child = in_use.state.settings, in_use.hold_elsewhere(SHORT_S)
     start = 'mkdir -p "$1/s/block-0abc" && cd "$1/s/block-0abc" || exit 1; '
     start += "setsid sh -c 'echo $$ >pid; until [ -e done ]; do sleep 0.2; done' block-0abc "
     start += "</dev/null >/dev/null 2>&1 &"
     in_use.link.run(["sh", "-c", start, "sh", in_use.folder], timeout_s=20).check()
-    end(in_use.hold_elsewhere(SHORT_S))
+    end(child)
     assert not in_use.comes_back(before, within_s=3.5)
     in_use.link.run(["touch", f"{in_use.folder}/s/block-0abc/done"], timeout_s=20).check()
     assert in_use.comes_back(before)
