@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape
-from hwnat.records.device import DeviceSpec, Npu, Precision
+from hwnat.records.device import Npu, Precision
 from hwnat.transport.base import Transport
 
 if TYPE_CHECKING:
@@ -206,22 +206,6 @@ def get_target(
         msg = f"Target {name} uses no delegate on this machine; take `delegate` out of the device "
         raise UsageError(msg + "file, or name another target.")
     return target.delegated(delegate)
-
-
-def target_of(device: DeviceSpec) -> Target:
-    """Return the target of a device, with the device's precision.
-
-    On this machine it uses the device's delegate; elsewhere that is the runner's to do.
-
-    Raises:
-        UsageError: see `get_target`.
-    """
-    here = device.transport == "local"
-    return get_target(
-        device.target,
-        precision=device.precision,
-        delegate=device.delegate if here else None,
-    )
 
 
 def check_input(x: Floats, shape: Shape) -> Floats:

@@ -13,8 +13,9 @@ from torch import nn
 
 import hwnat
 from hwnat.errors import DataError, UsageError
+from hwnat.profile.timer import target_of
 from hwnat.records.device import DeviceSpec, load_device
-from hwnat.targets.base import get_target, target_of
+from hwnat.targets.base import get_target
 from hwnat.targets.tflite import TfliteTarget
 from hwnat.targets.tflite_writer import write_tflite
 

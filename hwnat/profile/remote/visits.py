@@ -149,6 +149,7 @@ class Queue:
     made: int = 0
     _tries: Counter[str] = field(default_factory=Counter)
     _yielded: set[str] = field(default_factory=set)
+    _swayed: list[str] = field(default_factory=list)
 
     def take(self, seen: Seen, maker: Maker) -> tuple[list[Measurement], list[str]]:
         """Judge what a device had.
@@ -160,11 +161,16 @@ class Queue:
         for file in seen.files:
             try:
                 if file.text is None:
-                    self._again(file.job, f"{maker.name}: what arrived differs from its hash")
+                    self._repeat(file.job, f"{maker.name}: what arrived differs from its hash")
                 elif (each := self._judged(file, file.text, seen, maker)) is not None:
                     found.append(each)
             except (DeviceError, DataError) as problem:
-                self._again(file.job, str(problem))
+                self._repeat(file.job, str(problem))
+        if self._swayed:
+            count, last = len(self._swayed), self._swayed[-1]
+            such = last if count == 1 else f"{count} visits, such as {last}"
+            self.tell(f"Makes again: {such}")
+            self._swayed.clear()
         return found, [file.name for file in seen.files]
 
     def _judged(self, file: File, text: str, seen: Seen, maker: Maker) -> Measurement | None:
@@ -175,24 +181,29 @@ class Queue:
         measured = maker.measurement(result, started=started, ended=ended)
         reason = unsteady(measured, gate=maker.gate)
         if reason is not None:
-            self._again(file.job, f"{maker.name} was not steady: {reason}")
+            if self._again(file.job, f"{maker.name} was not steady: {reason}"):
+                self._swayed.append(self.failed[file.job])  # a block may have many
             return None
         self._yielded.add(file.job)
         self.made += self.due.pop(file.job, None) is not None
         return measured
 
-    def _again(self, job: str, reason: str) -> None:
-        """Put a visit last, or give it up."""
+    def _repeat(self, job: str, reason: str) -> None:
+        if self._again(job, reason):
+            self.tell(f"Makes again: {self.failed[job]}")
+
+    def _again(self, job: str, reason: str) -> bool:
+        """Put a visit last, or give it up; tell whether it is made again."""
         if job not in self.due:
-            return
+            return False
         due = self.due.pop(job)
         self._tries[job] += 1
         self.failed[job] = f"{printable(due[1])}: {reason}"
         if self._tries[job] > REPEATS:
             self.given_up[job] = self.failed[job]
-        else:
-            self.due[job] = due
-            self.tell(f"Makes a visit again: {self.failed[job]}")
+            return False
+        self.due[job] = due
+        return True
 
 
 def _times(result: Result, seen: Seen) -> tuple[str, str]:
