@@ -1,0 +1,69 @@
+"""Fixtures: a phone and a board for many profiles, each of which finds it as new."""
+
+import os
+import sys
+
+import pytest
+from device.adbd import Adbd
+from device.fixtures import Board, Phone, need_ssh
+from device.machine import Machine
+from device.sshd import Sshd
+from faults.harness import draw
+from faults.rig import Rig
+
+#: Of the disk that can be full.
+DISK_MIB = 3
+
+
+@pytest.fixture(scope="module")
+def rigs(request, tmp_path_factory, adb_servers):
+    """Return what makes a `Rig` in a new folder: `rigs(phone=True, small=False)`."""
+    up, patch = {}, pytest.MonkeyPatch()
+
+    def build(phone, small):
+        model = "phone 4+3+1" if phone else "board"
+        place = tmp_path_factory.mktemp("machine")
+        machine = Machine(place, model, disk_mib=DISK_MIB if small else None)
+        request.addfinalizer(machine.close)
+        if machine.reason is not None:
+            pytest.skip(machine.reason)
+        if phone:
+            env = adb_servers("debian")
+            for name, value in env.items():
+                patch.setenv(name, value)
+            adbd = Adbd(machine)
+            adbd.start()
+            request.addfinalizer(adbd.stop)
+            return Phone(adbd, machine, f"{env['HOME']}/bin/adb")
+        need_ssh()
+        server = Sshd(tmp_path_factory.mktemp("board") / "ssh", machine)
+        server.start()
+        request.addfinalizer(server.stop)
+        patch.setenv("PATH", f"{server.client.parent}:{os.environ['PATH']}")
+        return Board(server, machine)
+
+    def find(*, phone, small):
+        folder = tmp_path_factory.mktemp("run")
+        if (phone, small) not in up:
+            up[phone, small] = Rig(build(phone, small), tmp_path_factory.mktemp("first"))
+        rig = up[phone, small] = up[phone, small].reset(folder)
+        site.append(str(rig.site))
+        sys.path.insert(0, str(rig.site))
+        return rig
+
+    site: list[str] = []
+    yield find
+    for each in site:
+        sys.path.remove(each)
+    patch.undo()
+
+
+@pytest.fixture
+def rig_for(rigs):
+    """Return the rig for a seed's faults: `rig_for(rng, phone=True)`."""
+
+    def find(rng, *, phone):
+        faults = draw(rng, phone=phone)
+        return rigs(phone=phone, small=any(each.kind.name == "disk full" for each in faults))
+
+    return find

@@ -1,0 +1,178 @@
+"""One profile with things going wrong, command by command, until it is done."""
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from faults import command
+from faults.kinds import ALL, NEXT_STEP, Kind
+from faults.rig import PATIENCE_S, Rig
+
+#: Each fault can end a few commands; that many of them are enough in any case.
+COMMANDS = 10
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong.
+
+    Attributes:
+        after: so many starts of the runner; before the first command if it is 0.
+        lasts_s: then it passes by itself; None if its user has to do something.
+        begun: when, by the monotonic clock; None if it has not.
+        seen: whether a command ended while it was so or after it, whose message may name it.
+    """
+
+    kind: Kind
+    after: int
+    lasts_s: float | None
+    seed: int
+    begun: float | None = None
+    over: bool = False
+    failed: int = 0
+
+    def begin(self, rig: Rig) -> None:
+        self.begun = time.monotonic()
+        self.kind.begin(rig, np.random.default_rng(self.seed))
+
+    def end(self, rig: Rig) -> None:
+        self.over = True
+        self.kind.end(rig)
+
+
+def draw(rng: np.random.Generator, *, phone: bool) -> tuple[Fault, ...]:
+    """Draw one to three faults that can befall such a device together."""
+    found: dict[str, Fault] = {}
+    for _ in range(int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))):
+        kind = ALL[int(rng.integers(len(ALL)))]
+        passes = kind.passes and rng.random() < 0.6
+        fault = Fault(
+            kind=kind,
+            after=int(rng.integers(0 if kind.first else 1, 6)),
+            lasts_s=float(rng.uniform(0.2, 2.0)) if passes else None,
+            seed=int(rng.integers(1 << 30)),
+        )
+        # A disk of its own size does not outlive a restart.
+        clash = {"disk full", "restarted"} <= {kind.name, *(f.kind.name for f in found.values())}
+        if phone in kind.of and not clash:
+            found.setdefault(kind.slot, fault)
+    return tuple(found.values()) or draw(rng, phone=phone)
+
+
+@dataclass
+class Run:
+    """A profile that things befall.
+
+    Attributes:
+        messages: exit code and last line of every command that failed.
+    """
+
+    rig: Rig
+    faults: tuple[Fault, ...]
+    messages: list[tuple[int, str]] = field(default_factory=list)
+    problems: list[BaseException] = field(default_factory=list)
+    commands: int = 0
+
+    def go(self) -> None:
+        """Run the command until it is done; check all that has to be so, after each."""
+        rows = {}
+        while True:
+            self.commands += 1
+            assert self.commands <= COMMANDS, f"not done after {COMMANDS} commands"
+            for each in self.faults:
+                if each.begun is None and each.after == 0:
+                    each.begin(self.rig)
+            ended = self._command()
+            rows = self.rig.check_kept(rows)
+            assert "Traceback" not in ended.err, ended.err
+            if ended.status == 0:
+                break
+            self._check_message(ended)
+            for each in self.faults:
+                if each.begun is not None and not each.over:
+                    each.end(self.rig)
+        for each in self.faults:
+            if each.begun is not None and not each.over:
+                each.end(self.rig)
+        self.rig.calm()
+        self.rig.check_done(rows)
+        for other in self.rig.others:
+            assert "Traceback" not in other.err, other.err
+            assert other.status in (0, 4), other
+            assert other.status == 0 or re.search("in use by host", other.err), other
+        self.rig.check_device()
+
+    def _command(self) -> command.Ended:
+        """Run the command once, with whatever is due meanwhile."""
+        ends = threading.Event()
+        watching = threading.Thread(target=self._watch, args=(ends,), daemon=True)
+        own = any(each.kind.slot == "host" and each.begun is None for each in self.faults)
+        self.rig.running = self.rig.child() if own else None
+        watching.start()
+        try:
+            if not own:
+                return command.run(self.rig.words())
+            out, err = self.rig.running.communicate(timeout=PATIENCE_S)
+            return command.Ended(self.rig.running.returncode, out, err)
+        finally:
+            if own and self.rig.running.poll() is None:
+                self.rig.running.kill()
+                print(self.rig.running.communicate())
+            ends.set()
+            watching.join(PATIENCE_S)
+            if self.problems:
+                raise self.problems[0]
+
+    def _watch(self, ends: threading.Event) -> None:
+        try:
+            while not ends.wait(0.02):
+                started = len(self.rig.started())
+                for each in self.faults:
+                    if each.begun is None and 0 < each.after <= started:
+                        each.begin(self.rig)
+                    elif each.begun is not None and not each.over and each.lasts_s is not None:
+                        if time.monotonic() - each.begun > each.lasts_s:
+                            each.end(self.rig)
+        except BaseException as problem:
+            self.problems.append(problem)
+            raise
+
+    def _check_message(self, ended: command.Ended) -> None:
+        begun = [each.kind for each in self.faults if each.begun is not None]
+        said = ended.err.strip().splitlines()[-1] if ended.err.strip() else ""
+        self.messages.append((ended.status, said))
+        names = [each.name for each in begun]
+        if ended.status in (-9, -15):
+            assert {"killed", "terminated"} & set(names)
+            return
+        assert begun, f"nothing was wrong, but: {ended}"
+        if ended.status == 130:
+            assert "interrupted" in names
+            return
+        assert ended.status in (2, 4), ended
+        for each in self.faults:
+            each.failed += each.begun is not None and not each.over
+        assert any(re.search(each.cause, said, re.IGNORECASE) for each in begun), (names, said)
+        assert re.search(NEXT_STEP, said), said
+        where = (self.rig.device_name, *self.rig.addresses)
+        assert any(word in said for word in where), said
+
+
+def one_run(rig: Rig, seed: int) -> Run:
+    """Return a run of the faults of a seed, which went well."""
+    rng = np.random.default_rng(seed)
+    run = Run(rig, draw(rng, phone=rig.phone))
+    run.go()
+    return run
+
+
+def describe(faults: tuple[Fault, ...]) -> str:
+    return ", ".join(
+        f"{each.kind.name} after {each.after}"
+        + (f" for {each.lasts_s:.1f} s" if each.lasts_s else "")
+        for each in faults
+    )
+
+
