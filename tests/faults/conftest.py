@@ -8,8 +8,10 @@ from device.adbd import Adbd
 from device.fixtures import Board, Phone, need_ssh
 from device.machine import Machine
 from device.sshd import Sshd
-from faults.harness import draw
-from faults.rig import Rig
+
+pytest.register_assert_rewrite("faults.harness", "faults.rig")
+from faults.harness import draw  # noqa: E402
+from faults.rig import Rig  # noqa: E402
 
 #: Of the disk that can be full.
 DISK_MIB = 3

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -222,10 +223,16 @@ class Rig:
 
     def check_device(self) -> None:
         """The device is as it was, and nothing is left of the profile but what saves time."""
-        assert self.machine.state.settings == self.wished
+        # What the host cannot put back, for the link is lost, the device does when it hears no more.
+        self._wait(lambda: self.at("lease").exists(), command.LEASE_S + 4)
         assert not self.at("lease").exists()
+        assert self.machine.state.settings == self.wished
         assert not list(self.at("jobs").glob("*/results/*"))
-        ends = time.monotonic() + LINGER_S
-        while (left := self.pids()) and time.monotonic() < ends:
+        self._wait(self.pids, LINGER_S)
+        left = {pid: Path(f"/proc/{pid}/cmdline").read_bytes()[-200:] for pid in self.pids()}
+        assert not left
+
+    def _wait(self, still: Callable[[], object], most_s: float) -> None:
+        ends = time.monotonic() + most_s
+        while still() and time.monotonic() < ends:
             time.sleep(0.05)
-        assert not left, [Path(f"/proc/{pid}/cmdline").read_bytes()[:80] for pid in left]
