@@ -1,12 +1,15 @@
 """`hwnat device`: which devices there are, and whether one can be measured."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hwnat.cli.device_setup import setup
 from hwnat.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from hwnat.records.device import DeviceSpec
 
 
 @click.group()
@@ -27,57 +30,126 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(devices)
         return
-    rows = [(d.name, d.transport, d.target, d.threads, d.affinity, d.precision) for d in devices]
-    columns = ("device", "transport", "target", "threads", "affinity", "precision")
-    print_table("", columns, rows)
+    rows = [
+        (
+            *(d.name, d.transport, d.target, d.threads, d.affinity, d.precision),
+            "yes" if d.verified else "no",
+            d.about or "",
+        )
+        for d in devices
+    ]
+    columns = ("device", "transport", "target", "threads", "affinity", "precision", "verified")
+    print_table("", (*columns, "about"), rows)
+
+
+@device.command()
+@click.argument("name")
+@json_option
+def probe(name: str, as_json: bool) -> None:
+    """Ask a device what it is: cores and clusters, clocks, temperatures, battery, system."""
+    from contextlib import closing
+
+    from hwnat.cli.device_facts import print_machine
+    from hwnat.profile.probe import probe_machine
+    from hwnat.records.device import load_device
+    from hwnat.transport.base import connect
+
+    spec = load_device(name)
+    with closing(connect(spec)) as link:
+        machine = probe_machine(link)
+    if as_json:
+        print_json(machine)
+        return
+    print_machine(spec, machine)
 
 
 @device.command()
 @click.argument("name")
 @json_option
 def doctor(name: str, as_json: bool) -> None:
-    """Reach a device, name its runtime and read its clocks, temperature and load."""
+    """Reach a device and say what makes its numbers doubtful; put back what was left changed."""
+    from dataclasses import asdict
+
+    from hwnat.records.device import load_device
+
+    spec = load_device(name)
+    if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
+        told = {"device": spec.name, "runtime": _runtime(spec), **asdict(spec.npu)}
+        _print({**told, "advice": ()}, as_json=as_json)
+        return
+    _print(_here(spec) if spec.transport == "local" else _elsewhere(spec), as_json=as_json)
+
+
+def _runtime(spec: "DeviceSpec") -> str:
+    from hwnat.targets.base import get_target
+
+    return " ".join(get_target(spec.target, precision=spec.precision).runtime())
+
+
+def _here(spec: "DeviceSpec") -> Mapping[str, Any]:
+    """Return what is to be known of this machine."""
+    from dataclasses import asdict
+
+    from hwnat.profile.conditions import advice, choose_cores, may_run_realtime
+    from hwnat.profile.probe import probe_machine
+    from hwnat.transport.base import connect
+
+    runtime, machine = _runtime(spec), probe_machine(connect(spec))
+    host, state = machine.host, machine.conditions
+    realtime = spec.priority == "auto" and may_run_realtime()
+    return {
+        "device": spec.name,
+        "runtime": runtime,
+        **asdict(host),
+        "pinned_to": choose_cores(spec.affinity, threads=spec.threads),
+        "realtime": realtime,
+        **asdict(state),
+        "advice": advice(host, state, threads=spec.threads, realtime=realtime),
+    }
+
+
+def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
+    """Return what is to be known of a device; what a dead command left changed is put back.
+
+    Raises:
+        DeviceError: it cannot be reached.
+    """
     from contextlib import closing
     from dataclasses import asdict
 
-    from hwnat.profile.conditions import (
-        advice,
-        choose_cores,
-        may_run_realtime,
-    )
+    from hwnat.errors import UsageError
+    from hwnat.profile.cores import choose_cluster_cores
+    from hwnat.profile.doctor import doubts
     from hwnat.profile.probe import probe_machine
-    from hwnat.records.device import load_device
-    from hwnat.targets.base import get_target
+    from hwnat.profile.remote.lease import recover
+    from hwnat.profile.remote.setup import Place, look, tools_folder
     from hwnat.transport.base import connect
 
-    spec = load_device(name)
-    here = spec.transport == "local"
-    target = get_target(spec.target, precision=spec.precision)
-    runtime, version = target.runtime() if here else (None, None)
-    if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
-        told = {"device": spec.name, "runtime": f"{runtime} {version}", **asdict(spec.npu)}
-        _print({**told, "advice": ()}, as_json=as_json)
-        return
     with closing(connect(spec)) as link:
-        reached = None if here else link.probe()
+        reached = link.probe()
+        said: list[str] = []
+        recover(link, spec, folder=reached.workdir, tell=said.append)
         machine = probe_machine(link)
-    host, state = machine.host, machine.conditions
-    realtime = here and spec.priority == "auto" and may_run_realtime()
-    hints = advice(host, state, threads=spec.threads, realtime=realtime or not here)
-    if reached and not reached.executable:
-        hints = (*hints, f"No program starts in {reached.workdir}: set another workdir.")
-    report = {
+        runner = None
+        if reached.executable:
+            folder = tools_folder(reached.workdir)
+            runner = look(Place(spec=spec, link=link, machine=machine, folder=folder))[0]
+    try:
+        cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
+    except UsageError:
+        cores = ()  # the advice says it
+    missing = (runner.problem,) if runner and runner.problem else ()
+    return {
         "device": spec.name,
-        # What a device elsewhere would be timed with is not known before something runs there.
-        "runtime": f"{runtime} {version}" if here else None,
-        **(asdict(reached) if reached else {}),
-        **asdict(host),
-        "pinned_to": choose_cores(spec.affinity, threads=spec.threads) if here else None,
-        "realtime": realtime if here else None,
-        **asdict(state),
-        "advice": hints,
+        "runtime": runner.runtime if runner else None,
+        "runner": runner.runner if runner else None,
+        **asdict(reached),
+        **asdict(machine.host),
+        "pinned_to": cores,
+        "realtime": None,
+        **asdict(machine.conditions),
+        "advice": (*said, *missing, *doubts(spec, machine, reached)),
     }
-    _print(report, as_json=as_json)
 
 
 def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
@@ -89,6 +161,6 @@ def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
         return
     for key, value in report.items():
         if key != "advice":
-            click.echo(f"{key:<15}{'not told' if value in (None, ()) else printable(str(value))}")
+            click.echo(f"{key:<16}{'not told' if value in (None, ()) else printable(str(value))}")
     for line in report["advice"]:
         click.echo(f"- {line}", err=True)

@@ -55,7 +55,7 @@ identity() (
   for l in $(grep -E "^($w)[[:blank:]]*:" /proc/cpuinfo 2>/dev/null | tr '\t' ' '); do
     k=$((k + 1)); say "cpu.$k" "$l"
   done
-  echo "end\t$n\t$n"
+  echo "end\t$n\tend\t$n"
 )
 identity; echo --; state
 """

@@ -1,6 +1,6 @@
 r"""The state a device is in: a shell function that prints it, and what that means.
 
-A line is a key, a tab, a value, a tab and the value once more; the last one counts the others. So
+A line is a key and a value, both once more, with tabs between; the last one counts the others. So
 text that was cut or damaged is seen to be, and says nothing at all rather than half of it.
 
 Needs a POSIX shell. Outside Android it starts no program: it runs before and after each visit.
@@ -19,7 +19,7 @@ SAY: Final = """
   say() {
     case $2 in ''|*\\\\*|*'\t'*|*'
 '*) return 0;; esac
-    n=$((n + 1)); echo "$1\t$2\t$2"
+    n=$((n + 1)); echo "$1\t$2\t$1\t$2"
   }
   first() { v=; { read -r v <"$2"; } 2>/dev/null; say "$1" "$v"; }
 """
@@ -63,10 +63,10 @@ state() (
     done
     say low_power "$(settings get global low_power 2>/dev/null)"
   fi
-  echo "end\t$n\t$n"
+  echo "end\t$n\tend\t$n"
 )
 """
-_LINE: Final = re.compile(r"([a-z][a-z_]{0,30}(?:\.\d{1,4})?)\t([^\t]+)\t\2", re.ASCII)
+_LINE: Final = re.compile(r"([a-z][a-z_]{0,30}(?:\.\d{1,4})?)\t([^\t]+)\t\1\t\2", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,12}", re.ASCII)
 _READING: Final = re.compile(r"\{mValue=(-?\d{1,4}(?:\.\d{1,9})?), mType=(\d{1,2}), .*\}", re.ASCII)
 #: Zones that count something else: charge, voltage, current, and the levels of those.

@@ -54,42 +54,6 @@ def test_published_costs_are_printed_digit_for_digit(run):
     assert "6,067,408 parameters, 222,557,600 MACs" in run(*args)
 
 
-def test_the_shipped_devices_are_listed(run):
-    names = {each["name"] for each in json.loads(run("device", "list", "--json"))}
-    assert {"host-onnx", "host-tflite", "host-openvino"} <= names
-    assert "host-onnx" in run("device", "list")
-
-
-def test_the_doctor_reads_this_machine(run):
-    found = json.loads(run("device", "doctor", "host-onnx", "--json"))
-    assert found["runtime"].startswith("onnxruntime ")
-    assert found["cores"] >= 1
-    assert "runtime        onnxruntime" in run("device", "doctor", "host-onnx")
-
-
-def test_the_doctor_names_the_npu_that_is_estimated(run):
-    pytest.importorskip("ethosu", reason="no Vela; pip install hwnat[ethosu]")
-    found = json.loads(run("device", "doctor", "ethos-u55-128", "--json"))
-    assert found["runtime"].startswith("ethos-u-vela ")
-    assert found["memory"] == "Shared_Sram"
-    assert "cores" not in found
-
-
-def test_the_doctor_reaches_a_phone(run, a_phone, tmp_path):
-    phone = a_phone()
-    address = f'transport = "adb"\nserial = "{phone.serial}"\ntarget = "tflite"\n'
-    (tmp_path / "phone.toml").write_text(address)
-    found = json.loads(run("device", "doctor", str(tmp_path / "phone.toml"), "--json"))
-    assert found["address"] == f"adb {phone.serial}"
-    assert found["executable"]
-    assert found["cores"] >= 1
-    assert (found["runtime"], found["pinned_to"]) == (None, None)
-    (tmp_path / "phone.toml").write_text(address + 'workdir = "/sdcard/x"\n')
-    if phone.userland.reason is None:
-        found = json.loads(run("device", "doctor", str(tmp_path / "phone.toml"), "--json"))
-        assert "No program starts in /sdcard/x: set another workdir." in found["advice"]
-
-
 def test_a_prediction_is_a_latency_with_an_interval(run, table):
     found = json.loads(run("predict", "--table", table, "--genome", LARGEST, "--json"))
     low, high = found["interval_ns"]

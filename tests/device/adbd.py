@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from device.command import Command
+from device.faults import Faults, Outages
 from device.sync import serve_sync
 
 CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
@@ -22,23 +23,6 @@ VERSION, MAX_DATA = 0x01000001, 1 << 20
 TOKEN, SIGNATURE, PUBLIC_KEY = 1, 2, 3
 SHA1_PREFIX = bytes.fromhex("3021300906052b0e03021a05000414")
 FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir"
-
-
-@dataclass
-class Faults:
-    """What goes wrong, until `clear`; all of it can change while the device is up."""
-
-    silent: bool = False  # never answers a connection: offline
-    deny: bool = False  # accepts no key: unauthorized
-    cut_received: int | None = None  # the cable is pulled after so many bytes of pushed data
-    cut_sent: int | None = None  # … of output
-    truncate: int | None = None  # output of a command ends here, as if that were all
-    says: bytes | None = None  # every command prints this and ends with 0, unrun
-    hang: bool = False  # every command is accepted and never answered
-    flip: bool = False  # the first byte of a pushed file arrives changed
-
-    def clear(self) -> None:
-        self.__init__()
 
 
 class Stream:
@@ -56,6 +40,7 @@ class Stream:
             if self.closed:
                 raise ConnectionResetError
             self.acknowledged.clear()
+            await asyncio.sleep(self.link.faults.delay_s)
             self.link.send(WRTE, self.mine, self.theirs, data[start : start + self.link.max_data])
             await self.acknowledged.wait()
 
@@ -66,6 +51,7 @@ class Stream:
             return data
         data = await self.incoming.get()
         if data is not None:
+            await asyncio.sleep(self.link.faults.delay_s)
             self.link.send(OKAY, self.mine, self.theirs)
         return data
 
@@ -101,12 +87,24 @@ class Link:
     def send(self, command: int, a: int, b: int, data: bytes = b"") -> None:
         if command == WRTE:
             self.sent += len(data)
-            if self.faults.cut_sent is not None and self.sent > self.faults.cut_sent:
-                self.writer.transport.abort()
+            if self.goes_wrong(self.sent, self.faults.cut_sent):
                 return
         head = struct.pack("<6I", command, a, b, len(data), 0, command ^ 0xFFFFFFFF)
         with suppress(ConnectionError):
             self.writer.write(head + data)
+
+    def goes_wrong(self, carried: int, limit: int | None) -> bool:
+        """Cut the link that has carried more than it can."""
+        wrong = limit is not None and carried > limit and self.faults.strikes()
+        if wrong:
+            self.cut()
+        return wrong
+
+    def cut(self) -> None:
+        """End as when the cable is pulled."""
+        self.writer.transport.abort()
+        for stream in self.streams.values():
+            stream.end()
 
     async def serve(self) -> None:
         try:
@@ -120,9 +118,7 @@ class Link:
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
-            for stream in self.streams.values():
-                stream.end()
-            self.writer.transport.abort()
+            self.cut()
             if self.tasks:
                 await asyncio.wait(self.tasks)
 
@@ -140,8 +136,7 @@ class Link:
             stream.acknowledged.set()
         elif command == WRTE:
             self.received += len(data)
-            if self.faults.cut_received is not None and self.received > self.faults.cut_received:
-                self.writer.transport.abort()
+            if self.goes_wrong(self.received, self.faults.cut_received):
                 return
             stream.incoming.put_nowait(data)
         elif command == CLSE:
@@ -177,7 +172,7 @@ class Link:
 
 
 @dataclass
-class Adbd:
+class Adbd(Outages):
     """A device that listens on this machine, in a thread; `port` while it is up."""
 
     userland: object
@@ -218,29 +213,34 @@ class Adbd:
         whole, given = int.from_bytes(padded, "big"), int.from_bytes(data, "big")
         return kind == SIGNATURE and any(pow(given, e, n) == whole for n, e in self.keys)
 
-    def start(self) -> None:
-        """Come up, on the same port as before if there was one."""
+    def up(self) -> None:
         up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(up)), daemon=True)
         self._thread.start()
         assert up.wait(10)
 
-    def stop(self) -> None:
-        """Go down, like a device that is switched off."""
+    def down(self) -> None:
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._down.set)
             self._thread.join(10)
             assert not self._thread.is_alive()
             self._thread = None
 
-    def drop(self) -> None:
+    def cut(self) -> None:
         """Cut all connections, like a cable that is pulled and put back."""
+        if self._thread is None:
+            return
+        done = threading.Event()
 
         def cut() -> None:
             for link in self._links:
-                link.writer.transport.abort()
+                link.cut()
+            done.set()
 
         self._loop.call_soon_threadsafe(cut)
+        assert done.wait(10)
+
+    drop = cut
 
     async def _serve(self, up: threading.Event) -> None:
         self._loop, self._down = asyncio.get_running_loop(), asyncio.Event()
@@ -265,7 +265,7 @@ class Adbd:
         # A connection may just be coming in, and one that is cut closes only in the next turns.
         for _ in range(3):
             for link in self._links:
-                link.writer.transport.abort()
+                link.cut()
             if tasks:
                 await asyncio.wait(set(tasks), timeout=5)
             await asyncio.sleep(0.01)

@@ -5,6 +5,7 @@ import signal
 import struct
 from contextlib import suppress
 
+from device.faults import Faults, mangled
 from device.userland import end_session
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
@@ -15,16 +16,23 @@ class Command:
 
     def __init__(self, adbd, stream, *, v2: bool) -> None:
         self.adbd, self.stream, self.v2 = adbd, stream, v2
-        self.left = adbd.faults.truncate
+        self.harm = Faults()
+        self.sent = self.printed = 0
 
     def packet(self, kind: int, data: bytes) -> bytes:
         return struct.pack("<BI", kind, len(data)) + data if self.v2 else data
 
     async def serve(self, line: str) -> None:
-        if self.adbd.faults.says is not None:
-            await self.stream.write(self.packet(STDOUT, self.adbd.faults.says))
+        if self.adbd.faults.of_commands:
+            self.harm = self.adbd.faults.of(line)
+        if self.harm.before is not None:
+            await asyncio.to_thread(self.harm.before, line)
+        if self.stream.closed:
+            return
+        if self.harm.says is not None:
+            await self.stream.write(self.packet(STDOUT, self.harm.says))
             await self.stream.write(self.packet(EXIT, b"\0") if self.v2 else b"")
-        elif self.adbd.faults.hang:
+        elif self.harm.hang:
             while await self.stream.next() is not None:
                 continue
         else:
@@ -44,24 +52,47 @@ class Command:
         try:
             await asyncio.gather(self.pump(STDOUT, child.stdout), self.pump(STDERR, child.stderr))
             code = await child.wait()
-            if self.v2:
+            if self.harm.cut_after is not None:
+                self.stream.link.cut()
+            elif self.v2:
                 status = code & 0xFF if code >= 0 else 128 - code
                 await self.stream.write(self.packet(EXIT, bytes([status])))
         finally:
             feeding.cancel()
             with suppress(asyncio.CancelledError, ConnectionError):
                 await feeding
-            end_session(child.pid, signal.SIGKILL)
+            end_session(child.pid, signal.SIGKILL, spare=True)
             # A pipe with output that nobody takes any more would be waited for without end.
             child._transport.close()
             await child.wait()
 
     async def pump(self, kind: int, source) -> None:
+        whole = b""
         while source is not None and (data := await source.read(1 << 15)):
-            if self.left is not None:
-                data, self.left = data[: self.left], max(0, self.left - len(data))
-            if data:
-                await self.stream.write(self.packet(kind, data))
+            if kind == STDOUT and self.harm.mangle is not None:
+                whole += data
+            else:
+                await self.pass_on(kind, data)
+        if whole:
+            await self.pass_on(kind, mangled(whole, self.harm.mangle, self.harm.seed))
+
+    async def pass_on(self, kind: int, data: bytes) -> None:
+        """Send output, as much of it as is to be sent."""
+        if self.harm.truncate is not None:
+            data = data[: max(0, self.harm.truncate - self.sent)]
+        self.sent += len(data)
+        cut = self.harm.cut_after if kind == STDOUT else None
+        if kind == STDOUT:
+            self.printed += len(data)
+        if cut is not None and self.printed >= cut:
+            if part := data[: len(data) + cut - self.printed]:
+                await self.stream.write(self.packet(kind, part))
+                # What the host's adb has taken it needs a moment to pass on.
+                await asyncio.sleep(0.1)
+            self.stream.link.cut()
+            raise ConnectionResetError
+        if data:
+            await self.stream.write(self.packet(kind, data))
 
     async def feed(self) -> None:
         """Hand the host's input on; when the host is gone, end what runs."""
@@ -72,7 +103,7 @@ class Command:
         if self.v2:
             end_session(self.child.pid, signal.SIGHUP)
             await asyncio.sleep(0.05)
-            end_session(self.child.pid, signal.SIGKILL)
+            end_session(self.child.pid, signal.SIGKILL, spare=True)
 
     async def take(self, data: bytes) -> bytes:
         """Hand on what is whole; return the rest."""

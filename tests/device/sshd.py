@@ -6,9 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from device.faults import Faults, Outages
 
 SSHD = """
 ListenAddress 127.0.0.1:{port}
@@ -36,7 +39,9 @@ ENTER = """#!/bin/sh
 HOME={folder}
 PATH={path}
 export HOME PATH
-exec {enter} {shell} -c 'cd "$HOME"; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+set -- {enter} {shell} -c 'cd "$HOME"; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+[ -e {place}/faults ] || exec "$@"
+exec {python} {here}/disturb.py {place}/faults "$@"
 """
 
 
@@ -56,7 +61,7 @@ def make_key(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
 
 
-class Sshd:
+class Sshd(Outages):
     """A board: `start` and `stop` it as often as needed; `client` is the ssh that reaches it."""
 
     def __init__(self, place: Path, userland) -> None:
@@ -73,6 +78,8 @@ class Sshd:
             "folder": userland.folder,
             "path": userland.path,
             "shell": userland.shell,
+            "python": sys.executable,
+            "here": Path(__file__).parent,
         }
         enter = " ".join(userland.enter)
         (place / "enter").write_text(ENTER.format(enter=enter, **words))
@@ -92,7 +99,7 @@ class Sshd:
         key = (self.place / "host.pub").read_text().split()[:2]
         (self.place / "known").write_text(f"[127.0.0.1]:{self.port} {' '.join(key)}\n")
 
-    def start(self) -> None:
+    def up(self) -> None:
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         argv = [find_sshd(), "-D", "-f", f"{self.place}/sshd_config", "-E", f"{self.place}/log"]
@@ -110,16 +117,34 @@ class Sshd:
         path = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
-    def hang_up(self) -> None:
+    def cut(self) -> None:
         """Cut all connections; the server stays."""
         for pid in self.children():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Go down with all connections."""
+    hang_up = cut
+
+    def disturb(self, **faults: object) -> None:
+        """Set what goes wrong with commands: fields of `Faults`, without `before`; none to end it.
+
+        Of the link's, `cut_received` counts what one command is sent, and `delay_s` is a wait.
+        """
+        path = self.place / "faults"
+        if not faults:
+            path.unlink(missing_ok=True)
+            return
+        (self.place / "faults.new").write_text(Faults(**faults).text)
+        (self.place / "faults.new").replace(path)
+
+    @property
+    def struck(self) -> int:
+        """How many commands have suffered since `disturb`."""
+        return Faults.read((self.place / "faults").read_text()).struck
+
+    def down(self) -> None:
         if self._server is not None:
-            self.hang_up()
+            self.cut()
             self._server.kill()
             self._server.wait()
             self._server = None

@@ -7,6 +7,7 @@ folder, with the same programs first on PATH.
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -136,12 +137,22 @@ class Userland:
             self._holder = None
 
 
-def end_session(leader: int, signal: int) -> None:
-    """Send a signal to all processes of a session, whatever group they have moved to."""
+def end_session(leader: int, number: int, *, spare: bool = False) -> None:
+    """Send a signal to all processes of a session, whatever group they have moved to.
+
+    Those that `nohup` has started can be spared: they take no notice of a lost terminal.
+    """
+    # Programs inherit that from whoever runs the tests.
+    spare = spare and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = entry.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == leader:
-                os.kill(int(entry.parent.name), signal)
+            if int(fields[3]) == leader and not (spare and ignores_hangup(entry.parent)):
+                os.kill(int(entry.parent.name), number)
         except (OSError, ValueError):
             continue
+
+
+def ignores_hangup(process: Path) -> bool:
+    status = (process / "status").read_text()
+    return bool(int(status.partition("SigIgn:\t")[2].split()[0], 16) & 1)

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final, Literal
 
 from hwnat.errors import DeviceError
@@ -27,6 +27,8 @@ from hwnat.transport.words import device_path, printable
 
 #: A host of which nothing was heard for so long is gone.
 LEASE_S: Final = 90
+#: No block takes longer.
+_BLOCK_S: Final = 900
 
 _HELD: Final = re.compile(r"held (\d{1,12}) (\d{1,12}) ?(.*)", re.ASCII)
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
@@ -110,7 +112,14 @@ class Lease:
         asked = wanted(spec, machine)
         for hint in asked.hints:
             self._say(hint)
-        said = self._ask(PREPARE, *asked.words)
+        said, ends, told = self._ask(PREPARE, *asked.words), monotonic() + _BLOCK_S, False
+        while "busy" in said and monotonic() < ends:
+            if not told:
+                self._say("the block of an earlier command is not done yet; waiting for it")
+            told = True
+            sleep(1.0)
+            self.renew()
+            said = self._ask(PREPARE, *asked.words)
         if "done" not in said:
             raise self._odd(said)
         done, failed = self._named(said, "set"), self._named(said, "refused")
@@ -134,6 +143,8 @@ class Lease:
         except KeyboardInterrupt:
             self._say(f"interrupted before settings were put back; {itself}")
             raise
+        if "busy" in said:
+            self._say(f"its block goes on with the settings as they are; {itself}")
         back, failed = self._named(said, "restored"), self._named(said, "failed")
         if "lost" in said:
             self._say("the device has given this host up and has put its settings back itself")

@@ -94,12 +94,16 @@ whose; [ "$owner" = "$2" ] || {{ echo lost; exit 0; }}
 beat "$3" || exit 1
 echo renewed
 """
+#: The block of an earlier command is measured with the settings it began with.
 PREPARE: Final = f"""{_LEASE}
 whose; [ "$owner" = "$2" ] || {{ echo lost; exit 0; }}
+busy "$1" && echo busy && exit 0
 shift 2
 {settings.PREPARE}"""
+#: A block that goes on keeps its settings; the keeper puts them back when it has ended.
 LEAVE: Final = f"""{_LEASE}
 whose; [ "$owner" = "$2" ] || {{ echo lost; exit 0; }}
+busy "$1" && beat 0 && echo busy && exit 0
 restore || {{ beat 0; exit 0; }}
 p=; {{ read -r p <"$L/keeper"; }} 2>/dev/null
 case $p in

@@ -113,16 +113,27 @@ for each in "$dir"/results/*.*; do
 done
 printf '\\n%s end\\n' "$mark"
 """
-#: $1 folder, $2 token, $3 seconds. The visit under way is ended by itself, and waited for.
+#: $1 folder, $2 token, $3 seconds in which the visit under way may end by itself; after that
+#: nothing comes of it.
 STOP: Final = f"""{_ALIVE}
 here=$1/block-$2
 [ -d "$here" ] || exit 0
 : >"$here/stop"
 n=0
 while alive "$here" && [ "$n" -lt "$3" ]; do n=$((n + 1)); sleep 1; done
+alive "$here" && kill -9 "$p"
 exit 0
 """
 #: $1 is the folder of all setups. Those of which nothing was to be kept have a dash in their names.
 SWEEP: Final = """
 rm -rf "$1"/*-*
+"""
+#: $1 is some files in one; then the path and size in bytes of each, in order.
+CUT: Final = """
+whole=$1 at=1; shift
+while [ "$#" -gt 1 ]; do
+  tail -c +"$at" "$whole" | head -c "$2" >"$1.part" && mv -f "$1.part" "$1"
+  at=$((at + $2)); shift 2
+done
+rm -f "$whole"
 """

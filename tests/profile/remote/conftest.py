@@ -41,3 +41,17 @@ def jobs_of():
         return found
 
     return read
+
+
+@pytest.fixture
+def elsewhere(plugged, tmp_path):
+    """Build an `Elsewhere`: `elsewhere(android_phone, runner="stub-processes")`."""
+    assert plugged
+
+    def build(device, **keys):
+        from elsewhere import Elsewhere
+
+        keys = {"target": "stub", "runner": "stub", "gate": GATE, "protocol": PROTOCOL, **keys}
+        return Elsewhere(device, tmp_path, **keys)
+
+    return build

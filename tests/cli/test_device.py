@@ -1,0 +1,185 @@
+"""`hwnat device`, from a person's side, on this machine, a phone and a board."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from device.sshd import free_port
+
+from hwnat.profile.probe import probe_machine
+from hwnat.profile.remote.lease import held
+from hwnat.records.device import load_device
+
+#: Holds a device until it is ended, as a profile does.
+HOLD = """
+import sys
+from hwnat.profile.probe import probe_machine
+from hwnat.profile.remote.lease import held
+from hwnat.records.device import load_device
+from hwnat.transport.base import connect
+spec = load_device(sys.argv[1])
+link = connect(spec)
+with held(link, spec, probe_machine(link), folder=link.probe().workdir, tell=print, lease_s=600):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def told(hwnat):
+    """Run `hwnat device ARGS --json`; return what it printed."""
+
+    def run(*args):
+        code, out, err = hwnat("device", *args, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+def test_the_shipped_devices_are_listed(hwnat, told):
+    devices = {each["name"]: each for each in told("list")}
+    assert {"host-onnx", "host-tflite", "host-openvino"} <= devices.keys()
+    code, out, _ = hwnat("device", "list")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert code == 0
+    assert "verified" in lines["device"]
+    for name, each in devices.items():
+        shown = lines[name].rstrip().removesuffix(each["about"] or "").split()
+        assert shown[-2:] == [each["precision"], "yes" if each["verified"] else "no"]
+        assert lines[name].rstrip().endswith(each["about"] or "")
+
+
+def test_the_doctor_reads_this_machine(hwnat, told):
+    found = told("doctor", "host-onnx")
+    assert found["runtime"].startswith("onnxruntime ")
+    assert found["cores"] >= 1
+    assert "runtime         onnxruntime" in hwnat("device", "doctor", "host-onnx")[1]
+
+
+def test_the_doctor_names_the_npu_that_is_estimated(told):
+    pytest.importorskip("ethosu", reason="no Vela; pip install hwnat[ethosu]")
+    found = told("doctor", "ethos-u55-128")
+    assert found["runtime"].startswith("ethos-u-vela ")
+    assert found["memory"] == "Shared_Sram"
+    assert "cores" not in found
+
+
+def test_this_machine_is_probed(hwnat, told):
+    found = told("probe", "host-onnx")
+    assert found["host"]["cores"] >= 1
+    assert found["android_api"] is None
+    code, out, _ = hwnat("device", "probe", "host-onnx")
+    assert code == 0
+    assert f"instructions    {found['abi']}" in out
+    assert "battery" not in out
+
+
+def test_a_phone_is_probed(hwnat, told, android_phone, tmp_path):
+    path = android_phone.device_file(tmp_path)
+    android_phone.state.set(skin_mc=31_200, cpu_mc=44_000)
+    found = told("probe", path)
+    assert [each["part"] for each in found["clusters"]] == [
+        "Cortex-A55",
+        "Cortex-A78",
+        "Cortex-X1",
+    ]
+    assert found["conditions"]["skin_c"] == 31.2
+    code, out, _ = hwnat("device", "probe", path)
+    assert code == 0
+    for line in (
+        "board           Fixture 8",
+        "hottest zone    44.0 °C",
+        "skin            31.2 °C",
+        "battery         90 %, 27.0 °C",
+        "battery saver   off",
+        "screen          on",
+    ):
+        assert line in out.splitlines()
+    rows = [line.split() for line in out.splitlines()]
+    assert ["7", "Cortex-X1", "2850", "2850", "2850", "1024"] in rows
+
+
+def test_the_doctor_reaches_a_phone(told, a_phone, tmp_path):
+    phone = a_phone()
+    found = told("doctor", phone.device_file(tmp_path, "phone"))
+    assert found["address"] == f"adb {phone.serial}"
+    assert found["executable"]
+    assert found["cores"] >= 1
+    assert found["runner"] == "litert"
+    if phone.userland.reason is None:
+        found = told("doctor", phone.device_file(tmp_path, "phone", workdir="/sdcard/x"))
+        assert "No program starts in /sdcard/x: set another workdir." in found["advice"]
+        assert found["runner"] is None
+
+
+def test_the_doctor_says_what_is_wrong_with_a_phone(hwnat, android_phone, tmp_path):
+    path = android_phone.device_file(tmp_path, clocks="free", threads=6)
+    android_phone.state.set(battery_percent=12, thermal_status=2, clock_percent=60)
+    code, out, err = hwnat("device", "doctor", path)
+    assert code == 0
+    assert "pinned_to       (2, 3, 4, 5, 6, 7)" in out
+    for words in (
+        "Not now: the battery holds 12 %, the gate wants at least 30",
+        "Not now: thermal status is 2 (moderate)",
+        'set clocks = "fixed"',
+        "A clock is limited to 1081.8 of 1803 MHz",
+        "6 threads run on cores of different speed (clusters of 1, 3, 4)",
+        "hwnat device setup device --litert",
+        "Use a USB cable",
+    ):
+        assert words in err, err
+
+
+def test_the_doctor_says_what_is_wrong_with_a_board(hwnat, linux_board, tmp_path):
+    cpufreq = linux_board.state.sys / "devices/system/cpu/cpufreq/policy0"
+    (cpufreq / "scaling_governor").write_text("ondemand\n")
+    path = linux_board.device_file(tmp_path, target="onnx")
+    code, _, err = hwnat("device", "doctor", path)
+    assert code == 0
+    assert "Governor 'ondemand' follows the load" in err
+    assert 'set governor = "performance" in the device file' in err
+    (cpufreq / "scaling_governor").write_text("powersave\n")
+    path = linux_board.device_file(tmp_path, target="onnx", affinity=[9])
+    err = hwnat("device", "doctor", path)[2]
+    assert "that of the slowest clock" in err
+    assert "Cores [9] are not available" in err
+
+
+def test_the_doctor_cannot_reach_a_board_that_is_off(hwnat, board, tmp_path):
+    path = board.device_file(tmp_path, port=free_port())
+    code, out, err = hwnat("device", "doctor", path)
+    assert (code, out) == (4, "")
+    assert "no ssh server answers on its port" in err
+
+
+def test_the_doctor_puts_back_what_a_killed_command_left(hwnat, android_phone, tmp_path):
+    path = android_phone.device_file(tmp_path)
+    before = android_phone.state.settings
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert any(line == "held\n" for line in child.stdout)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert android_phone.state.settings != before
+    code, _, err = hwnat("device", "doctor", path)
+    assert code == 0
+    assert android_phone.state.settings == before
+    assert "an earlier command ended without restoring its settings" in err
+    assert "put back: fixed-performance mode, screen" in err
+    assert "put back" not in hwnat("device", "doctor", path)[2]
+
+
+def test_the_doctor_leaves_a_device_alone_that_is_in_use(hwnat, android_phone, tmp_path):
+    path = android_phone.device_file(tmp_path)
+    spec, link = load_device(path), android_phone.link()
+    folder = link.probe().workdir
+    with held(link, spec, probe_machine(link), folder=folder, tell=print):
+        during = android_phone.state.settings
+        code, _, err = hwnat("device", "doctor", path)
+        assert android_phone.state.settings == during
+    assert code == 0
+    assert "in use by another command on this machine" in err
