@@ -84,7 +84,9 @@ class Run:
             for each in self.faults:
                 if each.begun is None and each.after == 0:
                     each.begin(self.rig)
+            began = time.monotonic()
             ended = self._command()
+            print(f"{time.monotonic() - began:.1f} s, exit {ended.status}:\n{ended.err}")
             rows = self.rig.check_kept(rows)
             assert "Traceback" not in ended.err, ended.err
             if ended.status == 0:
@@ -174,5 +176,3 @@ def describe(faults: tuple[Fault, ...]) -> str:
         + (f" for {each.lasts_s:.1f} s" if each.lasts_s else "")
         for each in faults
     )
-
-
