@@ -1,4 +1,4 @@
-"""`hwnat profile` of a few operations, with waits of seconds: in this process, or in one of its own.
+"""`hwnat profile` of a few operations, with waits of seconds: in this process or one of its own.
 
 As a program: `command.py SITE WORDS…` runs `hwnat WORDS…`; SITE is where the stubs are installed.
 """

@@ -1,8 +1,12 @@
 """Fixtures: a phone and a board for many profiles, each of which finds it as new."""
 
+import json
 import os
 import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 from device.adbd import Adbd
 from device.fixtures import Board, Phone, need_ssh
@@ -10,7 +14,7 @@ from device.machine import Machine
 from device.sshd import Sshd
 
 pytest.register_assert_rewrite("faults.harness", "faults.rig")
-from faults.harness import draw  # noqa: E402
+from faults.harness import Run, describe, draw  # noqa: E402
 from faults.rig import Rig  # noqa: E402
 
 #: Of the disk that can be full.
@@ -61,11 +65,35 @@ def rigs(request, tmp_path_factory, adb_servers):
 
 
 @pytest.fixture
-def rig_for(rigs):
-    """Return the rig for a seed's faults: `rig_for(rng, phone=True)`."""
+def survive(rigs):
+    """Profile while the faults of a seed befall it; HWNAT_FAULT_REPORT names a file for a line."""
 
-    def find(rng, *, phone):
+    def go(seed, *, phone):
+        rng = np.random.default_rng(seed)
         faults = draw(rng, phone=phone)
-        return rigs(phone=phone, small=any(each.kind.name == "disk full" for each in faults))
+        small = any(each.kind.name == "disk full" for each in faults)
+        run = Run(rigs(phone=phone, small=small), faults)
+        began, problem = time.monotonic(), None
+        try:
+            run.go()
+        except BaseException as failed:
+            problem = str(failed)[:300]
+            raise
+        finally:
+            log = "\n".join([describe(faults), *run.log])
+            sys.stdout.write(f"{log}\n")
+            if path := os.environ.get("HWNAT_FAULT_REPORT"):
+                line = {
+                    "seed": seed,
+                    "phone": phone,
+                    "faults": [each.kind.name for each in faults if each.begun is not None],
+                    "failed": [each.kind.name for each in faults if each.failed],
+                    "commands": run.commands,
+                    "messages": run.messages,
+                    "took_s": time.monotonic() - began,
+                    "problem": problem,
+                }
+                with Path(path).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
 
-    return find
+    return go

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from faults import command
-from faults.kinds import ALL, NEXT_STEP, Kind
+from faults.kind import Kind
+from faults.kinds import ALL, NEXT_STEP
 from faults.rig import PATIENCE_S, Rig
 
 #: Each fault can end a few commands; that many of them are enough in any case.
@@ -32,6 +33,13 @@ class Fault:
     begun: float | None = None
     over: bool = False
     failed: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is time that it ends by itself."""
+        if self.begun is None or self.over or self.lasts_s is None:
+            return False
+        return time.monotonic() - self.begun > self.lasts_s
 
     def begin(self, rig: Rig) -> None:
         self.begun = time.monotonic()
@@ -67,6 +75,8 @@ class Run:
 
     Attributes:
         messages: exit code and last line of every command that failed.
+        problems: what the thread that lets things go wrong has failed of.
+        log: how long each command took and what it said.
     """
 
     rig: Rig
@@ -74,6 +84,7 @@ class Run:
     messages: list[tuple[int, str]] = field(default_factory=list)
     problems: list[BaseException] = field(default_factory=list)
     commands: int = 0
+    log: list[str] = field(default_factory=list)
 
     def go(self) -> None:
         """Run the command until it is done; check all that has to be so, after each."""
@@ -86,7 +97,7 @@ class Run:
                     each.begin(self.rig)
             began = time.monotonic()
             ended = self._command()
-            print(f"{time.monotonic() - began:.1f} s, exit {ended.status}:\n{ended.err}")
+            self.log.append(f"{time.monotonic() - began:.1f} s, exit {ended.status}:\n{ended.err}")
             rows = self.rig.check_kept(rows)
             assert "Traceback" not in ended.err, ended.err
             if ended.status == 0:
@@ -103,7 +114,8 @@ class Run:
         for other in self.rig.others:
             assert "Traceback" not in other.err, other.err
             assert other.status in (0, 4), other
-            assert other.status == 0 or re.search("in use by host", other.err), other
+            causes = "|".join(each.kind.cause for each in self.faults if each.kind.cause)
+            assert other.status == 0 or re.search(causes, other.err, re.IGNORECASE), other
         self.rig.check_device()
 
     def _command(self) -> command.Ended:
@@ -121,7 +133,7 @@ class Run:
         finally:
             if own and self.rig.running.poll() is None:
                 self.rig.running.kill()
-                print(self.rig.running.communicate())
+                self.log.append(str(self.rig.running.communicate()))
             ends.set()
             watching.join(PATIENCE_S)
             if self.problems:
@@ -134,9 +146,8 @@ class Run:
                 for each in self.faults:
                     if each.begun is None and 0 < each.after <= started:
                         each.begin(self.rig)
-                    elif each.begun is not None and not each.over and each.lasts_s is not None:
-                        if time.monotonic() - each.begun > each.lasts_s:
-                            each.end(self.rig)
+                    elif each.passed:
+                        each.end(self.rig)
         except BaseException as problem:
             self.problems.append(problem)
             raise
@@ -160,14 +171,6 @@ class Run:
         assert re.search(NEXT_STEP, said), said
         where = (self.rig.device_name, *self.rig.addresses)
         assert any(word in said for word in where), said
-
-
-def one_run(rig: Rig, seed: int) -> Run:
-    """Return a run of the faults of a seed, which went well."""
-    rng = np.random.default_rng(seed)
-    run = Run(rig, draw(rng, phone=rig.phone))
-    run.go()
-    return run
 
 
 def describe(faults: tuple[Fault, ...]) -> str:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 from faults import command
+from faults.kind import LOST, Kind, nothing
 from faults.rig import PATIENCE_S, Rig
 
 
@@ -53,3 +54,16 @@ def _beside(rig: Rig, store: str, **env: str) -> None:
         child.kill()
         out, err = child.communicate()
     rig.others.append(command.Ended(child.returncode, out, err))
+
+
+KINDS = tuple(
+    Kind(name, "host", cause, begin, nothing, passes=False, first=False, of=of)
+    for name, cause, begin, of in (
+        ("killed", "", killed, (True, False)),
+        ("terminated", "", terminated, (True, False)),
+        ("interrupted", "interrupted", interrupted, (True, False)),
+        ("asleep", "given it up|" + LOST, asleep, (True, False)),
+        ("second host", "in use", second_host, (True, False)),
+        ("second command", "", second_command, (True, False)),
+    )
+)

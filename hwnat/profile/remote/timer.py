@@ -1,6 +1,7 @@
 """Times models on a device elsewhere, by a program there."""
 
 import posixpath
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -166,10 +167,16 @@ class DeviceTimer:
             goes_on = isinstance(failed, TransientDeviceError)
             held = f"{queue.made} of {len(due)} visits are kept"
             held += ", and the device goes on with its block" if goes_on else ""
-            msg = f"{failed} {held}; then run the same command again: it measures the rest."
+            held = f"{held}: the same command, run again, measures the rest."
             if not kept:
-                msg = f"{failed} Then run the same command again."
-            raise type(failed)(msg) from failed
+                held = "Then run the same command again."
+            raise type(failed)(f"{self._named(str(failed))} {held}") from failed
+
+    def _named(self, words: str) -> str:
+        """Say which device is meant where words do not."""
+        names = self.device.name, self.probe.address
+        known = any(re.search(rf"\b{re.escape(each)}\b", words) for each in names)
+        return words if known else f"Device {names[0]}: {words}"
 
     def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
         """See once that the device computes what this machine does.
