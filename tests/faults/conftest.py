@@ -24,7 +24,7 @@ DISK_MIB = 3
 @pytest.fixture(scope="module")
 def rigs(request, tmp_path_factory, adb_servers):
     """Return what makes a `Rig` in a new folder: `rigs(phone=True, small=False)`."""
-    up, patch = {}, pytest.MonkeyPatch()
+    up, patch, path = {}, pytest.MonkeyPatch(), os.environ["PATH"]
 
     def build(phone, small):
         model = "phone 4+3+1" if phone else "board"
@@ -45,7 +45,6 @@ def rigs(request, tmp_path_factory, adb_servers):
         server = Sshd(tmp_path_factory.mktemp("board") / "ssh", machine)
         server.start()
         request.addfinalizer(server.stop)
-        patch.setenv("PATH", f"{server.client.parent}:{os.environ['PATH']}")
         return Board(server, machine)
 
     def find(*, phone, small):
@@ -53,6 +52,9 @@ def rigs(request, tmp_path_factory, adb_servers):
         if (phone, small) not in up:
             up[phone, small] = Rig(build(phone, small), tmp_path_factory.mktemp("first"))
         rig = up[phone, small] = up[phone, small].reset(folder)
+        if not phone:
+            # Each board has a client of its own, which knows its key.
+            patch.setenv("PATH", f"{rig.link.client.parent}:{path}")
         site.append(str(rig.site))
         sys.path.insert(0, str(rig.site))
         return rig

@@ -64,10 +64,10 @@ class Blocks:
                 return token
             if said != "busy" or monotonic() - began > self.most_s + self.limit_s:
                 msg = f"The device does not start its block of {len(visits)} visits; it says "
-                raise DeviceError(
-                    f"{msg}'{printable(said, limit=40)}'. Restart it, then run the same command "
-                    "again."
+                msg += (
+                    f"'{printable(said, limit=40)}'. Restart it, then run the same command again."
                 )
+                raise DeviceError(msg)
             if not told:
                 self.tell("Waits for the block of an earlier command to end on the device…")
                 told = True

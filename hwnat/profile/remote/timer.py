@@ -170,7 +170,8 @@ class DeviceTimer:
             held = f"{held}: the same command, run again, measures the rest."
             if not kept:
                 held = "Then run the same command again."
-            raise type(failed)(f"{self._named(str(failed))} {held}") from failed
+            msg = f"{self._named(str(failed))} {held}"
+            raise type(failed)(msg) from failed
 
     def _named(self, words: str) -> str:
         """Say which device is meant where words do not."""
