@@ -116,7 +116,10 @@ class Run:
             assert other.status in (0, 4), other
             causes = "|".join(each.kind.cause for each in self.faults if each.kind.cause)
             assert other.status == 0 or re.search(causes, other.err, re.IGNORECASE), other
-        self.rig.check_device()
+        if other := self.rig.rows("other"):
+            self.rig.check_values(other)
+        cuts = {"link", "host", "process"}
+        self.rig.check_device(cut=any(each.kind.slot in cuts for each in self.faults))
 
     def _command(self) -> command.Ended:
         """Run the command once, with whatever is due meanwhile."""

@@ -79,10 +79,6 @@ class Rig:
 
     # What is done on this machine.
 
-    @property
-    def store(self) -> Path:
-        return self.folder / "store.sqlite"
-
     def words(self, store: str = "store") -> list[str]:
         """Return the command line of the profile; another store makes it another host's."""
         places = {"store": f"{store}.sqlite", "out": f"{store}.json", "cache": "models"}
@@ -102,11 +98,12 @@ class Rig:
             start_new_session=True,
         )
 
-    def rows(self) -> dict[str, dict]:
-        """Return what the store holds: job -> measurement, in the order of the commits."""
-        if not self.store.exists():
+    def rows(self, store: str = "store") -> dict[str, dict]:
+        """Return what a store holds: job -> measurement, in the order of the commits."""
+        path = self.folder / f"{store}.sqlite"
+        if not path.exists():
             return {}
-        db = sqlite3.connect(self.store)
+        db = sqlite3.connect(path)
         try:
             found = db.execute("select job, body from measurements order by rowid").fetchall()
         except sqlite3.OperationalError:
@@ -227,8 +224,12 @@ class Rig:
             counts.append(count)
         assert len(set(counts)) == len(counts), "one start was counted twice"
 
-    def check_device(self) -> None:
-        """The device is as it was, and nothing is left of the profile but what saves time."""
+    def check_device(self, *, cut: bool) -> None:
+        """The device is as it was, and nothing is left of the profile but what saves time.
+
+        A push that was `cut` off leaves its part, which a later one takes away.
+        """
+        assert cut or not list(self.at("").rglob("*.part"))
         # What the host cannot put back, for the link is lost, the device does after a while.
         self._wait(lambda: self.at("lease").exists(), command.LEASE_S + 4)
         assert not self.at("lease").exists()
