@@ -103,21 +103,26 @@ class Run:
             if ended.status == 0:
                 break
             self._check_message(ended)
-            for each in self.faults:
-                if each.begun is not None and not each.over:
-                    each.end(self.rig)
+            self._mend()
+        self._mend()
+        self._check_end(rows)
+
+    def _mend(self) -> None:
+        """Do what the messages ask for."""
         for each in self.faults:
             if each.begun is not None and not each.over:
                 each.end(self.rig)
+
+    def _check_end(self, rows: dict[str, dict]) -> None:
         self.rig.calm()
         self.rig.check_done(rows)
+        causes = "|".join(each.kind.cause for each in self.faults if each.kind.cause)
         for other in self.rig.others:
             assert "Traceback" not in other.err, other.err
             assert other.status in (0, 4), other
-            causes = "|".join(each.kind.cause for each in self.faults if each.kind.cause)
             assert other.status == 0 or re.search(causes, other.err, re.IGNORECASE), other
-        if other := self.rig.rows("other"):
-            self.rig.check_values(other)
+        if rows := self.rig.rows("other"):
+            self.rig.check_values(rows)
         cuts = {"link", "host", "process"}
         self.rig.check_device(cut=any(each.kind.slot in cuts for each in self.faults))
 

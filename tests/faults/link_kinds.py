@@ -17,7 +17,7 @@ COMMANDS = {
     "renew": "echo renewed",
     "push": r"set -- |chmod \"\$3\"|cat >",
 }
-ODD = r"what its block does|POSIX shell|not whole|damaged|garbage|differs|printed|lost|hash"
+ODD = r"what its block does|it says|POSIX shell|not whole|damaged|garbage|differs|printed|lost|hash"
 
 
 def calm(rig: Rig) -> None:
