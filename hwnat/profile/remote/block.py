@@ -21,7 +21,7 @@ _CALL_S: Final = 60.0
 _STOP_S: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Blocks:
     """Starts and stops blocks of one setup.
 
@@ -38,6 +38,7 @@ class Blocks:
     limit_s: int
     most_s: int
     tell: Callable[[str], None]
+    _brought: bool = False
 
     def start(self, visits: Sequence[Visit]) -> str:
         """Have the device make visits and return the block's token.
@@ -48,14 +49,10 @@ class Blocks:
             DeviceError: the block does not start.
         """
         token = token_hex(16)
-        with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
-            for name, target, text in (
-                ("driver", "driver", STATE + DRIVER),
-                ("plan", f"plan-{token}", plan_text(visits, limit_s=self.limit_s)),
-            ):
-                path = Path(folder) / name
-                path.write_text(text, encoding="utf-8", newline="\n")
-                self.link.push(path, f"{self.folder}/{target}")
+        if not self._brought:
+            self._bring("driver", STATE + DRIVER)
+            self._brought = True
+        self._bring(f"plan-{token}", plan_text(visits, limit_s=self.limit_s))
         argv = script(START, self.folder, token, str(self.most_s))
         began, told = monotonic(), False
         while True:
@@ -72,6 +69,12 @@ class Blocks:
                 self.tell("Waits for the block of an earlier command to end on the device…")
                 told = True
             sleep(1.0)
+
+    def _bring(self, name: str, text: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
+            path = Path(folder) / name
+            path.write_text(text, encoding="utf-8", newline="\n")
+            self.link.push(path, f"{self.folder}/{name}")
 
     def stop(self, token: str) -> None:
         """End a block after the visit under way; a device that is gone cannot be asked.

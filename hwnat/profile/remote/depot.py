@@ -10,7 +10,7 @@ from typing import Final
 
 from hwnat.errors import DataError
 from hwnat.profile.remote.scripts import CUT
-from hwnat.transport.base import Probe, Transport
+from hwnat.transport.base import Completed, Probe, Transport
 from hwnat.transport.scripts import script
 
 #: Files that one command there compares; old versions of adb take short lines only.
@@ -58,6 +58,10 @@ class Depot:
         """Return where a model lies on the device."""
         return f"{self._folder}/{self.digest(model)}{model.suffix}"
 
+    def forget(self) -> None:
+        """Compare everything again: a restart may have lost files."""
+        self._placed.clear()
+
     def place(self, models: Iterable[Path]) -> None:
         """Send those that the device lacks, or has with other contents.
 
@@ -69,21 +73,21 @@ class Depot:
             for path in _files(model):
                 wanted[f"{self._folder}/{self.digest(model)}{path.suffix}"] = path
         unknown = {name: path for name, path in wanted.items() if name not in self._placed}
-        missing = self._without(unknown)
+        missing = {name: unknown[name] for name in unknown.keys() - self._there(unknown)}
         small = {n: p for n, p in missing.items() if p.stat().st_size <= _SMALL_BYTES}
         if len(small) > 1 and self._hash is not None:
-            self._send_together(small)
-            missing = self._without(missing)
+            for name in self._send_together(small):
+                del missing[name]
         for name, path in missing.items():
             self._link.push(path, name)
         self._placed |= unknown.keys()
 
-    def _send_together(self, files: Mapping[str, Path]) -> None:
-        """Send small files as few large ones, which the device cuts; hashes tell what came of it.
+    def _send_together(self, files: Mapping[str, Path]) -> set[str]:
+        """Send small files as few large ones, which the device cuts; return those that are right.
 
         Each push takes three calls, which take longer than a small file.
         """
-        names = list(files)
+        names, right = list(files), set()
         for start in range(0, len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
             bundle = f"{self._folder}/.hwnat-{token_hex(8)}.part"
@@ -92,33 +96,29 @@ class Depot:
                 here.write_bytes(b"".join(files[name].read_bytes() for name in some))
                 self._link.push(here, bundle)
             words = [word for each in some for word in (each, str(files[each].stat().st_size))]
-            self._link.run(script(CUT, bundle, *words), timeout_s=_CUT_S)
-
-    def _without(self, wanted: Mapping[str, Path]) -> dict[str, Path]:
-        """Return those that the device has not, or with other contents."""
-        there = self._there(wanted)
-        return {name: path for name, path in wanted.items() if name not in there}
+            cut = script(CUT, bundle, f"{self._hash}sum", *words)
+            right |= self._right(self._link.run(cut, timeout_s=_CUT_S), files)
+        return right
 
     def _there(self, wanted: Mapping[str, Path]) -> set[str]:
         """Return the names that the device has with the right contents."""
         names, right = list(wanted), set()
-        if self._hash is None:
-            return set()
-        for start in range(0, len(names), _AT_ONCE):
+        for start in range(0, 0 if self._hash is None else len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
             # One that is missing is an error of the program, and one line less.
             done = self._link.run([f"{self._hash}sum", *some], timeout_s=600)
-            for line in done.stdout.splitlines():
-                found = _LINE.fullmatch(line)
-                if found and found[2] in some and self._same(wanted[found[2]], found[1]):
-                    right.add(found[2])
+            right |= self._right(done, wanted)
         return right
 
+    def _right(self, done: Completed, wanted: Mapping[str, Path]) -> set[str]:
+        """Return the names that a device printed with the hash that they should have."""
+        found = map(_LINE.fullmatch, done.stdout.splitlines())
+        pairs = [(each[2], each[1]) for each in found if each is not None]
+        return {name for name, has in pairs if name in wanted and self._same(wanted[name], has)}
+
     def _same(self, path: Path, digest: str) -> bool:
-        assert self._hash is not None
-        return (
-            hashlib.new(self._hash, path.read_bytes(), usedforsecurity=False).hexdigest() == digest
-        )
+        kind = self._hash or "sha256"
+        return hashlib.new(kind, path.read_bytes(), usedforsecurity=False).hexdigest() == digest
 
 
 def _files(model: Path) -> tuple[Path, ...]:

@@ -34,7 +34,8 @@ clock() {
 
 #: Follows the text that defines `state`. $1 folder, $2 token, $3 seconds after which no visit is
 #: begun. The plan is lines of the three words below, see `hwnat.profile.remote.job.plan_text`.
-#: A command is started by a shell that says how it ended, for `timeout` does not tell reliably.
+#: A command is started by a shell that says how it ended, for `timeout` does not tell reliably. The
+#: state after a visit is that before the next, which begins at once.
 DRIVER: Final = f"""{_CLOCK}
 dir=$1 token=$2 most=$3
 here=$dir/block-$token mark=hwnat-$token bad=0
@@ -51,7 +52,8 @@ visit() {{
   for each in "$dir/results/$job".*; do [ -e "$each" ] && return 1; done
   {{
     printf '%s visit\\n' "$mark"; printf '%s\\n' "$@" "$boot" "$up"
-    printf '%s before\\n' "$mark"; state
+    [ -f "$here/state" ] || state >"$here/state"
+    printf '%s before\\n' "$mark"; cat "$here/state"
   }} >"$here/part" 2>/dev/null
   return 0
 }}
@@ -66,7 +68,9 @@ part() {{
 keep() {{
   clock
   {{
-    printf '\\n%s after\\n%s\\n' "$mark" "$up"; state; printf '\\n%s end\\n' "$mark"
+    state >"$here/state"
+    printf '\\n%s after\\n%s\\n' "$mark" "$up"; cat "$here/state"
+    printf '\\n%s end\\n' "$mark"
   }} >>"$here/part" 2>/dev/null
   [ "$(tail -n 1 "$here/part")" = "$mark end" ] || full
   h=$("$hash" <"$here/part") && mv "$here/part" "$dir/results/$job.${{h%% *}}" || full
@@ -128,11 +132,12 @@ exit 0
 SWEEP: Final = """
 rm -rf "$1"/*-*
 """
-#: $1 is some files in one; then the path and size in bytes of each, in order.
+#: $1 is some files in one, $2 a program that hashes; then the path and size in bytes of each, in
+#: order. It prints the hashes.
 CUT: Final = """
-whole=$1 at=1; shift
+whole=$1 hash=$2 at=1; shift 2
 while [ "$#" -gt 1 ]; do
-  tail -c +"$at" "$whole" | head -c "$2" >"$1.part" && mv -f "$1.part" "$1"
+  tail -c +"$at" "$whole" | head -c "$2" >"$1.part" && mv -f "$1.part" "$1" && "$hash" "$1"
   at=$((at + $2)); shift 2
 done
 rm -f "$whole"

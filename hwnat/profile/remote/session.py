@@ -24,6 +24,8 @@ from hwnat.transport.base import Transport
 _BARREN: Final = 3
 _LOW_KIB: Final = 1024
 _FIRST_PAUSE_S: Final = 0.2
+#: The pause after a look is so many times as long as the look.
+_QUIET: Final = 3.0
 #: Of no block.
 _NO_TOKEN: Final = "0" * 32
 
@@ -72,6 +74,7 @@ class Session:
     _lease: Lease = field(init=False)
     _anew: bool = False
     _boot: str = ""
+    _blocks: Blocks | None = None
     _visit_s: float | None = None
 
     def visits(self) -> Generator[Measurement, None, None]:
@@ -83,7 +86,8 @@ class Session:
             with held(
                 self.bare, self.spec, self.machine, folder=self.workdir, tell=self.tell
             ) as self._lease:
-                self._anew = False
+                self._anew, self._blocks = False, None
+                self.maker.depot.forget()
                 if self._lease.clocks != self.maker.setup.clocks:
                     raise self._other_clocks()
                 if not begun:
@@ -106,13 +110,14 @@ class Session:
         files = self.maker.files
         subjects = dict.fromkeys((self.maker.setup.reference, *(subject for _, subject in some)))
         self.maker.depot.place(files.path(each) for each in subjects)
-        blocks = Blocks(
+        blocks = self._blocks or Blocks(
             link=self.link,
             folder=self.folder,
             limit_s=self.pace.limit_s,
             most_s=round(10 * self.pace.block_s),
             tell=self.tell,
         )
+        self._blocks = blocks
         token = blocks.start([self.maker.visit(each) for each in some])
         began = monotonic()
         try:
@@ -152,7 +157,9 @@ class Session:
         done: list[str] = []
         pause = _FIRST_PAUSE_S
         while True:
+            began = monotonic()
             seen = look(self.link, self.folder, token=token, done=done)
+            looked = monotonic()
             found, done = self.queue.take(seen, self.maker)
             # What is yielded is kept once the next is asked for; only then may it go there.
             yield from found
@@ -164,7 +171,8 @@ class Session:
                 return seen
             self._renew()
             if not seen.more:
-                sleep(pause)
+                # A look takes some of the device's time, too.
+                sleep(max(pause, _QUIET * (looked - began)))
             pause = min(1.5 * pause, self.pace.poll_s)
 
     def _judge(self, seen: Seen) -> None:
