@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from device.adbd import Adbd
 from device.fixtures import Board, Phone, need_ssh
@@ -71,8 +70,7 @@ def survive(rigs):
     """Profile while the faults of a seed befall it; HWNAT_FAULT_REPORT names a file for a line."""
 
     def go(seed, *, phone):
-        rng = np.random.default_rng(seed)
-        faults = draw(rng, phone=phone)
+        faults = draw(seed, phone=phone)
         small = any(each.kind.name == "disk full" for each in faults)
         run = Run(rigs(phone=phone, small=small), faults)
         began, problem = time.monotonic(), None
