@@ -49,7 +49,10 @@ def device_timer(
         if not probe.executable:
             msg = f"No program starts in {probe.workdir} of {probe.address}: set another workdir."
             raise UsageError(msg)
-        machine = probe_machine(link)
+        try:
+            machine = probe_machine(link)
+        except DeviceError as odd:
+            raise type(odd)(_named(str(odd), spec.name, probe.address)) from odd
         cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
         pin = pin_words(link, cores)
         if cores and not pin:
@@ -170,14 +173,8 @@ class DeviceTimer:
             held = f"{held}: the same command, run again, measures the rest."
             if not kept:
                 held = "Then run the same command again."
-            msg = f"{self._named(str(failed))} {held}"
+            msg = f"{_named(str(failed), self.device.name, self.probe.address)} {held}"
             raise type(failed)(msg) from failed
-
-    def _named(self, words: str) -> str:
-        """Say which device is meant where words do not."""
-        names = self.device.name, self.probe.address
-        known = any(re.search(rf"\b{re.escape(each)}\b", words) for each in names)
-        return words if known else f"Device {names[0]}: {words}"
 
     def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
         """See once that the device computes what this machine does.
@@ -199,6 +196,12 @@ class DeviceTimer:
         )
         answers.require(files.load(setup.reference, threads=setup.threads)[0], depot.path(model))
         self._compared.add(setup.reference)
+
+
+def _named(words: str, *names: str) -> str:
+    """Say which device is meant, the first of `names`, where words have none of them."""
+    known = any(re.search(rf"\b{re.escape(each)}\b", words) for each in names)
+    return words if known else f"Device {names[0]}: {words}"
 
 
 _CHECK: type[Timer] = DeviceTimer
