@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter_ns
 from typing import Final
 
 import numpy as np
@@ -71,10 +72,10 @@ def visit_all(
 ) -> Iterator[Measurement]:
     """Make visits in the order given, loading each model when it is first visited.
 
-    Where a network's memory lies moves its time by some percent, those loaded early otherwise than
-    those loaded late. So the order of loading is the shuffled one, whole networks are loaded a
-    second time after half of the rounds, and the reference model, which every ratio rests on, is
-    loaded anew in each round.
+    Where a model's memory lies moves its time by some percent, in each process and each loading
+    otherwise. So the order of loading is the shuffled one, the reference model, which every ratio
+    rests on, is loaded anew in each round, and so is every model that is loaded in less than half
+    of its visit. Whole networks that take longer are loaded a second time after half of the rounds.
 
     Args:
         visits: (round, subject) pairs.
@@ -83,22 +84,18 @@ def visit_all(
         rounds: of the whole profile; those of `visits` may be fewer.
         conditions: read before and after each visit.
     """
-    sessions, renewed = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES), False
+    sessions, halved = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES), False
     reference, current = None, -1
     for round_, subject in visits:
         if reference is None or round_ != current:
             reference, current = load(setup.reference)[0], round_
-        if not renewed and 2 * round_ >= rounds:
+            sessions.forget_quick()
+        if not halved and 2 * round_ >= rounds:
             sessions.forget_networks()
-            renewed = True
-        yield visit(
-            subject,
-            sessions.get(subject),
-            reference,
-            setup=setup,
-            round_=round_,
-            conditions=conditions,
-        )
+            halved = True
+        session, began = sessions.get(subject), perf_counter_ns()
+        yield visit(subject, session, reference, setup=setup, round_=round_, conditions=conditions)
+        sessions.lasted(subject, perf_counter_ns() - began)
 
 
 class Sessions:
@@ -107,6 +104,18 @@ class Sessions:
     def __init__(self, load: Callable[[str], tuple[Session, int]], *, limit_bytes: int) -> None:
         self._load, self._limit_bytes = load, limit_bytes
         self._held: OrderedDict[str, tuple[Session, int]] = OrderedDict()
+        self._load_ns: dict[str, int] = {}
+        self._visit_ns: dict[str, int] = {}
+
+    def lasted(self, subject: str, visit_ns: int) -> None:
+        """Take note of how long a visit took."""
+        self._visit_ns[subject] = visit_ns
+
+    def forget_quick(self) -> None:
+        """Give up the models that are loaded in less than half of their visits."""
+        for key in list(self._held):
+            if 2 * self._load_ns[key] < self._visit_ns.get(key, 0):
+                del self._held[key]
 
     def forget_networks(self) -> None:
         """Give up all models but those of single operations."""
@@ -116,7 +125,9 @@ class Sessions:
     def get(self, subject: str) -> Session:
         """Return the prepared session of a model."""
         if subject not in self._held:
+            began = perf_counter_ns()
             self._held[subject] = self._load(subject)
+            self._load_ns[subject] = perf_counter_ns() - began
             while (
                 len(self._held) > 1 and sum(s for _, s in self._held.values()) > self._limit_bytes
             ):

@@ -53,3 +53,21 @@ def test_loaded_models_stay_within_their_limit():
     assert "".join(loads) == "abcab"
     big = Sessions(load, limit_bytes=1)
     assert big.get("x") is big.get("x")
+
+
+def test_a_model_that_loads_quickly_is_loaded_anew_in_each_round():
+    loads = []
+
+    def load(subject):
+        loads.append(subject)
+        return Recorder(subject, []), 1
+
+    sessions = Sessions(load, limit_bytes=100)
+    for subject in "ab":
+        sessions.get(subject)
+    sessions.lasted("a", 10**12)
+    sessions.lasted("b", 1)
+    sessions.forget_quick()
+    for subject in "ab":
+        sessions.get(subject)
+    assert "".join(loads) == "aba"

@@ -108,8 +108,8 @@ def read_result(text: str, *, where: str) -> Result:
         DataError: it is cut off or damaged.
     """
     first = _FIRST.match(text)
-    if first is None:
-        raise _damaged(where, "its first line is none of hwnat's")
+    if first is None or not text.endswith("\n"):
+        raise _damaged(where, "it does not begin and end as hwnat's do")
     mark = first[1]
     names, bodies = _sections("\n" + text, mark)
     if names[:2] != ["visit", "before"] or names[-2:] != ["after", "end"] or bodies[-1]:

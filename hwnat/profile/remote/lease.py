@@ -6,6 +6,7 @@ on the device that puts them back when nothing is heard any more and no block is
 """
 
 import hashlib
+import os
 import re
 import secrets
 import socket
@@ -27,6 +28,9 @@ from hwnat.transport.words import device_path, printable
 
 #: A host of which nothing was heard for so long is gone.
 LEASE_S: Final = 90
+#: A device that puts its settings back itself needs no longer, and this is who holds it then.
+_RESTORING_S: Final = 40
+_ITSELF: Final = "the-device-itself"
 #: No block takes longer.
 _BLOCK_S: Final = 900
 
@@ -68,9 +72,7 @@ class Lease:
         if monotonic() - self._renewed_at < self._step_s / 2:
             return
         if "renewed" not in self._ask(RENEW, str(self._lease_s)):
-            msg = f"Device {self._device} heard nothing of this host for {self._lease_s} s, and "
-            msg += "has given it up. What was measured is kept; run the same command again."
-            raise DeviceError(msg)
+            raise self._given_up()
         self._renewed_at = monotonic()
 
     def take(self, *, known: str, only_look: bool = False) -> bool:
@@ -89,19 +91,34 @@ class Lease:
         me = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:60] or "unnamed"
         how = "look" if only_look else "take"
         self._asked = True
-        said = self._ask(TAKE, me, str(self._lease_s), known, how, KEEPER, str(self._step_s))
-        if only_look and ("free" in said or "busy" in said):
+        said = self._request(me, str(self._lease_s), known, how, KEEPER, str(self._step_s))
+        if only_look and "taken" not in said:
             self._asked = False
+            if "busy" in said:
+                self._say(
+                    "a block of an earlier command is under way; once it has ended, the device "
+                    "puts its settings back itself"
+                )
             return False
-        if (other := self._holder(said)) is not None:
-            self._asked = False
-            raise DeviceError(other)
         if "taken" not in said:
             raise self._odd(said)
         if "left" in said:
             self._say("an earlier command ended without restoring its settings; taken over")
         self._renewed_at = monotonic()
         return True
+
+    def _request(self, *words: str) -> list[str]:
+        """Ask for the device, and again while it puts its settings back itself."""
+        ends = monotonic() + _RESTORING_S
+        while True:
+            said = self._ask(TAKE, *words)
+            other = self._holder(said)
+            if other is None:
+                return said
+            if other[3] != _ITSELF or monotonic() > ends:
+                self._asked = False
+                raise self._taken(other)
+            sleep(1)
 
     def prepare(self, spec: DeviceSpec, machine: Machine) -> None:
         """Change the settings that `spec` asks for, each noted on the device before.
@@ -120,6 +137,8 @@ class Lease:
             sleep(1.0)
             self.renew()
             said = self._ask(PREPARE, *asked.words)
+        if "lost" in said:
+            raise self._given_up()
         if "done" not in said:
             raise self._odd(said)
         done, failed = self._named(said, "set"), self._named(said, "refused")
@@ -164,15 +183,21 @@ class Lease:
     def _odd(self, said: list[str]) -> DeviceError:
         return refused(f"Cannot hold device {self._device}", " ".join(said))
 
-    def _holder(self, said: list[str]) -> str | None:
-        """Return words about who else holds the device; None if nobody does."""
-        found = next((_HELD.fullmatch(line) for line in said if line.startswith("held ")), None)
-        if found is None:
-            return None
-        return (
-            f"Device {self._device} is in use by host '{printable(found[3]) or '?'}', heard of "
-            f"{found[1]} s ago. Wait until it is done, or stop it there; if it is gone, the device "
-            f"gives it up in {found[2]} s by itself."
+    def _holder(self, said: list[str]) -> re.Match[str] | None:
+        """Return since when, how long still and by whom the device is held; None if it is not."""
+        return next((_HELD.fullmatch(line) for line in said if line.startswith("held ")), None)
+
+    def _taken(self, by: re.Match[str]) -> DeviceError:
+        return DeviceError(
+            f"Device {self._device} is in use by host '{printable(by[3]) or '?'}', heard of "
+            f"{by[1]} s ago. Wait until it is done, or stop it there; if it is gone, the device "
+            f"gives it up in {by[2]} s by itself."
+        )
+
+    def _given_up(self) -> DeviceError:
+        return DeviceError(
+            f"Device {self._device} heard nothing of this host for {self._lease_s} s, and has "
+            "given it up. What was measured is kept; run the same command again."
         )
 
     def _named(self, said: list[str], how: str) -> list[str]:
@@ -261,6 +286,11 @@ def _known(lock: Path, token: str) -> str:
     """
     known: list[str] = []
     with suppress(OSError, UnicodeDecodeError):
-        known = _TOKEN.findall(lock.read_text("ascii"))[:2]
-        lock.write_text(f"{token} {' '.join(known[:1])}", encoding="ascii")
+        # Never through a link that somebody else put where everybody may write.
+        file = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+        with os.fdopen(file, "r+", encoding="ascii") as text:
+            known = _TOKEN.findall(text.read(200))[:2]
+            text.seek(0)
+            text.truncate()
+            text.write(f"{token} {' '.join(known[:1])}")
     return " ".join(known)

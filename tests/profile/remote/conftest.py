@@ -55,3 +55,12 @@ def elsewhere(plugged, tmp_path):
         return Elsewhere(device, tmp_path, **keys)
 
     return build
+
+
+@pytest.fixture
+def this_machine(plugged, tmp_path_factory):
+    """Return this machine as a device."""
+    assert plugged
+    from elsewhere import ThisMachine
+
+    return ThisMachine(tmp_path_factory.mktemp("work"))

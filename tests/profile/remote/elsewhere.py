@@ -6,6 +6,9 @@ As a program: `elsewhere.py DEVICE_FILE FOLDER COUNT` makes the visits as `Elsew
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+
+from device.fixtures import Attached
 
 from hwnat.profile.remote.session import Pace
 from hwnat.profile.remote.timer import device_timer
@@ -47,6 +50,16 @@ def make(device_file, folder, count, *, tell=lambda _: None, report=lambda *_: N
             [f"model-{each}" for each in range(10, 10 + count)]
         )
     return setup
+
+
+class ThisMachine(Attached):
+    """This machine as a device: models are timed by a program beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.userland = SimpleNamespace(folder=str(folder), at=Path)
+
+    def address(self):
+        return {"transport": "local"}
 
 
 class Elsewhere:

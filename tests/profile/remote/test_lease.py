@@ -1,6 +1,7 @@
 """A device comes back as it was, whatever ends the command that held it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hwnat.errors import DeviceError
+from hwnat.errors import DeviceError, TransientDeviceError
 from hwnat.profile.probe import probe_machine
 from hwnat.profile.remote.lease import held, recover
 from hwnat.profile.remote.lease_scripts import KEEPER, TAKE
 from hwnat.records.device import load_device
+from hwnat.transport.adb import AdbTransport
 from hwnat.transport.local import LocalTransport
 from hwnat.transport.scripts import script
 
@@ -29,12 +31,15 @@ from hwnat.transport.base import connect
 spec = load_device(sys.argv[1])
 link = connect(spec)
 link.probe()
-with held(link, spec, probe_machine(link), folder=sys.argv[2], tell=print, lease_s=2):
+folder, lease_s = sys.argv[2], int(sys.argv[3])
+with held(link, spec, probe_machine(link), folder=folder, tell=print, lease_s=lease_s):
     print("held", flush=True)
     sys.stdin.readline()
 print("left", flush=True)
 """
-LEASE_S = 2
+#: After which a device helps itself, where a test waits for that; else it must not, however slow
+#: the machine that runs the tests.
+SHORT_S, LONG_S = 2, 120
 
 
 class Device:
@@ -49,17 +54,17 @@ class Device:
         self.link.probe()
         self.told: list[str] = []
 
-    def held(self, **more):
+    def held(self, *, lease_s=LONG_S, **more):
         spec = replace(self.spec, **more)
         machine = probe_machine(self.link)
         return held(
-            self.link, spec, machine, folder=self.folder, tell=self.told.append, lease_s=LEASE_S
+            self.link, spec, machine, folder=self.folder, tell=self.told.append, lease_s=lease_s
         )
 
-    def hold_elsewhere(self):
+    def hold_elsewhere(self, lease_s=LONG_S):
         """Start another command that holds the device."""
         child = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(self.path), self.folder],
+            [sys.executable, "-c", HOLD, str(self.path), self.folder, str(lease_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -70,7 +75,7 @@ class Device:
     def lease(self) -> Path:
         return self.attached.userland.at(f"{self.folder}/lease")
 
-    def comes_back(self, before, within_s=12.0):
+    def comes_back(self, before, within_s=20.0):
         """Wait until the settings are `before` and the lease is gone; the device does it itself."""
         ends = time.monotonic() + within_s
         while time.monotonic() < ends:
@@ -115,16 +120,15 @@ def test_settings_hold_while_models_are_timed(in_use):
     ]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_settings_come_back_after_an_error(in_use, error):
+def test_settings_come_back_after_an_error(in_use):
     before = in_use.state.settings
 
     def fail():
         with in_use.held():
             assert in_use.state.settings != before
-            raise error
+            raise RuntimeError
 
-    with pytest.raises(error):
+    with pytest.raises(RuntimeError):
         fail()
     assert in_use.state.settings == before
 
@@ -156,11 +160,6 @@ def test_a_phone_without_fixed_performance_mode_says_so(in_use):
     assert in_use.state.settings == before
 
 
-def test_a_gpu_keeps_its_screen(in_use):
-    with in_use.held(delegate="gpu"):
-        assert in_use.state.get("wakefulness") == "Awake"
-
-
 def test_root_sets_the_governor_of_a_board(root_board):
     before = root_board.state.settings
     with root_board.held() as lease:
@@ -175,10 +174,53 @@ def test_who_is_not_root_is_told_that_the_governor_stays(in_use):
     assert "only root may set governor 'performance', so it stays as it is" in in_use.told[0]
 
 
+class Cut(AdbTransport):
+    """A link on which the answer of one call is lost; the device has done what it was asked."""
+
+    def __init__(self, serial, *, call, error, **more):
+        super().__init__(serial, **more)
+        self.left, self.error = call, error
+
+    def run(self, argv, *, timeout_s):
+        done = super().run(argv, timeout_s=timeout_s)
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+        return done
+
+
+@pytest.mark.parametrize(("call", "error"), [(1, KeyboardInterrupt()), (2, TransientDeviceError())])
+def test_an_error_while_preparing_leaves_nothing_changed(in_use, call, error):
+    """The first call takes the device, the second one changes its settings."""
+    before, machine = in_use.state.settings, probe_machine(in_use.link)
+    link = Cut(in_use.attached.serial, call=call, error=error)
+    again = held(link, in_use.spec, machine, folder=in_use.folder, tell=in_use.told.append)
+    with pytest.raises(type(error)), again:
+        pass
+    assert in_use.state.settings == before
+    assert not in_use.lease().exists()
+    # It was changed, and came back.
+    assert (len(in_use.state.journal) > 4) == (call == 2)
+
+
+@pytest.mark.slow
+def test_a_device_that_is_restoring_itself_is_waited_for(in_use):
+    before = in_use.state.settings
+    with in_use.held():
+        lease = in_use.lease()
+        (lease / "owner").write_text("restoring the-device-itself\n")
+        tick = (lease / "beat").read_text().split()
+        (lease / "beat").write_text(f"{tick[0]} 2 {tick[2]}\n")
+    assert "put its settings back itself" in in_use.told[-1]
+    with in_use.held():
+        pass
+    assert in_use.state.settings == before
+
+
 @pytest.mark.slow
 def test_a_killed_command_leaves_the_device_to_itself(in_use):
     before = in_use.state.settings
-    end(in_use.hold_elsewhere())
+    end(in_use.hold_elsewhere(SHORT_S))
     assert in_use.state.settings != before
     assert in_use.comes_back(before)
 
@@ -186,7 +228,7 @@ def test_a_killed_command_leaves_the_device_to_itself(in_use):
 @pytest.mark.slow
 def test_a_killed_command_leaves_the_governor_to_the_board(root_board):
     before = root_board.state.settings
-    end(root_board.hold_elsewhere())
+    end(root_board.hold_elsewhere(SHORT_S))
     assert root_board.state.settings != before
     assert root_board.comes_back(before)
 
@@ -207,9 +249,6 @@ def test_the_next_command_takes_over_from_a_killed_one(in_use):
     with in_use.held():
         assert in_use.state.settings != before
         assert "ended without restoring its settings" in in_use.told[0]
-        time.sleep(2.5)
-        # The keeper of the dead command sees that it has been followed.
-        assert in_use.state.get("fixed_performance") == "1"
     assert in_use.state.settings == before
 
 
@@ -227,7 +266,7 @@ def test_a_follower_that_wants_less_puts_the_rest_back(in_use):
 @pytest.mark.slow
 def test_a_lost_link_is_said_and_the_device_helps_itself(in_use):
     before = in_use.state.settings
-    with in_use.held():
+    with in_use.held(lease_s=SHORT_S):
         in_use.attached.adbd.stop()
     assert "settings are not put back from here" in in_use.told[-1]
     assert "hwnat device doctor device" in in_use.told[-1]
@@ -240,7 +279,7 @@ def test_a_host_that_was_given_up_is_told_so(in_use):
     before = in_use.state.settings
 
     def come_late():
-        with in_use.held() as lease:
+        with in_use.held(lease_s=SHORT_S) as lease:
             assert in_use.comes_back(before)
             lease.renew()
 
@@ -252,8 +291,8 @@ def test_a_host_that_was_given_up_is_told_so(in_use):
 @pytest.mark.slow
 def test_a_host_that_is_heard_of_keeps_the_device(in_use):
     before = in_use.state.settings
-    with in_use.held() as lease:
-        for _ in range(7):
+    with in_use.held(lease_s=SHORT_S) as lease:
+        for _ in range(6):
             time.sleep(0.5)
             lease.renew()
         assert in_use.state.get("fixed_performance") == "1"
@@ -267,7 +306,7 @@ def test_a_block_under_way_is_not_disturbed(in_use):
     start = 'mkdir -p "$1/s/block-0abc" && cd "$1/s/block-0abc" || exit 1; '
     start += "setsid sh -c 'echo $$ >pid; sleep 5; :' block-0abc </dev/null >/dev/null 2>&1 &"
     in_use.link.run(["sh", "-c", start, "sh", in_use.folder], timeout_s=20).check()
-    end(in_use.hold_elsewhere())
+    end(in_use.hold_elsewhere(SHORT_S))
     assert not in_use.comes_back(before, within_s=3.5)
     assert in_use.comes_back(before)
 
@@ -280,7 +319,7 @@ def test_another_host_is_refused_by_name(in_use):
         pass
     words = str(refused.value)
     assert f"in use by host '{os.uname().nodename}', heard of" in words
-    assert "gives it up in 2 s by itself" in words or "in 1 s by itself" in words
+    assert re.search(r"gives it up in 1\d\d s by itself", words)
 
 
 def test_another_command_here_waits_and_says_so(in_use):
@@ -293,13 +332,18 @@ def test_another_command_here_waits_and_says_so(in_use):
 
     waiting = threading.Thread(target=enter)
     waiting.start()
-    assert not entered.wait(0.5)
-    assert in_use.told == [
-        "Device device is in use by another command on this machine; waiting for it."
-    ]
-    child.communicate("\n", timeout=30)
-    assert entered.wait(10)
-    waiting.join()
+    try:
+        ends = time.monotonic() + 30
+        while not in_use.told and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert in_use.told == [
+            "Device device is in use by another command on this machine; waiting for it."
+        ]
+        assert not entered.wait(0.3)
+    finally:
+        child.communicate("\n", timeout=30)
+        waiting.join(60)
+    assert entered.is_set()
 
 
 def test_nothing_in_a_journal_is_run(in_use):

@@ -1,20 +1,23 @@
 """From a device elsewhere to its table, with real programs and real models."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from device.arm64 import FETCH, find_cross_compiler, find_litert_arm64
+from device.fixtures import toml
 
 from hwnat.cli.main import app
-from hwnat.errors import TableMismatchError
+from hwnat.errors import DeviceError, TableMismatchError, UsageError
 from hwnat.profile.file import time_file
 from hwnat.profile.remote.parity import Answers
 from hwnat.profile.remote.timer import device_timer
 from hwnat.profile.validate import validate
 from hwnat.records.device import load_device
 from hwnat.table.lookup import load_table
+from hwnat.targets.base import get_target
 
 GATE = {"load": 1000.0, "wait_s": 5.0}
 QUICK = {"rounds": 1, "runs": 5, "warmup": 1, "visit_ms": 5.0}
@@ -64,3 +67,73 @@ def test_blocks_are_timed_by_litert_on_arm64_and_answer_as_the_host(
     # Integers of one file are the same integers on both processors, but for their rounding.
     assert len(answers) == 1
     assert answers[0] < 0.02
+
+
+def here(folder, name="box", **keys):
+    """Write the file of a device that is this machine, timed by a program beside it."""
+    words = {
+        "transport": "local",
+        "target": "stub",
+        "runner": "stub",
+        "workdir": str(folder / "work"),
+        "gate": GATE,
+        "protocol": {"rounds": 1, "runs": 2, "warmup": 0, "visit_ms": 0.0},
+        **keys,
+    }
+    path = folder / "devices" / f"{name}.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in words.items()))
+    return path
+
+
+PLAN = ["--space", "mbv3-nano", "--resolution", 24, "--budget", 10, "--target-error", 0.99]
+
+
+@pytest.mark.slow
+def test_a_table_of_a_device_is_validated_and_files_are_timed_on_it(plugged, tmp_path, monkeypatch):
+    assert plugged
+    monkeypatch.chdir(tmp_path)
+    file = here(tmp_path)
+    plan = [*PLAN, "--calibration", 3, "--validation", 2, "--out", "box.json"]
+    hwnat("profile", "--device", "box", *plan)
+    table = load_table(tmp_path / "box.json")
+    assert (table.setup.runner, table.setup.device) == ("stub-run 1", "box")
+    starts = (tmp_path / "work/tools/log").read_text().count("\n")
+    hwnat("profile", "--device", "box", *plan)
+    assert (tmp_path / "work/tools/log").read_text().count("\n") == starts
+    found = validate(table, networks=3, seed=3, cache=tmp_path / "runs/models")
+    assert found.n == 3
+    model = next((tmp_path / "runs/models/stub").glob("*.stub"))
+    entry = time_file(model, table, cache=tmp_path / "runs/models")
+    assert entry.p50_ns > 0
+    # Nothing is left of visits that no store keeps.
+    assert [each.name for each in (tmp_path / "work/jobs").iterdir()] == [table.setup.id]
+    older = replace(table, setup=replace(table.setup, runtime_version="0"))
+    with pytest.raises(TableMismatchError, match=r"stub 0, .*another runtime; .* --device box"):
+        validate(older, networks=3, seed=3, cache=tmp_path / "runs/models")
+    file.unlink()
+    with pytest.raises(UsageError, match=r"No device file devices/box.toml"):
+        time_file(model, table, cache=tmp_path / "runs/models")
+
+
+def test_a_wrong_answer_of_a_device_is_refused(tmp_path, litert_tools, nano_model):
+    file = here(tmp_path, target="tflite", runner="litert")
+    shutil.copytree(litert_tools, tmp_path / "work/tools")
+    models = {"net": nano_model("net", "tflite", "fp32"), "block": nano_model("block", "tflite")}
+    with device_timer(load_device(file), tell=lambda _: None) as timer:
+        asked = Answers(
+            link=timer.link,
+            runner=timer.runner,
+            device=timer.device,
+            tools=str(tmp_path / "work/tools"),
+            scratch=str(tmp_path / "work"),
+        )
+        session = get_target("tflite").load(models["net"])
+        assert asked.require(session, str(models["net"])) < 1e-4
+        with pytest.raises(DeviceError, match=r"cannot run the reference model|something else"):
+            asked.require(session, str(models["block"]))
+        other = tmp_path / "other.tflite"
+        other.write_bytes(b"TFL3" * 9)
+        with pytest.raises(DeviceError, match=r"box cannot run the reference model: it ended with"):
+            asked.require(session, str(other))
+    assert not list((tmp_path / "work").glob("*-*"))
