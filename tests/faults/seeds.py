@@ -5,7 +5,7 @@ All that a release has to survive: HWNAT_FAULT_SEEDS=200 python -m pytest tests/
 
 import os
 
-COUNT = int(os.environ.get("HWNAT_FAULT_SEEDS", "30"))
+COUNT = int(os.environ.get("HWNAT_FAULT_SEEDS", "40"))
 
 
 #: Of so many seeds each, the first ones are phones', which take longer.
