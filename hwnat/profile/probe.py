@@ -35,6 +35,7 @@ identity() (
   say user "$(id -u 2>/dev/null)"
   say bits "$(getconf LONG_BIT 2>/dev/null)"
   first online /sys/devices/system/cpu/online
+  first present /sys/devices/system/cpu/present
   for d in /sys/devices/system/cpu/cpu[0-9]*; do
     c=${{d##*cpu}}
     first "related.$c" "$d/cpufreq/related_cpus"
@@ -179,7 +180,11 @@ def _host(facts: Mapping[str, str], lines: Lines, clusters: tuple[Cluster, ...])
     counted = sum(key == "processor" for key, _ in lines)
     return Host(
         cpu=model or soc or " + ".join(designs) or None,
-        cores=counted or len(core_list(facts.get("online"))) or None,
+        # A core that sleeps at the moment makes no other device of it.
+        cores=len(core_list(facts.get("present")))
+        or counted
+        or len(core_list(facts.get("online")))
+        or None,
         machine=facts.get("machine"),
         os=", ".join(filter(None, [release, facts.get("kernel")])) or None,
         soc=soc,

@@ -221,7 +221,7 @@ class RemoteTransport(ABC):
             limit_bytes=size + scripts.OUTPUT_BYTES,
         )
         found = framing.read(token, ended.stdout, ended.stderr)
-        if found.state == "late":
+        if found.state == "late" and ended.elapsed_s >= timeout_s:
             msg = f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; "
             msg += "allow it more time, or see what it waits for."
             raise DeviceError(msg)
@@ -267,21 +267,23 @@ class RemoteTransport(ABC):
                 self._lost()
             return known
         self._lost()
+        what, to = shown(argv), self.address
+        again = "run the same command again"
+        if found.state == "late":
+            msg = f"{what} ended on {to} before its time: it was killed there, or a line of what "
+            return TransientDeviceError(f"{msg}it printed was lost. Check the link, then {again}.")
         if found.state == "cut":
-            return TransientDeviceError(
-                f"The link to {self.address} was lost while {shown(argv)} ran; what it printed is "
-                "discarded. Check cable and network, then run the same command again."
-            )
+            msg = f"The link to {to} was lost while {what} ran; what it printed is discarded. "
+            return TransientDeviceError(f"{msg}Check cable and network, then {again}.")
         if ended.returncode is None:
-            return TransientDeviceError(
-                f"{self.address} did not answer within {ended.elapsed_s:.0f} s. Check that it is "
-                "awake and connected, then run the same command again."
-            )
-        quoted = printable(ended.text, limit=300) or "nothing"
-        return DeviceError(
-            f"{self.address} did not run {shown(argv)} in a POSIX shell. It printed: {quoted}. "
-            "Ask it with: hwnat device doctor"
-        )
+            msg = f"{to} did not answer within {ended.elapsed_s:.0f} s. Check that it is awake and "
+            return TransientDeviceError(f"{msg}connected, then {again}.")
+        msg = f"{to} did not run {what} in a POSIX shell. It printed: "
+        if quoted := printable(ended.text, limit=300):
+            return DeviceError(f"{msg}{quoted}. Ask it with: hwnat device doctor")
+        # Old versions of adb end so, with 0, when the cable is pulled before the first word.
+        msg += f"nothing, so the link may have been lost. Check it, then {again}; if that does not "
+        return TransientDeviceError(f"{msg}help, ask it with: hwnat device doctor")
 
 
 def _hashes(source: Path) -> tuple[int, str, str]:

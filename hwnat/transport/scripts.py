@@ -73,6 +73,8 @@ _DESCRIBED: Final = re.compile(r"(sha256|md5) (\d{1,15}) ([0-9a-f]{64}|[0-9a-f]{
 #: Words in an error of a device -> what they mean and what to do.
 _CAUSES: Final = (
     ("no space left", "its disk is full; delete files there"),
+    # So a shell of a board says it that has no words for it.
+    ("i/o error", "its disk is full or broken; delete files there"),
     ("quota exceeded", "its disk quota is used up; delete files there"),
     ("file too large", "it takes no file of this size"),
     ("read-only file system", "the folder cannot be written"),

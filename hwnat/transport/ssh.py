@@ -40,7 +40,7 @@ _CAUSES: Final = (
         "remote host identification has changed",
         False,
         "it shows another host key than before, so it may be another machine. If it was "
-        "installed anew, forget the old key with: ssh-keygen -R {host}",
+        "installed anew, forget the old key with: ssh-keygen -R {known}",
     ),
     (
         "host key verification failed",
@@ -112,7 +112,8 @@ class SshTransport(RemoteTransport):
         where = self._target if port is None else f"{self._target} port {port}"
         super().__init__(address=f"ssh {printable(where)}", workdir=workdir)
         self._ssh = find_program("ssh", install=_INSTALL)
-        self._host = host
+        # As the files of known keys have it.
+        self._known = host if port in {None, 22} else f"'[{host}]:{port}'"
         self._to = [*(["-p", str(port)] if port is not None else []), "--", self._target]
         self._sockets: Path | None = None
         self._end: weakref.finalize[[list[str], Path], SshTransport] | None = None
@@ -158,7 +159,7 @@ class SshTransport(RemoteTransport):
         for words, passes, means in _CAUSES:
             if words in said:
                 text = means.format(
-                    host=printable(self._host),
+                    known=printable(self._known),
                     target=printable(self._target),
                     command=shown(["ssh", *self._to]),
                 )

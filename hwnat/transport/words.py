@@ -28,8 +28,9 @@ def printable(text: str, *, limit: int = 10_000) -> str:
 
 
 def shown(argv: Sequence[str]) -> str:
-    """Return a command in one line for a message, cut where it is long."""
-    line = printable(" ".join(argv))
+    """Return a command in one line for a message, cut where it is long; scripts are left out."""
+    words = argv if len(argv) == 1 else ["…" if "\n" in each else each for each in argv]
+    line = printable(" ".join(words))
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 

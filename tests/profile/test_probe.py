@@ -141,6 +141,12 @@ def test_cores_that_are_off_are_in_no_cluster():
     assert cluster.cores == (0, 1, 6)
 
 
+def test_a_device_with_a_core_off_is_the_same_device():
+    whole = probed(present="0-1", online="0-1", **cpuinfo("0xd05", "0xd05"))
+    less = probed(present="0-1", online="0", **cpuinfo("0xd05"))
+    assert (whole.host.cores, less.host.cores) == (2, 2)
+
+
 def test_cores_with_a_clock_each_are_one_cluster_where_they_are_alike():
     """As on a PC, where every core is a policy of its own."""
     own = {f"related.{core}": core for core in range(4)}

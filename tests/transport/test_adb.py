@@ -212,6 +212,22 @@ def test_garbage_is_quoted_without_its_control_characters(a_phone, says):
     assert str(refused.value).isprintable()
 
 
+def test_an_answer_of_nothing_may_be_a_lost_link(a_phone):
+    phone = a_phone()
+    link = phone.link()
+    link.probe()
+    phone.adbd.faults.says, phone.adbd.faults.times = b"", 1
+    with pytest.raises(TransientDeviceError, match="the link may have been lost"):
+        link.run(["true"], timeout_s=5)
+    link.run(["true"], timeout_s=5).check()
+
+
+def test_a_command_that_something_kills_had_its_time(a_phone):
+    killer = ["sh", "-c", 'kill -9 "$PPID"; sleep 1']
+    with pytest.raises(TransientDeviceError, match=r"ended on .* before its time"):
+        a_phone().link().run(killer, timeout_s=30)
+
+
 def test_a_file_that_arrives_damaged_is_not_kept(a_phone, a_file, a_folder):
     phone = a_phone()
     link, folder = phone.link(), a_folder(phone)

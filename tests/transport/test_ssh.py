@@ -125,7 +125,7 @@ def test_a_board_with_another_key_than_before_is_not_trusted(board, link, tmp_pa
     finally:
         board.sshd.trust()
     assert "another host key than before" in text
-    assert "ssh-keygen -R 127.0.0.1" in text
+    assert f"ssh-keygen -R '[127.0.0.1]:{board.sshd.port}'" in text
     assert not transient
     assert link.run(["echo", "trusted"], timeout_s=5).stdout == "trusted\n"
 

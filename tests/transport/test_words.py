@@ -26,6 +26,11 @@ def test_the_end_of_a_long_text_is_kept_and_a_long_command_is_cut():
     assert shown(["x" * 300]) == "x" * 200 + "…"
 
 
+def test_a_script_is_no_part_of_a_message():
+    assert shown(["sh", "-c", "a=$1\necho $a", "sh", "b"]) == "sh -c … sh b"
+    assert shown(["a\nb"]) == "a b"
+
+
 @given(st.text(st.sampled_from("/.-~a \n\0\ud800"), max_size=8))
 def test_a_path_is_refused_or_starts_so_that_it_is_no_option(path):
     try:

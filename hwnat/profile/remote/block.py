@@ -14,6 +14,7 @@ from hwnat.profile.remote.job import Visit, plan_text
 from hwnat.profile.remote.scripts import DRIVER, START, STOP
 from hwnat.transport.base import Transport
 from hwnat.transport.scripts import script
+from hwnat.transport.words import printable
 
 _CALL_S: Final = 60.0
 #: How long the visit under way may take to end when a block is stopped.
@@ -60,7 +61,10 @@ class Blocks:
                 return token
             if said != "busy" or monotonic() - began > self.most_s + self.limit_s:
                 msg = f"The device does not start its block of {len(visits)} visits; it says "
-                raise DeviceError(msg + f"'{said:.40}'. Restart it, then run the command again.")
+                msg += (
+                    f"'{printable(said, limit=40)}'. Restart it, then run the same command again."
+                )
+                raise DeviceError(msg)
             if not told:
                 self.tell("Waits for the block of an earlier command to end on the device…")
                 told = True

@@ -1,6 +1,7 @@
 """Times models on a device elsewhere, by a program there."""
 
 import posixpath
+import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -48,7 +49,10 @@ def device_timer(
         if not probe.executable:
             msg = f"No program starts in {probe.workdir} of {probe.address}: set another workdir."
             raise UsageError(msg)
-        machine = probe_machine(link)
+        try:
+            machine = probe_machine(link)
+        except DeviceError as odd:
+            raise type(odd)(_named(str(odd), spec.name, probe.address)) from odd
         cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
         pin = pin_words(link, cores)
         if cores and not pin:
@@ -166,9 +170,10 @@ class DeviceTimer:
             goes_on = isinstance(failed, TransientDeviceError)
             held = f"{queue.made} of {len(due)} visits are kept"
             held += ", and the device goes on with its block" if goes_on else ""
-            msg = f"{failed} {held}; then run the same command again: it measures the rest."
+            held = f"{held}: the same command, run again, measures the rest."
             if not kept:
-                msg = f"{failed} Then run the same command again."
+                held = "Then run the same command again."
+            msg = f"{_named(str(failed), self.device.name, self.probe.address)} {held}"
             raise type(failed)(msg) from failed
 
     def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
@@ -191,6 +196,12 @@ class DeviceTimer:
         )
         answers.require(files.load(setup.reference, threads=setup.threads)[0], depot.path(model))
         self._compared.add(setup.reference)
+
+
+def _named(words: str, *names: str) -> str:
+    """Say which device is meant, the first of `names`, where words have none of them."""
+    known = any(re.search(rf"\b{re.escape(each)}\b", words) for each in names)
+    return words if known else f"Device {names[0]}: {words}"
 
 
 _CHECK: type[Timer] = DeviceTimer
