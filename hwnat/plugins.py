@@ -1,6 +1,6 @@
 """Lookup of plug-ins through entry points; the built-in ones use the same groups.
 
-Groups: `hwnat.spaces`, `hwnat.targets`, `hwnat.transports`, `hwnat.importers`.
+Groups: `hwnat.spaces`, `hwnat.targets`, `hwnat.transports`, `hwnat.importers`, `hwnat.runners`.
 This module does not cache, configure or log: it finds a name and loads it.
 """
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 #: What the quick commands get where the reader fills in a genome.
 GENOME = "01011001100110011001100"
-ENTRY_POINTS = ("spaces", "targets", "transports", "importers")
+ENTRY_POINTS = ("spaces", "targets", "transports", "importers", "runners")
 #: A command, after a prompt or as a step of a workflow.
 COMMAND = re.compile(r"\s*(?:\$ |(?:- )?run: )?((?:hwnat|make|python) .*)")
 #: Run in earnest.
