@@ -37,7 +37,7 @@ def doubts(spec: DeviceSpec, machine: Machine, reached: Probe) -> tuple[str, ...
     found += _cores(spec, machine.clusters)
     if (state.temperature_c, state.skin_c, state.thermal_status) == (None, None, None):
         found.append("It tells no temperature: heat shows in the reference model only; cool it.")
-    if spec.transport == "adb" and spec.serial and _WIRELESS.fullmatch(spec.serial):
+    if spec.transport == "adb" and _WIRELESS.fullmatch(reached.address):
         found.append(
             "It is on the network, not on a cable: radio work takes turns with the models, and the "
             "link may sleep with the screen. Use a USB cable."

@@ -72,7 +72,13 @@ class Probe:
 
 @runtime_checkable
 class Transport(Protocol):
-    """A way to one device; paths of the device are text, for they need not be valid here."""
+    """A way to one device; paths of the device are text, for they need not be valid here.
+
+    Attributes:
+        address: how the device is reached; equal for equal devices.
+    """
+
+    address: str
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
         """Run a command with empty stdin; a status other than 0 is the caller's to judge.

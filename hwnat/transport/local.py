@@ -25,6 +25,7 @@ class LocalTransport:
     """Commands as child processes, files by copying."""
 
     def __init__(self, *, workdir: str | None = None) -> None:
+        self.address = "this machine"
         self._workdir = workdir
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
@@ -70,7 +71,7 @@ class LocalTransport:
             DeviceError: the folder cannot be made.
         """
         workdir = self._workdir or str(Path(_WORKDIR).expanduser())
-        return probe(self.run, workdir, address="this machine", client=None)
+        return probe(self.run, workdir, address=self.address, client=None)
 
     def close(self) -> None:
         """Do nothing: nothing is kept running."""

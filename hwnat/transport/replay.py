@@ -45,7 +45,7 @@ class RecordingTransport:
     """
 
     def __init__(self, link: Transport, path: Path) -> None:
-        self._link, self._path = link, path
+        self._link, self._path, self.address = link, path, link.address
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"schema": SCHEMA}) + "\n", encoding="utf-8")
@@ -106,7 +106,7 @@ class ReplayTransport:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.address = path, f"replay {path}"
         self._lines = _load(path)
         self._next = 0
 

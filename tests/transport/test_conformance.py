@@ -171,6 +171,7 @@ class Echo:
 
     def __init__(self, link, folder):
         self._link, self._folder, self._count = link, folder, 0
+        self.address = link.address
 
     def _again(self, call):
         self._count += 1

@@ -112,7 +112,8 @@ def read_result(text: str, *, where: str) -> Result:
         raise _damaged(where, "it does not begin and end as hwnat's do")
     mark = first[1]
     names, bodies = _sections("\n" + text, mark)
-    if names[:2] != ["visit", "before"] or names[-2:] != ["after", "end"] or bodies[-1]:
+    whole = names[:2] == ["visit", "before"] and names[-2:] == ["after", "end"]
+    if not whole or bodies[-1] or text.count(mark) != len(names):
         raise _damaged(where, "its end or a part of it is missing")
     head = bodies[0].split("\n")
     if len(head) != len(_HEAD):

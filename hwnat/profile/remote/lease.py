@@ -239,7 +239,7 @@ def held(
     def waiting() -> None:
         tell(f"Device {spec.name} is in use by another command on this machine; waiting for it.")
 
-    with exclusive(_lock(spec), waiting=waiting) as lock:
+    with exclusive(_lock(link), waiting=waiting) as lock:
         lease = Lease(link, device=spec.name, folder=folder, tell=tell, lease_s=lease_s)
         known = _known(lock, lease.token)
         try:
@@ -262,7 +262,7 @@ def recover(link: Transport, spec: DeviceSpec, *, folder: str, tell: Callable[[s
         raise DeviceError(msg)
 
     try:
-        with exclusive(_lock(spec), waiting=waiting) as lock:
+        with exclusive(_lock(link), waiting=waiting) as lock:
             lease = Lease(link, device=spec.name, folder=folder, tell=tell, lease_s=LEASE_S)
             if not lease.take(known=_known(lock, lease.token), only_look=True):
                 return False
@@ -273,10 +273,9 @@ def recover(link: Transport, spec: DeviceSpec, *, folder: str, tell: Callable[[s
         return False
 
 
-def _lock(spec: DeviceSpec) -> str:
+def _lock(link: Transport) -> str:
     """Name the lock of a device on this machine; equal addresses have equal ones."""
-    address = (spec.transport, spec.serial, spec.host, spec.port)
-    return f"hwnat-device-{hashlib.sha256(repr(address).encode()).hexdigest()[:16]}"
+    return f"hwnat-device-{hashlib.sha256(link.address.encode()).hexdigest()[:16]}"
 
 
 def _known(lock: Path, token: str) -> str:

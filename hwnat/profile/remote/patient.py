@@ -28,6 +28,7 @@ class PatientTransport:
         self, link: Transport, *, name: str, patience_s: float, tell: Callable[[str], None]
     ) -> None:
         self._link, self._name, self._patience_s, self._tell = link, name, patience_s, tell
+        self.address = link.address
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
         """Run a command; see `Transport.run`."""

@@ -1,5 +1,6 @@
 """A device comes back as it was, whatever ends the command that held it."""
 
+import copy
 import os
 import re
 import signal
@@ -304,17 +305,25 @@ def test_a_block_under_way_is_not_disturbed(in_use):
     """Its visits would be thrown away, for clocks change within them."""
     before = in_use.state.settings
     start = 'mkdir -p "$1/s/block-0abc" && cd "$1/s/block-0abc" || exit 1; '
-    start += "setsid sh -c 'echo $$ >pid; sleep 5; :' block-0abc </dev/null >/dev/null 2>&1 &"
+    start += "setsid sh -c 'echo $$ >pid; until [ -e done ]; do sleep 0.2; done' block-0abc "
+    start += "</dev/null >/dev/null 2>&1 &"
     in_use.link.run(["sh", "-c", start, "sh", in_use.folder], timeout_s=20).check()
     end(in_use.hold_elsewhere(SHORT_S))
     assert not in_use.comes_back(before, within_s=3.5)
+    in_use.link.run(["touch", f"{in_use.folder}/s/block-0abc/done"], timeout_s=20).check()
     assert in_use.comes_back(before)
 
 
+def from_elsewhere(link):
+    """Return a link that another host could have: the lock of this machine does not know it."""
+    other = copy.copy(link)
+    other.address = "adb elsewhere:1"
+    return other
+
+
 def test_another_host_is_refused_by_name(in_use):
-    other = replace(in_use.spec, serial="elsewhere:1")
-    machine = probe_machine(in_use.link)
-    second = held(in_use.link, other, machine, folder=in_use.folder, tell=print)
+    machine, link = probe_machine(in_use.link), from_elsewhere(in_use.link)
+    second = held(link, in_use.spec, machine, folder=in_use.folder, tell=print)
     with in_use.held(), pytest.raises(DeviceError) as refused, second:
         pass
     words = str(refused.value)
@@ -384,12 +393,12 @@ def test_what_cannot_be_noted_is_not_touched(in_use):
 
 def test_recovery_waits_for_the_living(in_use):
     """Only what a command that is gone has left is put back."""
-    spec = replace(in_use.spec, serial="elsewhere:1")
+    spec, link = in_use.spec, from_elsewhere(in_use.link)
     told: list[str] = []
-    assert not recover(in_use.link, spec, folder=in_use.folder, tell=told.append)
+    assert not recover(link, spec, folder=in_use.folder, tell=told.append)
     with in_use.held():
         changed = in_use.state.settings
-        assert not recover(in_use.link, spec, folder=in_use.folder, tell=told.append)
+        assert not recover(link, spec, folder=in_use.folder, tell=told.append)
         assert not recover(in_use.link, in_use.spec, folder=in_use.folder, tell=told.append)
         assert in_use.state.settings == changed
     assert "in use by host" in told[0]

@@ -43,6 +43,7 @@ def answers(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # emulated, and the test machine may be busy
 @pytest.mark.parametrize("kind", ["arm64_phone", "arm64_board"])
 def test_blocks_are_timed_by_litert_on_arm64_and_answer_as_the_host(
     kind, request, tmp_path, monkeypatch, answers
