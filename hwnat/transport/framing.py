@@ -40,7 +40,7 @@ class Framed:
     """What stood between the marks.
 
     Attributes:
-        state: `silent`, the first mark did not come; `cut`, the last one did not; `unlimited`, the
+        state: `silent`, no mark came; `cut`, the last one did not; `unlimited`, the
             device cannot limit a command's time and did not run it; `late`, it was killed when its
             time was up; `done`.
         status: the command's exit code, if `done`.
@@ -81,7 +81,8 @@ def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
     before, first, rest = stdout.partition(mark + b"<")
     newline = b"\r\n" if rest.startswith(b"\r\n") else b"\n"
     if not first or not rest.startswith(newline):
-        return Framed(state="silent")
+        # The first word of one stream may be all that came before the link was lost.
+        return Framed(state="cut" if mark + b"(" in stdout + stderr else "silent")
     start, end = mark + b"(" + newline, newline + mark + b")" + newline
     body, last, how = rest[len(newline) :].rpartition(newline + mark + b"!")
     if not last or how not in {b"ended" + newline, b"unlimited" + newline}:

@@ -46,6 +46,11 @@ def test_stdout_cut_anywhere_is_not_an_end(cut):
     assert read(TOKEN, DONE[0][:-cut], DONE[1]).state in {"silent", "cut"}
 
 
+def test_a_link_that_was_lost_after_the_first_word_of_errors_is_no_other_shell():
+    assert read(TOKEN, b"", f"{TOKEN}(\n".encode()).state == "cut"
+    assert read(TOKEN, f"{TOKEN}(\n".encode(), b"").state == "cut"
+
+
 @given(cut=st.integers(1, len(DONE[1])))
 def test_stderr_cut_anywhere_is_not_an_end(cut):
     assert read(TOKEN, DONE[0], DONE[1][:-cut]).state == "cut"
