@@ -122,7 +122,7 @@ def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
     from hwnat.profile.doctor import doubts
     from hwnat.profile.probe import probe_machine
     from hwnat.profile.remote.lease import recover
-    from hwnat.profile.remote.setup import Place, look, tools_folder
+    from hwnat.profile.runners.setup import Place, look, tools_folder
     from hwnat.transport.base import connect
 
     with closing(connect(spec)) as link:

@@ -33,7 +33,7 @@ def setup(
     from contextlib import closing
 
     from hwnat.errors import UsageError
-    from hwnat.profile.remote.setup import bring_benchmark_model, bring_litert, look, reach
+    from hwnat.profile.runners.setup import bring_benchmark_model, bring_litert, look, reach
     from hwnat.records.device import load_device
     from hwnat.transport.base import connect
 

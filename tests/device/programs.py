@@ -81,7 +81,7 @@ def litert_tools(tmp_path_factory, litert_library):
     if compiler is None:
         pytest.skip("no C compiler on this machine; apt-get install gcc brings one")
     folder = tmp_path_factory.mktemp("tools")
-    source = str(files("hwnat.profile.remote") / "runner.c")
+    source = str(files("hwnat.profile.runners") / "runner.c")
     strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"]
     argv = [compiler, *strict, "-o", str(folder / "hwnat-run"), source, "-ldl"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -1,1 +1,1 @@
-"""Profiles of devices elsewhere: programs there time models, and keep what they found."""
+"""Visits on a device elsewhere: blocks that need no link, the lease that holds it, what counts."""

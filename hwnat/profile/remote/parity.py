@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from hwnat.errors import DataError, DeviceError
-from hwnat.profile.remote.base import Answering
+from hwnat.profile.runners.base import Answering
 from hwnat.records.device import DeviceSpec
 from hwnat.targets.base import Session
 from hwnat.transport.base import Transport

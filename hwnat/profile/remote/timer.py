@@ -11,7 +11,6 @@ from typing import Final, Literal
 from hwnat.errors import DeviceError, TransientDeviceError, UsageError
 from hwnat.profile.cores import choose_cluster_cores
 from hwnat.profile.probe import probe_machine
-from hwnat.profile.remote.base import Answering, Runner, get_runner
 from hwnat.profile.remote.depot import Depot
 from hwnat.profile.remote.lease import held
 from hwnat.profile.remote.parity import Answers
@@ -19,8 +18,9 @@ from hwnat.profile.remote.patient import PatientTransport
 from hwnat.profile.remote.pin import pin_words
 from hwnat.profile.remote.scripts import SWEEP
 from hwnat.profile.remote.session import Pace, Session
-from hwnat.profile.remote.setup import tools_folder
 from hwnat.profile.remote.visits import Maker, Queue, due_jobs
+from hwnat.profile.runners.base import Answering, Runner, get_runner
+from hwnat.profile.runners.setup import tools_folder
 from hwnat.profile.timer import Due, Files, Tell, Timer
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine

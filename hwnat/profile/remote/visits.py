@@ -8,10 +8,10 @@ from typing import Final
 
 from hwnat.errors import DataError, DeviceError
 from hwnat.profile.probe import parse_state
-from hwnat.profile.remote.base import Order, Runner, Timed
 from hwnat.profile.remote.collect import File, Seen
 from hwnat.profile.remote.depot import Depot
 from hwnat.profile.remote.job import Result, Visit, read_result
+from hwnat.profile.runners.base import Order, Runner, Timed
 from hwnat.profile.steady import unsteady
 from hwnat.profile.timer import Due, Files
 from hwnat.records.device import Gate

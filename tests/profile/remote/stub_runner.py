@@ -4,7 +4,7 @@ import posixpath
 import tempfile
 from pathlib import Path
 
-from hwnat.profile.remote.result import read_result
+from hwnat.profile.runners.result import read_result
 
 #: Lines of shell in the file `faults` beside it come first; `log` has a line for each start.
 PROGRAM = """#!/bin/sh

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hwnat.errors import DataError, UsageError
-from hwnat.profile.remote import agent_program
-from hwnat.profile.remote.agent import AgentRunner
-from hwnat.profile.remote.base import Answering, Order, Runner, get_runner
-from hwnat.profile.remote.result import read_result
+from hwnat.profile.runners import agent_program
+from hwnat.profile.runners.agent import AgentRunner
+from hwnat.profile.runners.base import Answering, Order, Runner, get_runner
+from hwnat.profile.runners.result import read_result
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Conditions, Host

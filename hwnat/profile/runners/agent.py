@@ -5,10 +5,10 @@ from importlib.resources import as_file, files
 from typing import Final
 
 from hwnat.errors import UsageError
-from hwnat.profile.remote.agent_program import NO_NUMPY, NO_RUNTIME, RUNTIMES
-from hwnat.profile.remote.base import Answering, Order, Runner, Timed
-from hwnat.profile.remote.litert import answer_words, time_words
-from hwnat.profile.remote.result import HEADER, read_result, read_version
+from hwnat.profile.runners.agent_program import NO_NUMPY, NO_RUNTIME, RUNTIMES
+from hwnat.profile.runners.base import Answering, Order, Runner, Timed
+from hwnat.profile.runners.litert import answer_words, time_words
+from hwnat.profile.runners.result import HEADER, read_result, read_version
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Alternation
@@ -42,7 +42,7 @@ class AgentRunner:
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
         """Send the agent and start it once; see `Runner.install`."""
         del machine
-        with as_file(files("hwnat.profile.remote") / "agent_program.py") as path:
+        with as_file(files("hwnat.profile.runners") / "agent_program.py") as path:
             link.push(path, device_path(posixpath.join(folder, _FILE)))
         argv = [*self._program(folder), "--version", "--target", self._spec.target]
         # The first import of a runtime on a small board takes a while.

@@ -3,7 +3,7 @@ import platform
 import pytest
 
 from hwnat.errors import DeviceError, UsageError
-from hwnat.profile.remote.compiler import compile_program, compiler_words
+from hwnat.profile.runners.compiler import compile_program, compiler_words
 
 
 def words(named=None, machine="aarch64", api=None, **environment):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hwnat.errors import DeviceError, UsageError
-from hwnat.profile.remote.elf import machine_name
+from hwnat.profile.runners.elf import machine_name
 from hwnat.transport.local import LocalTransport
 from hwnat.transport.words import printable
 
@@ -89,7 +89,7 @@ def compile_program(program: Path, compiler: list[str]) -> None:
     Raises:
         DeviceError: the compiler fails.
     """
-    with as_file(files("hwnat.profile.remote")) as folder:
+    with as_file(files("hwnat.profile.runners")) as folder:
         argv = [*compiler, "-std=c99", "-O2", "-o", str(program), str(folder / "runner.c"), "-ldl"]
         done = LocalTransport().run(argv, timeout_s=300)
     if done.returncode:

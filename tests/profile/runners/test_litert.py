@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from hwnat.errors import DeviceError, UsageError
-from hwnat.profile.remote.base import Answering, Order, Runner, get_runner
-from hwnat.profile.remote.litert import LitertRunner
-from hwnat.profile.remote.result import read_result
+from hwnat.profile.runners.base import Answering, Order, Runner, get_runner
+from hwnat.profile.runners.litert import LitertRunner
+from hwnat.profile.runners.result import read_result
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Conditions, Host

@@ -4,8 +4,8 @@ import posixpath
 from typing import Final
 
 from hwnat.errors import UsageError
-from hwnat.profile.remote.base import Answering, Order, Runner, Timed
-from hwnat.profile.remote.result import HEADER, read_result, read_version
+from hwnat.profile.runners.base import Answering, Order, Runner, Timed
+from hwnat.profile.runners.result import HEADER, read_result, read_version
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Alternation

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from hwnat.errors import DataError, DeviceError, UsageError
-from hwnat.profile.remote.base import Order, get_runner
-from hwnat.profile.remote.benchmark_model import BenchmarkModelRunner
+from hwnat.profile.runners.base import Order, get_runner
+from hwnat.profile.runners.benchmark_model import BenchmarkModelRunner
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Conditions, Host

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from hwnat.errors import DeviceError, UsageError
-from hwnat.profile.remote.base import Order, Runner, Timed
+from hwnat.profile.runners.base import Order, Runner, Timed
 from hwnat.profile.runtime_log import Delegation, Timing, parse_log
 from hwnat.records.device import DeviceSpec, Precision
 from hwnat.records.machine import Machine

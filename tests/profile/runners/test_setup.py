@@ -13,8 +13,8 @@ from device.arm64 import FETCH, find_cross_compiler, find_litert_arm64
 from device.elf import an_elf
 
 from hwnat.errors import DataError, DeviceError, UsageError
-from hwnat.profile.remote.base import Order, get_runner
-from hwnat.profile.remote.setup import bring_benchmark_model, bring_litert, look, reach
+from hwnat.profile.runners.base import Order, get_runner
+from hwnat.profile.runners.setup import bring_benchmark_model, bring_litert, look, reach
 from hwnat.records.device import DeviceSpec
 
 SPEC = DeviceSpec(name="pixel", transport="adb", serial="x", target="tflite")

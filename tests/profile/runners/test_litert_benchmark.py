@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from hwnat.errors import DataError, DeviceError, UsageError
-from hwnat.profile.remote.base import Order, get_runner
-from hwnat.profile.remote.litert_benchmark import LitertBenchmarkRunner
+from hwnat.profile.runners.base import Order, get_runner
+from hwnat.profile.runners.litert_benchmark import LitertBenchmarkRunner
 from hwnat.records.device import DeviceSpec
 from hwnat.targets.tflite import TfliteTarget
 from hwnat.transport.local import LocalTransport

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError
-from hwnat.profile.remote.result import read_result, read_version
+from hwnat.profile.runners.result import read_result, read_version
 
 NS = st.integers(min_value=1, max_value=10**12)
 SERIES = st.lists(NS, min_size=1, max_size=6)

@@ -9,11 +9,11 @@ from typing import Final
 
 from hwnat.errors import DataError, DeviceError, TransientDeviceError, UsageError
 from hwnat.profile.probe import probe_machine
-from hwnat.profile.remote.base import Runner, get_runner
-from hwnat.profile.remote.compiler import compile_program, compiler_words
-from hwnat.profile.remote.elf import Elf, machine_name, read_elf
-from hwnat.profile.remote.library import Library, find_library
-from hwnat.profile.remote.litert import LIBRARIES, PROGRAM
+from hwnat.profile.runners.base import Runner, get_runner
+from hwnat.profile.runners.compiler import compile_program, compiler_words
+from hwnat.profile.runners.elf import Elf, machine_name, read_elf
+from hwnat.profile.runners.library import Library, find_library
+from hwnat.profile.runners.litert import LIBRARIES, PROGRAM
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.transport.base import Transport

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from hwnat.errors import DataError, UsageError
-from hwnat.profile.remote.elf import Elf, read_elf
+from hwnat.profile.runners.elf import Elf, read_elf
 
 #: Name of a library's file -> what the program finds it by; the preferred one first. Android's
 #: archives of TensorFlow Lite have its C interface in the library for Java.

@@ -15,7 +15,7 @@ import re
 from typing import Final
 
 from hwnat.errors import DataError
-from hwnat.profile.remote.base import Timed
+from hwnat.profile.runners.base import Timed
 from hwnat.transport.words import printable
 
 #: First line of the format; a later format has another number.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError
-from hwnat.profile.remote.elf import machine_name, read_elf
+from hwnat.profile.runners.elf import machine_name, read_elf
 
 
 def test_the_programs_of_this_machine_are_what_they_are(litert_library):

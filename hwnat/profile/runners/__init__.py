@@ -1,0 +1,1 @@
+"""What times models on a device elsewhere: programs, and how they are brought there."""
