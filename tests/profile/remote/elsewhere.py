@@ -3,6 +3,7 @@
 As a program: `elsewhere.py DEVICE_FILE FOLDER COUNT` makes the visits as `Elsewhere.make` does.
 """
 
+import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +100,17 @@ class Elsewhere:
         """Every model that was started on the device, in order."""
         log = self.at("tools/log")
         return [Path(each).stem for each in log.read_text().split()] if log.exists() else []
+
+    def check(self, jobs_of, count) -> None:
+        """All visits are in the store, each with the value of its own model."""
+        found = [json.loads(body) for body in jobs_of(self.folder / "s.sqlite").values()]
+        assert len(found) == count
+        assert {each["subject"] for each in found} == {f"model-{n}" for n in range(10, 10 + count)}
+        for each in found:
+            n = 1000 + int(each["subject"].partition("-")[2])
+            assert (each["samples_ns"], each["reference_ns"]) == ([n, n], [500, 500])
+            assert each["started"] <= each["ended"]
+            assert each["before"]["at"] == each["started"]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""Programs that fail, hang, sway or are slow on a device; each visit is counted once."""
+
+import json
+import threading
+
+import pytest
+
+from hwnat.errors import DeviceError
+
+
+def test_a_hung_a_killed_and_a_failed_program_are_started_again(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults("case $count in 2) sleep 30;; 3) kill -SEGV $$;; 5) exit 7;; esac")
+    place.make(4, limit_s=1)
+    place.check(jobs_of, 4)
+    assert len(place.started) == 7
+    for words in ("was killed for its time", "ended with 139", "ended with 7"):
+        assert words in place.said
+
+
+def test_a_model_that_cannot_be_run_is_named_and_all_others_are_kept(
+    this_machine, elsewhere, jobs_of
+):
+    place = elsewhere(this_machine)
+    place.faults("case $(wc -c <\"$1\") in 13) echo 'no kernel for FOO' >&2; exit 3;; esac")
+    words = r"1 visits cannot be made.* model-12: .*ended with 3; it said last: no kernel for FOO"
+    with pytest.raises(DeviceError, match=rf"{words}.*hwnat device doctor elsewhere.* 5 of 6"):
+        place.make(6)
+    assert len(jobs_of(place.folder / "s.sqlite")) == 5
+    place.faults("")
+    place.make(6)
+    place.check(jobs_of, 6)
+
+
+def test_a_program_that_never_works_is_not_tried_for_ever(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults("exit 127")
+    with pytest.raises(DeviceError, match=r"ended with 127; it said last: nothing.*0 of 40"):
+        place.make(40)
+    assert len(place.started) == 9
+    assert not jobs_of(place.folder / "s.sqlite")
+
+
+def test_a_visit_that_was_not_steady_is_made_again_last(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults("[ $count = 2 ] && second=700")
+    place.make(4)
+    place.check(jobs_of, 4)
+    assert place.started[1] == place.started[-1]
+    assert "was not steady: the reference model's time changed by 40%" in place.said
+
+
+def test_a_device_that_is_never_steady_stops_the_profile(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults("second=700")
+    with pytest.raises(DeviceError, match=r"visits cannot be made.*was not steady.*0 of 3 visits"):
+        place.make(3)
+    assert not jobs_of(place.folder / "s.sqlite")
+
+
+def test_a_damaged_result_is_not_counted(this_machine, elsewhere, jobs_of):
+    from elsewhere import a_timer
+
+    place = elsewhere(this_machine)
+    with a_timer(place.file) as timer:
+        setup = timer.setup(reference="model-7", batch=1)
+    results = place.at(f"jobs/{setup.id}/results")
+    results.mkdir(parents=True)
+    for each in (results.parent.parent, results.parent, results):
+        each.chmod(0o777)
+    whole = f"{setup.job('model-11', 0)}.{'0' * 64}"
+    (results / whole).write_bytes(b"\xff" * 100)
+    (results / "model; rm -rf.0").write_text("no result")
+    place.make(3)
+    place.check(jobs_of, 3)
+    assert "what arrived differs from its hash" in place.said
+
+
+def test_a_program_that_holds_one_model_takes_turns_by_processes(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine, runner="stub-processes")
+    setup = place.make(2)
+    assert setup.alternation == "processes"
+    assert len(place.started) == 6
+    assert place.started[0] == place.started[2] == place.started[3] == place.started[5]
+    found = [json.loads(body) for body in jobs_of(place.folder / "s.sqlite").values()]
+    assert sorted(each["samples_ns"] for each in found) == [[1010] * 2, [1011] * 2]
+    assert [each["reference_ns"] for each in found] == [[1007] * 4] * 2
+
+
+def test_two_commands_for_one_device_take_turns(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults("sleep 0.1")
+    failed = []
+
+    def other():
+        try:
+            place.make(4)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    threads = [threading.Thread(target=other) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failed
+    place.check(jobs_of, 4)
