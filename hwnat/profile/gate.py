@@ -9,6 +9,8 @@ from hwnat.records.device import Gate
 from hwnat.records.measurement import Conditions
 
 _STEP_S: Final = 10.0
+_LOAD: Final = 2.0
+_LOAD_OF_ANDROID: Final = 20.0
 _STATUS: Final = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 
 
@@ -22,7 +24,7 @@ def refusals(state: Conditions, gate: Gate, *, cores: int) -> tuple[str, ...]:
         gate: of the device file.
         cores: how many hwnat keeps busy, whose load is its own.
     """
-    found = [_status(state, gate), *_heat(state, gate)]
+    found: list[str | None] = [_status(state, gate), *_heat(state, gate)]
     charge = state.battery_percent
     if charge is not None and charge < gate.battery_percent:
         found.append(
@@ -31,12 +33,20 @@ def refusals(state: Conditions, gate: Gate, *, cores: int) -> tuple[str, ...]:
         )
     if state.low_power:
         found.append("it saves power: switch battery saver off")
-    if state.load_1m is not None and state.load_1m > gate.load + cores:
-        found.append(
-            f"load is {state.load_1m:g}, the gate wants at most {gate.load:g} beside hwnat's own "
-            f"{cores}: stop other programs"
-        )
+    found.append(_load(state, gate, cores=cores))
     return tuple(each for each in found if each is not None)
+
+
+def _load(state: Conditions, gate: Gate, *, cores: int) -> str | None:
+    # Only Android has a thermal status, and it counts drivers that sleep as load.
+    usual = _LOAD if state.thermal_status is None else _LOAD_OF_ANDROID
+    most = usual if gate.load is None else gate.load
+    if state.load_1m is None or state.load_1m <= most + cores:
+        return None
+    return (
+        f"load is {state.load_1m:g}, the gate wants at most {most:g} beside hwnat's own "
+        f"{cores}: stop other programs"
+    )
 
 
 def _status(state: Conditions, gate: Gate) -> str | None:

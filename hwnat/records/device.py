@@ -105,7 +105,7 @@ class Gate:
         skin_c: of a phone's surface, below.
         battery_percent: charge, at least; below it phones save power.
         battery_c: temperature of the battery, below.
-        load: runnable processes beyond those of hwnat, at most.
+        load: runnable processes beyond those of hwnat, at most; None is 2, and 20 on Android.
         wait_s: how long it is waited for; after that the profile stops.
     """
 
@@ -114,7 +114,7 @@ class Gate:
     skin_c: float = 35.0
     battery_percent: int = 30
     battery_c: float = 37.0
-    load: float = 2.0
+    load: float | None = None
     wait_s: float = 600.0
 
     def __post_init__(self) -> None:
