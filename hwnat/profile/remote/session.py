@@ -13,7 +13,7 @@ from hwnat.profile.probe import read_state
 from hwnat.profile.remote.block import Blocks
 from hwnat.profile.remote.collect import Seen, look
 from hwnat.profile.remote.lease import Lease, held
-from hwnat.profile.remote.visits import REPEATS, Maker, Queue
+from hwnat.profile.remote.visits import Maker, Queue
 from hwnat.profile.timer import Tell
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
@@ -206,6 +206,6 @@ class Session:
             )
         which = list(lost.values())[-1]
         return DeviceError(
-            f"{len(lost)} visits cannot be made, after {REPEATS} more attempts each, such as "
-            f"{which}. See what stands in the way: hwnat device doctor {self.spec.name}"
+            f"{len(lost)} visits cannot be made, however often they are tried, such as "
+            f"{which.rstrip('.')}. See what stands in the way: hwnat device doctor {self.spec.name}"
         )

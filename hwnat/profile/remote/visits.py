@@ -18,8 +18,10 @@ from hwnat.records.device import Gate
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.transport.words import printable
 
-#: How often a visit is made again that failed or was not steady.
+#: How often a visit is made again that failed.
 REPEATS: Final = 3
+#: How often one is that was not steady: of a busy device's visits a tenth may be that each time.
+SWAYS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,7 @@ class Queue:
         measured = maker.measurement(result, started=started, ended=ended)
         reason = unsteady(measured, gate=maker.gate)
         if reason is not None:
-            if self._again(file.job, f"{maker.name} was not steady: {reason}"):
+            if self._again(file.job, f"{maker.name} was not steady: {reason}", most=SWAYS):
                 self._swayed.append(self.failed[file.job])  # a block may have many
             return None
         self._yielded.add(file.job)
@@ -192,14 +194,14 @@ class Queue:
         if self._again(job, reason):
             self.tell(f"Makes again: {self.failed[job]}")
 
-    def _again(self, job: str, reason: str) -> bool:
+    def _again(self, job: str, reason: str, *, most: int = REPEATS) -> bool:
         """Put a visit last, or give it up; tell whether it is made again."""
         if job not in self.due:
             return False
         due = self.due.pop(job)
         self._tries[job] += 1
         self.failed[job] = f"{printable(due[1])}: {reason}"
-        if self._tries[job] > REPEATS:
+        if self._tries[job] > most:
             self.given_up[job] = self.failed[job]
             return False
         self.due[job] = due
