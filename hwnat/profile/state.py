@@ -125,7 +125,7 @@ def conditions(facts: Mapping[str, str], *, at: str) -> Conditions:
     battery = integer(facts.get("battery_heat"), low=-500, high=1500)
     return Conditions(
         at=at,
-        governor=next(iter(numbered(facts, "governor").values()), None),
+        governor=",".join(dict.fromkeys(numbered(facts, "governor").values())) or None,
         clocks_hz=_clocks_hz(facts, "clock"),
         temperature_c=max(heat, default=None),
         load_1m=float(load) if re.fullmatch(r"\d{1,6}\.\d{1,4}", load, re.ASCII) else None,

@@ -57,7 +57,7 @@ class Conditions:
 
     Attributes:
         at: UTC, ISO 8601.
-        governor: of the first core.
+        governor: of the cores; where they differ all of them, the first core's first, with commas.
         clocks_hz: of every core that tells it.
         temperature_c: of the hottest thermal zone.
         load_1m: runnable processes, one-minute average.

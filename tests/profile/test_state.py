@@ -54,6 +54,11 @@ MEANS = Conditions(
 )
 
 
+def test_clusters_with_governors_of_their_own_tell_all_of_them():
+    own = {"governor.0": "performance", "governor.1": "performance", "governor.4": "schedutil"}
+    assert read(**own).governor == "performance,schedutil"
+
+
 def test_what_is_no_heat_of_the_chip_is_not_the_hottest_zone():
     heat = {"zone.0": "cpu-0-0", "heat.0": 41_500, "zone.1": "socd", "heat.1": 97}
     assert read(**heat, zone_2="PMIC-Die", heat_2=60_000).temperature_c == 41.5
