@@ -149,8 +149,9 @@ def _same(table: LatencyTable, found: Setup) -> None:
     if same and known.runner is not None:
         told = [f"{each.runtime} {each.runtime_version}, {each.runner}" for each in (known, found)]
         same, said, (was, now) = told[0] == told[1], "another runtime", told
-    if same and known.clocks != found.clocks:
-        same, said, was, now = False, "other clocks", known.clocks, found.clocks
+    clocks = [" ".join(filter(None, (each.clocks, each.held_governor))) for each in (known, found)]
+    if same and clocks[0] != clocks[1]:
+        same, said, (was, now) = False, "other clocks", clocks
     if not same:
         msg = (
             f"Table {table.name} was measured on {was}, this is {now}, {said}; measure one here "

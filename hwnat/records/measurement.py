@@ -17,7 +17,7 @@ MAX_HEATING_C: Final = 15.0
 
 #: Keys that came after the first tables and stores, with the value that older ones stand for.
 _LATER: Final[Mapping[str, object]] = {
-    **dict.fromkeys(("soc", "board", "build", "delegate", "runner")),
+    **dict.fromkeys(("soc", "board", "build", "delegate", "runner", "held_governor")),
     **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
     **dict.fromkeys(("low_power", "awake")),
     "limits_hz": (),
@@ -96,6 +96,7 @@ class Setup:
         runner: program that timed, with its version; None is this package in its own process.
         alternation: what model and reference model took turns by.
         clocks: `fixed` while the device held them at a level that it can sustain.
+        held_governor: that of the device file, while all cores had it; None is the device's own.
     """
 
     device: str
@@ -116,6 +117,7 @@ class Setup:
     runner: str | None = None
     alternation: Alternation = "runs"
     clocks: Literal["free", "fixed"] = "free"
+    held_governor: str | None = None
 
     @property
     def id(self) -> str:

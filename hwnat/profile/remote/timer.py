@@ -72,6 +72,7 @@ def device_timer(
             runner=runner,
             versions=versions,
             clocks=lease.clocks,
+            governor=lease.governor,
             affinity=cores if pin else (),
             pin=pin,
             pace=pace,
@@ -87,6 +88,7 @@ class DeviceTimer:
         bare: the link itself; `link` waits for it when it is lost.
         versions: of the runtime, name and number, and of the runner.
         clocks: whether the device holds them while this command has it.
+        governor: the one of the device file, if the device has it meanwhile.
         affinity: the cores that `pin`, words before a command, keeps it on.
     """
 
@@ -98,6 +100,7 @@ class DeviceTimer:
     runner: Runner
     versions: tuple[str, str, str]
     clocks: Literal["free", "fixed"]
+    governor: str | None
     affinity: tuple[int, ...]
     pin: tuple[str, ...]
     pace: Pace
@@ -126,6 +129,7 @@ class DeviceTimer:
             runner=runner,
             alternation=self.runner.alternation,
             clocks=self.clocks,
+            held_governor=self.governor,
         )
 
     def visits(
