@@ -17,7 +17,7 @@ MAX_HEATING_C: Final = 15.0
 
 #: Keys that came after the first tables and stores, with the value that older ones stand for.
 _LATER: Final[Mapping[str, object]] = {
-    **dict.fromkeys(("soc", "board", "build", "delegate", "runner", "held_governor")),
+    **dict.fromkeys(("soc", "board", "build", "serial", "delegate", "runner", "held_governor")),
     **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
     **dict.fromkeys(("low_power", "awake")),
     "limits_hz": (),
@@ -40,6 +40,7 @@ class Host:
         soc: system on a chip, with its maker.
         board: maker and model of the product.
         build: fingerprint of the system image.
+        serial: twelve hexadecimal digits of a hash of its serial number; None for this machine.
     """
 
     cpu: str | None
@@ -49,6 +50,7 @@ class Host:
     soc: str | None = None
     board: str | None = None
     build: str | None = None
+    serial: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

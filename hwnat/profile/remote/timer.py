@@ -4,13 +4,13 @@ import posixpath
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Final, Literal
 
 from hwnat.errors import DeviceError, TransientDeviceError, UsageError
 from hwnat.profile.cores import choose_cluster_cores
-from hwnat.profile.probe import probe_machine
+from hwnat.profile.probe import probe_machine, read_serial
 from hwnat.profile.remote.depot import Depot
 from hwnat.profile.remote.lease import held
 from hwnat.profile.remote.parity import Answers
@@ -51,6 +51,9 @@ def device_timer(
             raise UsageError(msg)
         try:
             machine = probe_machine(link)
+            if spec.transport != "local":  # of this machine there is one only
+                host = replace(machine.host, serial=read_serial(link))
+                machine = replace(machine, host=host)
         except DeviceError as odd:
             raise type(odd)(_named(str(odd), spec.name, probe.address)) from odd
         cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
