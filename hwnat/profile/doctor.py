@@ -62,13 +62,15 @@ def _folder(reached: Probe) -> list[str]:
 def _clocks(spec: DeviceSpec, machine: Machine) -> list[str]:
     state, found = machine.conditions, []
     android = machine.android_api is not None
+    governors = (state.governor or "").split(",")
+    following = next((each for each in governors if each in _FOLLOWING), None)
     if android and spec.clocks == "free":
         found.append('Clocks are free: set clocks = "fixed" for a level that it can sustain.')
-    if state.governor == "powersave":
+    if "powersave" in governors:
         found.append("Governor is 'powersave': every number is that of the slowest clock.")
-    elif state.governor in _FOLLOWING and not android and spec.governor is None:
+    elif following is not None and not android and spec.governor is None:
         how = 'governor = "performance" in the device file' if machine.root else "as root, log in"
-        found.append(f"Governor '{state.governor}' follows the load: to hold clocks, set {how}.")
+        found.append(f"Governor '{following}' follows the load: to hold clocks, set {how}.")
     if not state.clocks_hz:
         found.append("Clocks are not readable: rely on the ratios.")
     most = {core: each.max_hz for each in machine.clusters for core in each.cores}

@@ -15,7 +15,7 @@ from hwnat.profile.paired import shuffled_rounds
 from hwnat.profile.timer import Tell, Timer, open_timer, target_of
 from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec, Precision, load_device
-from hwnat.records.measurement import Measurement, Setup, network_key
+from hwnat.records.measurement import Host, Measurement, Setup, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
 from hwnat.table.entry import Entry
@@ -146,11 +146,15 @@ def _same(table: LatencyTable, found: Setup) -> None:
     there, here = (each.host for each in (known, found))
     same = (there.cpu, there.machine, there.soc) == (here.cpu, here.machine, here.soc)
     was, now = there.soc or there.cpu, here.soc or here.cpu
+    if same and not _same_unit(there, here):
+        same, said = False, "another device of its kind"
+        was, now = there.board or was, here.board or now
     if same and known.runner is not None:
         told = [f"{each.runtime} {each.runtime_version}, {each.runner}" for each in (known, found)]
         same, said, (was, now) = told[0] == told[1], "another runtime", told
-    if same and known.clocks != found.clocks:
-        same, said, was, now = False, "other clocks", known.clocks, found.clocks
+    clocks = [" ".join(filter(None, (each.clocks, each.held_governor))) for each in (known, found)]
+    if same and clocks[0] != clocks[1]:
+        same, said, (was, now) = False, "other clocks", clocks
     if not same:
         msg = (
             f"Table {table.name} was measured on {was}, this is {now}, {said}; measure one here "
@@ -158,6 +162,12 @@ def _same(table: LatencyTable, found: Setup) -> None:
             f"--classes {table.classes}"
         )
         raise TableMismatchError(msg)
+
+
+def _same_unit(known: Host, found: Host) -> bool:
+    """Whether it is the same device as far as a table tells; older tables tell less."""
+    pairs = ((known.board, found.board), (known.serial, found.serial))
+    return all(was in (None, now) for was, now in pairs)
 
 
 def _file_of(table: LatencyTable) -> str:

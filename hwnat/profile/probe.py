@@ -16,6 +16,7 @@ from hwnat.transport.base import Transport
 from hwnat.transport.scripts import script
 from hwnat.transport.words import printable
 
+_HASH: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}\b", re.ASCII)
 #: Keys and values of /proc/cpuinfo.
 Lines = Sequence[tuple[str, str]]
 _BETWEEN: Final = "\n--\n"
@@ -59,6 +60,18 @@ identity() (
   echo "end\t$n\tend\t$n"
 )
 identity; echo --; state
+"""
+#: Prints the SHA-256 of what tells a device from others of its kind. The plain number never leaves
+#: it: what is printed may be recorded.
+_SERIAL: Final = """
+v=
+for k in ro.serialno ro.boot.serialno; do
+  [ -n "$v" ] || v=$(getprop "$k" 2>/dev/null)
+done
+for f in /proc/device-tree/serial-number /etc/machine-id; do
+  [ -n "$v" ] || v=$(tr -d '\\000\\n' 2>/dev/null <"$f")
+done
+[ -z "$v" ] || printf %s "$v" | sha256sum
 """
 _ARM: Final = {
     0xB76: "Arm1176",
@@ -133,6 +146,16 @@ def probe_machine(link: Transport) -> Machine:
     """
     done = link.run(script(PROBE), timeout_s=60)
     return parse_probe(done.stdout, at=now())
+
+
+def read_serial(link: Transport) -> str | None:
+    """Return twelve hexadecimal digits of a hash of a device's serial number, if it tells one.
+
+    Raises:
+        DeviceError: it cannot be reached.
+    """
+    found = _HASH.match(link.run(script(_SERIAL), timeout_s=20).stdout)
+    return found[1] if found else None
 
 
 def parse_probe(text: str, *, at: str) -> Machine:

@@ -69,8 +69,10 @@ state() (
 _LINE: Final = re.compile(r"([a-z][a-z_]{0,30}(?:\.\d{1,4})?)\t([^\t]+)\t\1\t\2", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,12}", re.ASCII)
 _READING: Final = re.compile(r"\{mValue=(-?\d{1,4}(?:\.\d{1,9})?), mType=(\d{1,2}), .*\}", re.ASCII)
-#: Zones that count something else: charge, voltage, current, and the levels of those.
-_NO_HEAT: Final = re.compile(r"^soc$|vbat|ibat|vph|bcl|lvl|volt|current|batt_soc", re.IGNORECASE)
+#: Zones that are no heat of the chip: charge, voltage, current, levels of those, power supply.
+_NO_HEAT: Final = re.compile(
+    r"^socd?$|vbat|ibat|vph|bcl|lvl|volt|current|batt_soc|pmic[-_]?die", re.IGNORECASE
+)
 #: Types of Android's sensors: CPU, GPU and NPU; and the surface.
 _CHIP: Final = ("0", "1", "9")
 _SKIN: Final = "3"
@@ -123,7 +125,7 @@ def conditions(facts: Mapping[str, str], *, at: str) -> Conditions:
     battery = integer(facts.get("battery_heat"), low=-500, high=1500)
     return Conditions(
         at=at,
-        governor=next(iter(numbered(facts, "governor").values()), None),
+        governor=",".join(dict.fromkeys(numbered(facts, "governor").values())) or None,
         clocks_hz=_clocks_hz(facts, "clock"),
         temperature_c=max(heat, default=None),
         load_1m=float(load) if re.fullmatch(r"\d{1,6}\.\d{1,4}", load, re.ASCII) else None,

@@ -5,7 +5,7 @@ from typing import Final
 
 from hwnat.errors import DataError
 from hwnat.records.device import Gate
-from hwnat.records.measurement import Conditions, Measurement, lower_quartile
+from hwnat.records.measurement import Conditions, Measurement, Setup, lower_quartile
 
 #: The reference model may grow slower or faster by so much within a visit.
 MAX_DRIFT: Final = 0.10
@@ -40,30 +40,43 @@ def _typical(series: Sequence[int]) -> float:
     return float(min(series)) if len(series) <= _FEW else lower_quartile(series)
 
 
-def unsteady(measurement: Measurement, *, gate: Gate | None = None) -> str | None:
+def unsteady(
+    measurement: Measurement, *, gate: Gate | None = None, setup: Setup | None = None
+) -> str | None:
     """Return why a visit has to be made again, in words; None if it need not.
 
     Args:
         measurement: of the visit; what the device did not tell before and after is not judged.
         gate: of the device file; None for the usual one.
+        setup: says which cores count; None for all.
     """
     moved = drift(measurement.reference_ns)
     if moved > MAX_DRIFT:
         return f"the reference model's time changed by {moved:.0%} within the visit"
     if measurement.before is None or measurement.after is None:
         return None
-    return _changed(measurement.before, measurement.after, gate or Gate())
+    before, after = measurement.before, measurement.after
+    return _lowered(before, after, setup) or _hotter(before, after, gate or Gate())
 
 
-def _changed(before: Conditions, after: Conditions, gate: Gate) -> str | None:
+def _lowered(before: Conditions, after: Conditions, setup: Setup | None) -> str | None:
     if after.limits_hz and len(before.limits_hz) > len(after.limits_hz):
         gone = len(before.limits_hz) - len(after.limits_hz)
         return f"the system switched {gone} cores off within the visit"
-    pairs = list(zip(before.limits_hz, after.limits_hz, strict=False))
+    if len(before.limits_hz) != len(after.limits_hz):
+        return None  # with another core on, each may stand elsewhere
+    pairs = list(zip(before.limits_hz, after.limits_hz, strict=True))
+    # Limits are told without their cores: they are in order, and all there or not to be told apart.
+    if setup is not None and setup.affinity and setup.host.cores == len(pairs):
+        pairs = [pairs[core] for core in setup.affinity if core < len(pairs)]
     lowered = [(old, new) for old, new in pairs if new < old]
     if lowered:
         old, new = lowered[-1]
         return f"the system lowered a clock's limit from {old / 1e6:g} to {new / 1e6:g} MHz"
+    return None
+
+
+def _hotter(before: Conditions, after: Conditions, gate: Gate) -> str | None:
     hot = after.thermal_status
     if hot is None:
         return None

@@ -17,7 +17,7 @@ MAX_HEATING_C: Final = 15.0
 
 #: Keys that came after the first tables and stores, with the value that older ones stand for.
 _LATER: Final[Mapping[str, object]] = {
-    **dict.fromkeys(("soc", "board", "build", "delegate", "runner")),
+    **dict.fromkeys(("soc", "board", "build", "serial", "delegate", "runner", "held_governor")),
     **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
     **dict.fromkeys(("low_power", "awake")),
     "limits_hz": (),
@@ -40,6 +40,7 @@ class Host:
         soc: system on a chip, with its maker.
         board: maker and model of the product.
         build: fingerprint of the system image.
+        serial: twelve hexadecimal digits of a hash of its serial number; None for this machine.
     """
 
     cpu: str | None
@@ -49,6 +50,7 @@ class Host:
     soc: str | None = None
     board: str | None = None
     build: str | None = None
+    serial: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Conditions:
 
     Attributes:
         at: UTC, ISO 8601.
-        governor: of the first core.
+        governor: of the cores; where they differ all of them, the first core's first, with commas.
         clocks_hz: of every core that tells it.
         temperature_c: of the hottest thermal zone.
         load_1m: runnable processes, one-minute average.
@@ -96,6 +98,7 @@ class Setup:
         runner: program that timed, with its version; None is this package in its own process.
         alternation: what model and reference model took turns by.
         clocks: `fixed` while the device held them at a level that it can sustain.
+        held_governor: that of the device file, while all cores had it; None is the device's own.
     """
 
     device: str
@@ -116,6 +119,7 @@ class Setup:
     runner: str | None = None
     alternation: Alternation = "runs"
     clocks: Literal["free", "fixed"] = "free"
+    held_governor: str | None = None
 
     @property
     def id(self) -> str:

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from hwnat.profile.runners.compiler import source_id
+
 
 @pytest.fixture
 def device_file(board, tmp_path):
@@ -24,7 +26,7 @@ def test_setup_says_what_is_missing_then_brings_it(hwnat, litert_library, litert
     assert (code, err) == (0, "")
     (found,) = json.loads(out)
     assert found["runtime"].startswith("litert sha256-")
-    assert (found["version"], found["problem"]) == ("hwnat-run 1 (C)", None)
+    assert (found["version"], found["problem"]) == (f"hwnat-run 1 (C, {source_id()})", None)
     code, out, _ = hwnat("device", "setup", "pi")
     assert (code, out.split()[4:7]) == (0, ["litert", "yes", "litert"])
 

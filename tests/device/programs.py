@@ -2,14 +2,13 @@
 
 import importlib.util
 import shutil
-import subprocess
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hwnat.profile.models import Models
+from hwnat.profile.runners.compiler import compile_program
 from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO
@@ -81,11 +80,8 @@ def litert_tools(tmp_path_factory, litert_library):
     if compiler is None:
         pytest.skip("no C compiler on this machine; apt-get install gcc brings one")
     folder = tmp_path_factory.mktemp("tools")
-    source = str(files("hwnat.profile.runners") / "runner.c")
-    strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"]
-    argv = [compiler, *strict, "-o", str(folder / "hwnat-run"), source, "-ldl"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"]
+    compile_program(folder / "hwnat-run", [compiler, *strict])
     shutil.copy(litert_library, folder / "libLiteRt.so")
     return folder
 

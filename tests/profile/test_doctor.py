@@ -77,6 +77,12 @@ def state(**changes):
         ({}, replace(PHONE, clusters=()), {}, "It does not tell its cores"),
         ({}, PHONE, {"address": "adb 192.168.1.5:5555"}, "on the network, not on a cable"),
         ({}, PHONE, {"address": "adb adb-R5-x7._adb-tls-connect._tcp"}, "on the network"),
+        (
+            {},
+            replace(BOARD, conditions=replace(STATE, governor="performance,schedutil")),
+            {},
+            "Governor 'schedutil' follows the load",
+        ),
         ({}, BOARD, {}, 'set governor = "performance" in the device file'),
         ({}, replace(BOARD, root=False), {}, "Governor 'schedutil' follows the load"),
     ],

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnat.errors import DeviceError
-from hwnat.profile.probe import PROBE, parse_probe, probe_machine, read_state
+from hwnat.profile.probe import PROBE, parse_probe, probe_machine, read_serial, read_state
 from hwnat.records.machine import Cluster
 from hwnat.transport.adb import AdbTransport
 from hwnat.transport.local import LocalTransport
@@ -70,6 +71,19 @@ def test_a_phone_is_known_after_one_call(android_phone):
     names = [name for name, _ in found.zones_c]
     assert names == ["cpu-0-0", "cpu-1-0", "gpuss-0", "skin-therm", "battery"]
     assert replace(read_state(link), at="t") == replace(found.conditions, at="t")
+
+
+def test_a_serial_number_is_told_apart_and_never_told(android_phone):
+    found = read_serial(android_phone.link())
+    assert found == hashlib.sha256(b"FX0123456789").hexdigest()[:12]
+
+
+def test_a_machine_without_a_serial_number_has_its_id():
+    here = [Path("/proc/device-tree/serial-number"), Path("/etc/machine-id")]
+    told = [each.read_bytes().strip(b"\0\n") for each in here if each.is_file()]
+    wanted = next((hashlib.sha256(each).hexdigest()[:12] for each in told if each), None)
+    assert read_serial(LocalTransport()) == wanted
+    assert probe_machine(LocalTransport()).host.serial is None
 
 
 def test_a_board_is_known_by_its_device_tree(linux_board):

@@ -54,6 +54,16 @@ MEANS = Conditions(
 )
 
 
+def test_clusters_with_governors_of_their_own_tell_all_of_them():
+    own = {"governor.0": "performance", "governor.1": "performance", "governor.4": "schedutil"}
+    assert read(**own).governor == "performance,schedutil"
+
+
+def test_what_is_no_heat_of_the_chip_is_not_the_hottest_zone():
+    heat = {"zone.0": "cpu-0-0", "heat.0": 41_500, "zone.1": "socd", "heat.1": 97}
+    assert read(**heat, zone_2="PMIC-Die", heat_2=60_000).temperature_c == 41.5
+
+
 def test_a_phone_tells_its_state():
     assert parse_state(PHONE, at="t") == MEANS
     assert parse_state(PHONE.replace("\n", "\r\n"), at="t") == MEANS
@@ -109,6 +119,10 @@ def test_odd_values_are_left_out_without_an_error(facts):
         ("cpu-thermal", "999000", None),
         ("cpu-thermal", "broken", None),
         ("soc", "97", None),
+        ("socd", "100", None),
+        ("SOCD", "100", None),
+        ("pmic-die", "61000", None),
+        ("PMIC-Die", "61000", None),
         ("pm8150-vbat-lvl0", "4000", None),
         ("soc-thermal", "50000", 50.0),
     ],

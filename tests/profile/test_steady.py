@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hwnat.errors import DataError
 from hwnat.profile.steady import drift, unsteady
 from hwnat.records.device import Gate
-from hwnat.records.measurement import Conditions, Measurement
+from hwnat.records.measurement import Conditions, Host, Measurement, Setup
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "conditions.py"
 CALM = Conditions(at="t", limits_hz=(1_800_000_000, 2_800_000_000), thermal_status=0)
@@ -102,6 +102,25 @@ def test_a_calm_visit_counts(a_visit):
 def test_a_visit_during_which_the_device_throttled_is_made_again(a_visit, state, word):
     assert word in unsteady(a_visit(after=state))
     assert unsteady(a_visit(before=state, after=CALM)) is None
+
+
+def pinned(*affinity, cores=2):
+    host = Host(cpu=None, cores=cores, machine=None, os=None)
+    protocol = {"threads": 1, "batch": 1, "runs": 1, "warmup": 0, "visit_ms": 0.0}
+    words = dict.fromkeys(("device", "target", "runtime", "runtime_version", "reference"), "x")
+    return Setup(host=host, affinity=affinity, precision="int8", **protocol, **words)
+
+
+def test_only_the_limits_of_the_cores_that_models_run_on_count(a_visit):
+    visit = a_visit(after=after(limits_hz=(1_800_000_000, 2_100_000_000)))
+    assert unsteady(visit, setup=pinned(0)) is None
+    for setup in (pinned(1), pinned(0, 1), pinned(), pinned(0, cores=3)):
+        assert "from 2800 to 2100 MHz" in unsteady(visit, setup=setup)
+
+
+def test_limits_are_not_compared_after_a_core_was_switched_on(a_visit):
+    more = after(limits_hz=(1_800_000_000, 1_800_000_000, 2_800_000_000))
+    assert unsteady(a_visit(after=more)) is None
 
 
 def test_a_visit_with_a_drifting_reference_is_made_again(a_visit):

@@ -52,6 +52,14 @@ def test_a_table_of_another_machine_is_not_validated_here(table, tmp_path):
         validate(replace(table, setup=other), networks=2, seed=0, cache=tmp_path)
 
 
+def test_a_table_of_another_device_of_the_same_kind_is_not_validated_here(table, tmp_path):
+    for unit in ({"serial": "0123456789ab"}, {"board": "Another 8"}):
+        other = replace(table.setup, host=replace(table.setup.host, **unit))
+        with pytest.raises(TableMismatchError, match="another device of its kind") as caught:
+            validate(replace(table, setup=other), networks=2, seed=0, cache=tmp_path)
+        assert "0123456789ab" not in str(caught.value)
+
+
 def test_an_imported_table_says_that_nothing_is_timed_on_its_scale(a_table, tmp_path):
     imported = replace(a_table(), protocol=None, reference_ns=None)
     with pytest.raises(TableMismatchError, match="was not measured by hwnat"):

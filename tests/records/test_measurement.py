@@ -73,7 +73,14 @@ def test_an_unknown_temperature_is_no_doubt():
 
 
 @pytest.mark.parametrize(
-    "change", [{"threads": 2}, {"runtime_version": "2"}, {"runs": 6}, {"reference": "other"}]
+    "change",
+    [
+        {"threads": 2},
+        {"runtime_version": "2"},
+        {"runs": 6},
+        {"reference": "other"},
+        {"held_governor": "performance"},
+    ],
 )
 def test_whatever_changes_a_number_changes_the_job(a_setup, change):
     setup = a_setup()

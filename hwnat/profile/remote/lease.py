@@ -43,6 +43,7 @@ class Lease:
 
     Attributes:
         clocks: `fixed` while the device holds them at a level that it can sustain.
+        governor: the one asked for, if all cores have it.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Lease:
         lease_s: int,
     ) -> None:
         self.clocks: Literal["free", "fixed"] = "free"
+        self.governor: str | None = None
         self.token = secrets.token_hex(16)
         self._link, self._device, self._tell, self._lease_s = link, device, tell, lease_s
         self._folder = device_path(folder)
@@ -146,6 +148,8 @@ class Lease:
             self._say(f"{', '.join(WORDS[each][1] for each in done)}; put back afterwards")
         for each in failed:
             self._say(WORDS[each][2])
+        if "governor" in done + self._named(said, "has") and "governor" not in failed:
+            self.governor = spec.governor
         self.clocks = "fixed" if "fixed_performance" in done else "free"
 
     def leave(self) -> None:

@@ -105,7 +105,7 @@ fi
 if [ -n "$4" ]; then
   for d in /sys/devices/system/cpu/cpu[0-9]*; do
     c=${d##*cpu}; old=; { read -r old <"$d/cpufreq/scaling_governor"; } 2>/dev/null
-    case $old in ''|"$4"|*[!a-z_]*) continue;; esac
+    case $old in "$4") echo "has governor"; continue;; ''|*[!a-z_]*) continue;; esac
     if note "governor.$c" "$old" && governor "$c" "$4" 2>/dev/null; then
       echo "set governor"
     else

@@ -4,13 +4,13 @@ import posixpath
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Final, Literal
 
 from hwnat.errors import DeviceError, TransientDeviceError, UsageError
 from hwnat.profile.cores import choose_cluster_cores
-from hwnat.profile.probe import probe_machine
+from hwnat.profile.probe import probe_machine, read_serial
 from hwnat.profile.remote.depot import Depot
 from hwnat.profile.remote.lease import held
 from hwnat.profile.remote.parity import Answers
@@ -51,6 +51,9 @@ def device_timer(
             raise UsageError(msg)
         try:
             machine = probe_machine(link)
+            if spec.transport != "local":  # of this machine there is one only
+                host = replace(machine.host, serial=read_serial(link))
+                machine = replace(machine, host=host)
         except DeviceError as odd:
             raise type(odd)(_named(str(odd), spec.name, probe.address)) from odd
         cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
@@ -72,6 +75,7 @@ def device_timer(
             runner=runner,
             versions=versions,
             clocks=lease.clocks,
+            governor=lease.governor,
             affinity=cores if pin else (),
             pin=pin,
             pace=pace,
@@ -87,6 +91,7 @@ class DeviceTimer:
         bare: the link itself; `link` waits for it when it is lost.
         versions: of the runtime, name and number, and of the runner.
         clocks: whether the device holds them while this command has it.
+        governor: the one of the device file, if the device has it meanwhile.
         affinity: the cores that `pin`, words before a command, keeps it on.
     """
 
@@ -98,6 +103,7 @@ class DeviceTimer:
     runner: Runner
     versions: tuple[str, str, str]
     clocks: Literal["free", "fixed"]
+    governor: str | None
     affinity: tuple[int, ...]
     pin: tuple[str, ...]
     pace: Pace
@@ -126,6 +132,7 @@ class DeviceTimer:
             runner=runner,
             alternation=self.runner.alternation,
             clocks=self.clocks,
+            held_governor=self.governor,
         )
 
     def visits(

@@ -181,7 +181,7 @@ class Queue:
             return None
         started, ended = _times(result, seen)
         measured = maker.measurement(result, started=started, ended=ended)
-        reason = unsteady(measured, gate=maker.gate)
+        reason = unsteady(measured, gate=maker.gate, setup=maker.setup)
         if reason is not None:
             if self._again(file.job, f"{maker.name} was not steady: {reason}", most=SWAYS):
                 self._swayed.append(self.failed[file.job])  # a block may have many

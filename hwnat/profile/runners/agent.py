@@ -7,6 +7,7 @@ from typing import Final
 from hwnat.errors import UsageError
 from hwnat.profile.runners.agent_program import NO_NUMPY, NO_RUNTIME, RUNTIMES
 from hwnat.profile.runners.base import Answering, Order, Runner, Timed
+from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.runners.litert import answer_words, time_words
 from hwnat.profile.runners.result import HEADER, read_result, read_version
 from hwnat.records.device import DeviceSpec
@@ -15,6 +16,7 @@ from hwnat.records.measurement import Alternation
 from hwnat.transport.base import Transport
 from hwnat.transport.words import device_path, printable
 
+_SOURCE: Final = "agent_program.py"
 _FILE: Final = "hwnat_agent.py"
 #: What a shell ends with when there is no such program, or it cannot be started.
 _NO_PROGRAM: Final = (126, 127)
@@ -42,7 +44,7 @@ class AgentRunner:
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
         """Send the agent and start it once; see `Runner.install`."""
         del machine
-        with as_file(files("hwnat.profile.runners") / "agent_program.py") as path:
+        with as_file(files("hwnat.profile.runners") / _SOURCE) as path:
             link.push(path, device_path(posixpath.join(folder, _FILE)))
         argv = [*self._program(folder), "--version", "--target", self._spec.target]
         # The first import of a runtime on a small board takes a while.
@@ -58,8 +60,8 @@ class AgentRunner:
             msg = f"Device {name}: {python} there cannot import {package}. Install it on the device"
             msg += f" with: {python} -m pip install {package}; or set `python` in the device file "
             raise UsageError(msg + f"to one that has it. It printed: {said}")
-        found = read_version(done.check().stdout, where=f"{name}: {_FILE} --version")
-        return (*found, f"{HEADER} (Python)")
+        runtime, version, _ = read_version(done.check().stdout, where=f"{name}: {_FILE} --version")
+        return runtime, version, f"{HEADER} (Python, {source_id(_SOURCE)})"
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
         """Return the command that carries out an order; see `Runner.argv`."""

@@ -1,5 +1,6 @@
 """The program of `runner.c`, made for a device by a compiler of this machine."""
 
+import hashlib
 import os
 import platform
 import shlex
@@ -22,6 +23,8 @@ _COMPILERS: Final = {
     "x86": ("i686-linux-gnu-gcc", "gcc-i686-linux-gnu", "i686-linux-android"),
     "riscv64": ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu", "riscv64-linux-android"),
 }
+#: What the program is made of.
+_SOURCES: Final = ("runner.c", "runner_model.h")
 #: The oldest system that a program for Android is made for; LiteRT needs no later one.
 _ANDROID: Final = 26
 #: The oldest that the NDK makes 64-bit programs for.
@@ -83,6 +86,17 @@ def _ndk(device: str, target: str, api: int, folder: str | None) -> str:
     raise UsageError(msg + f"its {name} with --compiler.")
 
 
+def source_id(*names: str) -> str:
+    """Return twelve hexadecimal digits that tell versions of a program for devices apart.
+
+    Args:
+        names: of its files in this package; none takes those of `runner.c`.
+    """
+    folder = files("hwnat.profile.runners")
+    text = b"".join((folder / each).read_bytes() for each in names or _SOURCES)
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
 def compile_program(program: Path, compiler: list[str]) -> None:
     """Compile `runner.c`.
 
@@ -90,7 +104,8 @@ def compile_program(program: Path, compiler: list[str]) -> None:
         DeviceError: the compiler fails.
     """
     with as_file(files("hwnat.profile.runners")) as folder:
-        argv = [*compiler, "-std=c99", "-O2", "-o", str(program), str(folder / "runner.c"), "-ldl"]
+        options = ["-std=c99", "-O2", f'-DHWNAT_SOURCE="{source_id()}"', "-o", str(program)]
+        argv = [*compiler, *options, str(folder / "runner.c"), "-ldl"]
         done = LocalTransport().run(argv, timeout_s=300)
     if done.returncode:
         tail = printable(done.stderr, limit=300) or "nothing"

@@ -5,6 +5,7 @@ from typing import Final
 
 from hwnat.errors import UsageError
 from hwnat.profile.runners.base import Answering, Order, Runner, Timed
+from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.runners.result import HEADER, read_result, read_version
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
@@ -61,8 +62,13 @@ class LitertRunner:
             msg += f" setup {self._device} --litert PATH, where PATH is a libLiteRt.so for {abi}, "
             raise UsageError(msg + "or the wheel, AAR or zip that holds one.")
         done = link.run([program, "--version"], timeout_s=60).check()
-        runtime, version = read_version(done.stdout, where=f"{self._device}: {PROGRAM} --version")
-        return runtime, version, f"{HEADER} (C)"
+        where = f"{self._device}: {PROGRAM} --version"
+        runtime, version, source = read_version(done.stdout, where=where)
+        if source != source_id():
+            msg = f"{PROGRAM} in {folder} of {self._device} was made from another version of hwnat;"
+            msg += f" bring it anew with: hwnat device setup {self._device} --litert PATH"
+            raise UsageError(msg)
+        return runtime, version, f"{HEADER} (C, {source})"
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
         """Return the command that carries out an order; see `Runner.argv`."""

@@ -8,7 +8,8 @@
     end 4 780
 
 The last line has the count of all numbers in the two series and their sum; `reference_ns` is absent
-where no reference was named, and a program that was not asked to time anything ends with 0.
+where no reference was named, and a program that was not asked to time anything ends with 0. The
+answer to `--version` may have a line `source` with a hash of what the program was made from.
 """
 
 import re
@@ -23,7 +24,7 @@ HEADER: Final = "hwnat-run 1"
 
 _NUMBER: Final = "[1-9][0-9]{0,17}"
 _HEAD: Final = rf"{HEADER}\nruntime (\w[\w.+-]{{0,63}}) (\w[\w.+-]{{0,63}})\n"
-_VERSION: Final = re.compile(rf"{_HEAD}end 0(?: 0)?\n", re.ASCII)
+_VERSION: Final = re.compile(rf"{_HEAD}(?:source ([0-9a-z]{{1,64}})\n)?end 0(?: 0)?\n", re.ASCII)
 _RESULT: Final = re.compile(
     rf"{_HEAD}model_ns((?: {_NUMBER})+)\n(?:reference_ns((?: {_NUMBER})+)\n)?"
     rf"disturbed (0|{_NUMBER})\nend ({_NUMBER})(?: ({_NUMBER}))?\n",
@@ -60,8 +61,8 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
     return timed, name, version
 
 
-def read_version(output: str, *, where: str) -> tuple[str, str]:
-    """Read the answer to `--version`: name and version of the runtime.
+def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
+    """Read the answer to `--version`: name and version of the runtime, and hash of the source.
 
     Raises:
         DataError: it is cut off, damaged or of another program.
@@ -69,7 +70,7 @@ def read_version(output: str, *, where: str) -> tuple[str, str]:
     found = _VERSION.fullmatch(output)
     if found is None:
         raise _refused(output, where)
-    return found[1], found[2]
+    return found[1], found[2], found[3]
 
 
 def _refused(output: str, where: str) -> DataError:

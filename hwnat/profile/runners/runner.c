@@ -4,7 +4,9 @@
    lie beside it or are named, and declares for itself the few functions that it calls. Both run
    on the CPU with XNNPACK. Only results go to stdout; whatever a library prints goes to stderr.
 
-     cc -std=c99 -O2 -o hwnat-run runner.c -ldl                                              */
+     cc -std=c99 -O2 -o hwnat-run runner.c -ldl
+
+   HWNAT_SOURCE, if defined, is a hash of these files, which `--version` prints.              */
 
 #define _DEFAULT_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -12,6 +14,10 @@
 #include <time.h>
 
 #include "runner_model.h"
+
+#ifndef HWNAT_SOURCE
+#define HWNAT_SOURCE "unknown"
+#endif
 
 enum { PATIENCE = 3 }; /* runs tried for each one wanted, until enough were left in peace */
 
@@ -141,7 +147,9 @@ int main(int argc, char **argv) {
         for (int k = 0; k < (reference == NULL ? 1 : 2); k++) give_noise(&models[k]);
         alternate(out, models, reference == NULL ? 1 : 2, runs, warmup, least);
     } else {
-        if (!wants_version)
+        if (wants_version)
+            fprintf(out, "source %s\n", HWNAT_SOURCE);
+        else
             answer(option(argc, argv, "--model", 1), (int)number(argc, argv, "--threads", 1, 1024),
                    option(argc, argv, "--in", 1), option(argc, argv, "--out", 1));
         fputs("end 0 0\n", out);

@@ -165,13 +165,21 @@ def test_root_sets_the_governor_of_a_board(root_board):
     before = root_board.state.settings
     with root_board.held() as lease:
         assert root_board.state.policies("scaling_governor") == ["performance"]
-        assert lease.clocks == "free"
+        assert (lease.clocks, lease.governor) == ("free", "performance")
     assert root_board.state.settings == before
 
 
+def test_a_governor_that_is_there_already_counts_as_one_that_was_set(root_board):
+    """An interrupted command may have left it; what the next one measures is of the same setup."""
+    governors = root_board.state.policies("scaling_governor")
+    with root_board.held(governor=governors[0]) as lease:
+        assert lease.governor == governors[0]
+    assert root_board.told == []
+
+
 def test_who_is_not_root_is_told_that_the_governor_stays(in_use):
-    with in_use.held(governor="performance"):
-        pass
+    with in_use.held(governor="performance") as lease:
+        assert lease.governor is None
     assert "only root may set governor 'performance', so it stays as it is" in in_use.told[0]
 
 

@@ -14,6 +14,7 @@ from hwnat.errors import DeviceError, TableMismatchError, UsageError
 from hwnat.profile.file import time_file
 from hwnat.profile.remote.parity import Answers
 from hwnat.profile.remote.timer import device_timer
+from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.validate import validate
 from hwnat.records.device import load_device
 from hwnat.table.lookup import load_table
@@ -63,7 +64,7 @@ def test_blocks_are_timed_by_litert_on_arm64_and_answer_as_the_host(
     table = load_table(tmp_path / "arm.json")
     setup = table.setup
     assert (setup.host.machine, setup.precision) == ("aarch64", "int8")
-    assert (setup.runner, setup.alternation) == ("hwnat-run 1 (C)", "runs")
+    assert (setup.runner, setup.alternation) == (f"hwnat-run 1 (C, {source_id()})", "runs")
     assert setup.runtime == "litert"
     # Integers of one file are the same integers on both processors, but for their rounding.
     assert len(answers) == 1

@@ -12,6 +12,7 @@ from hwnat.errors import DataError, UsageError
 from hwnat.profile.runners import agent_program
 from hwnat.profile.runners.agent import AgentRunner
 from hwnat.profile.runners.base import Answering, Order, Runner, get_runner
+from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.runners.result import read_result
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
@@ -26,6 +27,7 @@ MACHINE = Machine(
     host=Host(cpu=None, cores=2, machine="aarch64", os="Linux"),
     conditions=Conditions(at="2026-11-25T00:00:00+00:00"),
 )
+PROGRAM = f"hwnat-run 1 (Python, {source_id('agent_program.py')})"
 TARGETS = [("onnx", "fp32"), ("openvino", "fp32"), ("tflite", "fp32"), ("tflite", "int8")]
 
 
@@ -62,7 +64,7 @@ def models(request, nano_model, host_answer):
 def test_the_agent_times_and_computes_what_the_host_does(models, install, tmp_path):
     target, net, block, given, wanted = models
     runner, found = install(a_spec(target))
-    assert found == (*get_target(target).runtime(), "hwnat-run 1 (Python)")
+    assert found == (*get_target(target).runtime(), PROGRAM)
     order = Order(model=str(net), reference=str(block), threads=1, runs=5, warmup=1, visit_ms=0.0)
     done = carried_out(runner.argv(order, folder=str(tmp_path)))
     assert done.returncode == 0, done.stderr
@@ -83,7 +85,7 @@ def test_the_agent_does_with_tflite_runtime(install, nano_model, older_runtimes,
     python.write_text(f'#!/bin/sh\nPYTHONPATH={older_runtimes} exec {sys.executable} -S "$@"\n')
     python.chmod(0o755)
     runner, found = install(a_spec("tflite", python=str(python)))
-    assert found == ("tflite-runtime", "2.14.0", "hwnat-run 1 (Python)")
+    assert found == ("tflite-runtime", "2.14.0", PROGRAM)
     block = nano_model("block", "tflite", "int8")
     order = Order(model=str(block), reference=None, threads=1, runs=3, warmup=1, visit_ms=0.0)
     done = carried_out(runner.argv(order, folder=str(tmp_path)))
@@ -97,7 +99,7 @@ def test_the_agent_is_sent_to_a_board(linux_board, nano_model):
         folder = f"{link.probe().workdir}/tools"
         runner = AgentRunner(spec)
         found = runner.install(link, folder=folder, machine=MACHINE)
-        assert found == (*get_target("onnx").runtime(), "hwnat-run 1 (Python)")
+        assert found == (*get_target("onnx").runtime(), PROGRAM)
         link.push(block, f"{folder}/block.onnx")
         order = Order(
             model=f"{folder}/block.onnx", reference=f"{folder}/block.onnx", threads=1,

@@ -1,11 +1,13 @@
 import shutil
 import subprocess
+from importlib.resources import files
 
 import numpy as np
 import pytest
 
 from hwnat.errors import DeviceError, UsageError
 from hwnat.profile.runners.base import Answering, Order, Runner, get_runner
+from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.runners.litert import LitertRunner
 from hwnat.profile.runners.result import read_result
 from hwnat.records.device import DeviceSpec
@@ -83,7 +85,7 @@ def test_the_older_c_library_computes_the_same(
     shutil.copy(library, tmp_path)
     runner = LitertRunner(SPEC)
     found = runner.install(LocalTransport(), folder=str(tmp_path), machine=MACHINE)
-    assert found == ("tflite", "2.17.1", "hwnat-run 1 (C)")
+    assert found == ("tflite", "2.17.1", f"hwnat-run 1 (C, {source_id()})")
     net, block = (nano_model(key, "tflite", "int8") for key in ("net", "block"))
     timed = runner.read(
         carried_out(runner.argv(order(net, block), folder=str(tmp_path))).stdout, where="here"
@@ -101,13 +103,13 @@ def test_the_older_c_library_computes_the_same(
 def test_an_installed_runner_says_what_it_is(litert_tools):
     runner = LitertRunner(SPEC)
     found = runner.install(LocalTransport(), folder=str(litert_tools), machine=MACHINE)
-    assert found == ("litert", "unknown", "hwnat-run 1 (C)")
+    assert found == ("litert", "unknown", f"hwnat-run 1 (C, {source_id()})")
     size = (litert_tools / "libLiteRt.so").stat().st_size
     note = litert_tools / "libLiteRt.so.version"
     try:
         note.write_text(f"2.3.0 {size}\n")
         found = runner.install(LocalTransport(), folder=str(litert_tools), machine=MACHINE)
-        assert found == ("litert", "2.3.0", "hwnat-run 1 (C)")
+        assert found == ("litert", "2.3.0", f"hwnat-run 1 (C, {source_id()})")
         note.write_text(f"2.3.0 {size + 1}\n")  # of another library
         found = runner.install(LocalTransport(), folder=str(litert_tools), machine=MACHINE)
         assert found[1] == "unknown"
@@ -129,6 +131,15 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it(litert_tools, 
     (tmp_path / "libLiteRt.so").write_bytes(b"\x7fELF")
     with pytest.raises(DeviceError, match="cannot load the library"):
         install()
+
+
+def test_a_program_of_another_version_is_not_used(litert_tools, tmp_path):
+    source = str(files("hwnat.profile.runners") / "runner.c")
+    argv = ["cc", "-std=c99", "-o", str(tmp_path / "hwnat-run"), source, "-ldl"]
+    assert carried_out(argv).returncode == 0
+    shutil.copy(litert_tools / "libLiteRt.so", tmp_path)
+    with pytest.raises(UsageError, match=r"another version.*hwnat device setup pi --litert PATH"):
+        LitertRunner(SPEC).install(LocalTransport(), folder=str(tmp_path), machine=MACHINE)
 
 
 @pytest.mark.parametrize(

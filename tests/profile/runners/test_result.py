@@ -94,7 +94,10 @@ def test_a_version_is_read_whole():
     assert read_version("hwnat-run 1\nruntime tflite 2.17.1\nend 0 0\n", where="x") == (
         "tflite",
         "2.17.1",
+        None,
     )
+    told = "hwnat-run 1\nruntime litert 2.3.0\nsource 0123456789ab\nend 0 0\n"
+    assert read_version(told, where="x") == ("litert", "2.3.0", "0123456789ab")
     for bad in ("", "hwnat-run 1\nruntime tflite 2.17.1\n", printed(), "hwnat-run 1\nend 0 0\n"):
         with pytest.raises(DataError, match=r"^x: "):
             read_version(bad, where="x")

@@ -14,6 +14,7 @@ from device.elf import an_elf
 
 from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.profile.runners.base import Order, get_runner
+from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.runners.setup import bring_benchmark_model, bring_litert, look, reach
 from hwnat.records.device import DeviceSpec
 
@@ -81,7 +82,7 @@ def test_a_device_is_set_up_and_times_and_answers(link, wheel, network, tmp_path
     assert "hwnat device setup pixel --litert PATH" in look(place)[0].problem
     found = bring_litert(place, wheel, compiler=None)
     assert (found.runner, found.used) == ("litert", True)
-    assert (found.runtime, found.version) == ("litert 2.3.0", "hwnat-run 1 (C)")
+    assert (found.runtime, found.version) == ("litert 2.3.0", f"hwnat-run 1 (C, {source_id()})")
     assert look(place) == (found,)
 
     times_and_answers_as_here(place, network, tmp_path)
