@@ -1,3 +1,4 @@
+import shlex
 import shutil
 import subprocess
 
@@ -129,6 +130,23 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it(litert_tools, 
     (tmp_path / "libLiteRt.so").write_bytes(b"\x7fELF")
     with pytest.raises(DeviceError, match="cannot load the library"):
         install()
+
+
+@pytest.mark.parametrize(
+    ("asking", "said"),
+    [
+        ("hwnat-run", "hwnat-run in .* needs: .*--litert PATH --compiler COMPILER.*distribution"),
+        ("libLiteRt.so", "libLiteRt.so in .* needs. .*setup pi --litert PATH, or"),
+    ],
+)
+def test_a_c_library_that_is_too_old_is_said_to_be(asking, said, tmp_path):
+    # As glibc's loader puts it.
+    words = f"libc.so.6: version `GLIBC_2.34' not found (required by {tmp_path}/{asking})"
+    (tmp_path / "hwnat-run").write_text(f"#!/bin/sh\necho {shlex.quote(words)} >&2\nexit 1\n")
+    (tmp_path / "hwnat-run").chmod(0o755)
+    (tmp_path / "libLiteRt.so").touch()
+    with pytest.raises(DeviceError, match=rf"Device pi .* older than 2\.34, .*{said}.*agent"):
+        LitertRunner(SPEC).install(LocalTransport(), folder=str(tmp_path), machine=MACHINE)
 
 
 @pytest.mark.parametrize(
