@@ -70,6 +70,7 @@ def doctor(name: str, as_json: bool) -> None:
     """Reach a device and say what makes its numbers doubtful; put back what was left changed."""
     from dataclasses import asdict
 
+    from hwnat.profile.timer import is_here
     from hwnat.records.device import load_device
 
     spec = load_device(name)
@@ -77,7 +78,7 @@ def doctor(name: str, as_json: bool) -> None:
         told = {"device": spec.name, "runtime": _runtime(spec), **asdict(spec.npu)}
         _print({**told, "advice": ()}, as_json=as_json)
         return
-    _print(_here(spec) if spec.transport == "local" else _elsewhere(spec), as_json=as_json)
+    _print(_here(spec) if is_here(spec) else _elsewhere(spec), as_json=as_json)
 
 
 def _runtime(spec: "DeviceSpec") -> str:

@@ -34,11 +34,12 @@ def setup(
 
     from hwnat.errors import UsageError
     from hwnat.profile.runners.setup import bring_benchmark_model, bring_litert, look, reach
+    from hwnat.profile.timer import is_here
     from hwnat.records.device import load_device
     from hwnat.transport.base import connect
 
     spec = load_device(name)
-    if spec.transport == "local":
+    if is_here(spec):
         msg = f"Device {spec.name} is this machine; its runtimes are Python packages. See what is "
         raise UsageError(msg + f"there with: hwnat device doctor {spec.name}")
     if compiler is not None and litert is None:

@@ -52,7 +52,10 @@ def _folder(reached: Probe) -> list[str]:
     if reached.hash is None:
         found.append("It has neither sha256sum nor md5sum: install toybox or BusyBox.")
     if not reached.time_limit:
-        found.append("It has no `timeout`, so nothing can be run: install toybox or BusyBox.")
+        found.append(
+            "It has no `timeout` that knows -k, so nothing can be run: install toybox, coreutils, "
+            "or BusyBox 1.34 or later."
+        )
     free = reached.free_bytes
     if free is not None and free < _ROOM_MIB << 20:
         found.append(f"{reached.workdir} has {free >> 20} MiB left: free {_ROOM_MIB} MiB there.")

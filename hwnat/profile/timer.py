@@ -78,11 +78,11 @@ def target_of(device: DeviceSpec) -> Target:
         UsageError: there is none, or not with the device's precision or delegate.
     """
     # The accelerator of a device elsewhere is its runner's business.
-    delegate = device.delegate if _is_here(device) else None
+    delegate = device.delegate if is_here(device) else None
     return get_target(device.target, precision=device.precision, delegate=delegate)
 
 
-def _is_here(device: DeviceSpec) -> bool:
+def is_here(device: DeviceSpec) -> bool:
     """Whether this process times the device's models itself."""
     return device.transport == "local" and device.runner is None
 
@@ -96,7 +96,7 @@ def open_timer(
         UsageError: the device's target, cores or runner are not available.
         DeviceError: it cannot be reached.
     """
-    if _is_here(device):
+    if is_here(device):
         return _here(device, target)
     from hwnat.profile.remote.timer import device_timer
 

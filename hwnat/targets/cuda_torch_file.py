@@ -1,8 +1,8 @@
 """Files of `torch.export` (.pt2), written and read without pickle.
 
 PyTorch's own reader unpickles what a file asks it to, and has expressions of shapes evaluated. So
-a file is taken apart here, only tensors as raw bytes and a graph of fixed shapes are let through,
-and what PyTorch gets to read was put together in memory.
+a file is taken apart here, only tensors as raw bytes and a graph of fixed shapes and of operators
+that compute are let through, and what PyTorch gets to read was put together in memory.
 """
 
 import io
@@ -13,10 +13,11 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Shape
+from hwnat.targets.cuda_torch_graph import is_known, items, why_refused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 #: Names of parts, below the archive's own folder, that are taken over as they are.
 _RAW: Final = re.compile(r"data/(?:weights/weight|constants/tensor)_[0-9]{1,6}")
+_GRAPH: Final = "models/model.json"
 _JSON: Final = (
-    "models/model.json",
+    _GRAPH,
     "data/weights/model_weights_config.json",
     "data/constants/model_constants_config.json",
 )
@@ -56,6 +58,10 @@ def write_program(module: "nn.Module", shape: Shape, path: Path) -> dict[str, in
         msg = f"No .pt2 file {path.name} for input {shape}: {reason}"
         raise UsageError(msg) from error
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    strange = sorted({str(node.target) for node in nodes if not is_known(node.target)})
+    if strange:
+        msg = f"No .pt2 file {path.name}: nothing that reads one takes {', '.join(strange)}; "
+        raise UsageError(msg + "use a module without it, or the target onnx-cuda.")
     for node in program.graph.nodes:
         for key in _ORIGINS:
             node.meta.pop(key, None)
@@ -74,7 +80,8 @@ def read_program(path: Path) -> "ExportedProgram":
     """Load a file.
 
     Raises:
-        DataError: it is damaged, or holds more than raw tensors and a graph of fixed shapes.
+        DataError: it is damaged, or holds more than raw tensors and a graph of fixed shapes and of
+            operators that compute.
     """
     import torch
 
@@ -166,23 +173,16 @@ def _harmless(content: bytes, name: str, path: Path) -> str:
     """Return a part in JSON again, once nothing in it makes the reader evaluate or unpickle."""
     with _refused(path):
         value = json.loads(content)
-    for key, item in _items(value):
+    for key, item in items(value):
         if key == "use_pickle" and item is not False:
             raise _no_model(path, f"{name} has a tensor as a pickle, which may run anything")
         if key == "expr_str":
             raise _no_model(path, f"{name} has a shape that is not fixed, but an expression")
         if key == "path_name" and not re.fullmatch(r"(?:weight|tensor)_[0-9]{1,6}", str(item)):
             raise _no_model(path, f"{name} has {item!r:.80} for a tensor")
+    if name == _GRAPH:
+        with _refused(path):
+            why = why_refused(value)
+        if why is not None:
+            raise _no_model(path, f"{name} {why}")
     return json.dumps(value)
-
-
-def _items(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON
-    """Yield every key with its value, however deep."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            yield from each.items()
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            waiting.extend(each)

@@ -57,7 +57,7 @@ class Probe:
         workdir: the folder, which exists now.
         executable: whether a program in it can be started; a folder mounted `noexec` cannot.
         hash: how pushed files are compared; None if the device can do neither.
-        time_limit: whether the device can end a command by itself (`timeout`).
+        time_limit: whether the device can end a command by itself (`timeout -k`).
         free_bytes: of the folder's file system; None if the device does not tell.
     """
 

@@ -20,6 +20,9 @@ from typing import Final, Literal
 #: Seconds between the signal that asks a command to end and the one that ends it.
 KILL_AFTER_S: Final = 2
 
+#: Whether `timeout` knows -k, as BusyBox's does since 1.34; by what is printed, for its exit code
+#: proves nothing.
+KNOWS_KILL: Final = """[ "$(timeout -k 1 5 sh -c 'echo k' 2>/dev/null </dev/null)" = k ]"""
 #: $0 is the token, the rest is the command. The trap lets the shell outlive a command that was
 #: asked to end, so that one which does not is still killed, and keeps it from printing the mark.
 _INNER: Final = (
@@ -30,7 +33,8 @@ _INNER: Final = (
 _OUTER: Final = (
     """printf '%s(\\n' "$0" >&2; printf '%s<\\n' "$0"; n=$1; i=$2; shift 2; """
     """if command -v timeout >/dev/null 2>&1; then w=ended; """
-    f"""timeout -k {KILL_AFTER_S} "$n" sh -c "$i" "$0" "$@"; else w=unlimited; fi; """
+    f"""timeout -k {KILL_AFTER_S} "$n" sh -c "$i" "$0" "$@" """
+    f"""|| {KNOWS_KILL} || w=unlimited; else w=unlimited; fi; """
     """printf '\\n%s!%s\\n' "$0" "$w\""""
 )
 

@@ -252,8 +252,8 @@ class RemoteTransport(ABC):
         """Return the error for a command whose end was not seen."""
         if found.state == "unlimited":
             return DeviceError(
-                f"{self.address} has no program 'timeout', so a command that hangs would never end "
-                "there; install toybox, BusyBox or coreutils there."
+                f"{self.address} has no program 'timeout' that knows -k, so a command that hangs "
+                "would never end there; install toybox, BusyBox 1.34 or later, or coreutils there."
             )
         if ended.flooded:
             self._lost()

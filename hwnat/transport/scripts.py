@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol, cast
 
 from hwnat.errors import DeviceError
 from hwnat.transport.base import Completed, Probe
+from hwnat.transport.framing import KNOWS_KILL
 from hwnat.transport.words import device_path, printable
 
 #: What a command may print, both streams together; an endless one must not fill this memory.
@@ -62,7 +63,8 @@ f=$1/.hwnat-$2.part
 "$f" >/dev/null 2>&1; r=$?
 rm -f "$f"
 echo executable=$r
-for each in timeout sha256sum md5sum; do
+{KNOWS_KILL} && echo timeout=1
+for each in sha256sum md5sum; do
   command -v $each >/dev/null 2>&1 && echo $each=1
 done
 df -P -k "$1" 2>/dev/null | tail -n 1 | {{ read -r a b c d e; echo free=$d; }}

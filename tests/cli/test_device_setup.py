@@ -39,3 +39,18 @@ def test_setup_refuses_what_cannot_be_meant(hwnat, tmp_path):
     assert (code, "is this machine" in err, "hwnat device doctor host-onnx" in err) == (2, 1, 1)
     code, _, err = hwnat("device", "setup", "pi", "--litert", tmp_path / "none.so")
     assert (code, "none.so: No such file" in err) == (2, True)
+
+
+def test_this_machine_is_set_up_where_a_runner_times_it(hwnat, tmp_path, litert_library):
+    (tmp_path / "devices").mkdir()
+    words = {"transport": "local", "target": "tflite", "runner": "litert"}
+    words["workdir"] = str(tmp_path / "work")
+    lines = [f'{key} = "{value}"' for key, value in words.items()]
+    (tmp_path / "devices/me.toml").write_text("\n".join(lines))
+    code, out, err = hwnat("device", "doctor", "me", "--json")
+    assert (code, json.loads(out)["runner"], json.loads(out)["runtime"]) == (0, "litert", None)
+    assert "hwnat device setup me --litert PATH" in json.loads(out)["advice"][0]
+    code, _, err = hwnat("device", "setup", "me", "--litert", litert_library)
+    assert (code, err) == (0, "")
+    code, out, _ = hwnat("device", "doctor", "me", "--json")
+    assert (code, json.loads(out)["runtime"][:6]) == (0, "litert")

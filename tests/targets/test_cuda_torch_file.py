@@ -110,6 +110,70 @@ def test_an_expression_for_a_shape_is_refused(path, tmp_path):
     assert not (tmp_path / "harmed").exists()
 
 
+def test_an_operator_that_opens_a_file_is_refused(path, tmp_path):
+    held, harmed = parts(path), tmp_path / "harmed"
+    model = json.loads(held[MODEL])
+    nodes = model["graph_module"]["graph"]["nodes"]
+    given = {
+        "filename": {"as_string": str(harmed)},
+        "shared": {"as_bool": True},
+        "size": {"as_int": 32},
+    }
+    nodes[-1]["target"] = "torch.ops.aten.from_file.default"
+    nodes[-1]["inputs"] = [{"name": k, "arg": v, "kind": 1} for k, v in given.items()]
+    put(path, {**held, MODEL: json.dumps(model)})
+    # So that the test shows something: PyTorch's own reader takes it.
+    torch.export.load(path).module(check_guards=False)(torch.zeros(SHAPE))
+    assert harmed.exists()
+    harmed.unlink()
+    with pytest.raises(DataError, match=r"net\.pt2 .*'torch\.ops\.aten\.from_file\.default'"):
+        read_program(path)
+    assert not harmed.exists()
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [{"as_string": "/etc/passwd"}, {"as_graph": {"name": "x", "graph": {"nodes": []}}}],
+)
+def test_an_argument_that_is_no_number_is_refused(path, argument):
+    held = parts(path)
+    model = json.loads(held[MODEL])
+    model["graph_module"]["graph"]["nodes"][-1]["inputs"][0]["arg"] = argument
+    put(path, {**held, MODEL: json.dumps(model)})
+    with pytest.raises(DataError, match=rf"gives torch\.ops\.aten\.relu.* {next(iter(argument))}"):
+        read_program(path)
+
+
+@pytest.mark.parametrize("where", ["name", "argument", "parameter", "tree"])
+def test_a_name_that_is_python_is_refused(path, tmp_path, where):
+    held = parts(path)
+    harm = f"input=open({str(tmp_path / 'harmed')!r}, 'w')"
+    model = json.loads(held[MODEL])
+    graph = model["graph_module"]
+    called = graph["module_call_graph"][0]["signature"]
+    if where == "name":
+        graph["graph"]["nodes"][0]["inputs"][0]["name"] = harm
+    elif where == "argument":
+        called["forward_arg_names"] = [harm]
+    elif where == "parameter":
+        graph["signature"]["input_specs"][0]["parameter"]["parameter_name"] = harm
+    else:
+        called["in_spec"] = called["in_spec"].replace('"[]"', json.dumps(json.dumps([harm])))
+    put(path, {**held, MODEL: json.dumps(model)})
+    with pytest.raises(DataError, match="for a name"):
+        read_program(path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_an_operator_that_would_not_be_read_is_not_written(tmp_path):
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return x.sort(dim=1)[0]
+
+    with pytest.raises(UsageError, match=r"net\.pt2: .*aten\.sort\.default"):
+        write_program(Sorted().eval(), SHAPE, tmp_path / "net.pt2")
+
+
 @pytest.mark.parametrize(
     "name", ["archive/data/constants/custom_obj_0", "archive/extra/x", "archive/../x", "version"]
 )

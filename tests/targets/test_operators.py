@@ -8,6 +8,7 @@ from hwnat.errors import UsageError
 from hwnat.export.parity import check_parity
 from hwnat.records.op import OpSpec
 from hwnat.targets.base import get_target
+from hwnat.targets.cuda_torch_file import read_program, write_program
 from hwnat.targets.module import input_shape, op_module
 
 ACTS = (
@@ -78,6 +79,13 @@ def test_a_module_of_one_operator_computes_what_torch_does(name, key, randomised
         return
     target.export(module, x.shape, path)
     check_parity(module, target.load(path), x).require(key)
+
+
+@pytest.mark.parametrize("key", [*IMAGES, *OTHERS])
+def test_a_file_of_any_operator_is_let_through_by_its_reader(key, tmp_path):
+    op = OpSpec.from_key(key)
+    write_program(op_module(op).eval(), input_shape(op), tmp_path / "net.pt2")
+    assert len(read_program(tmp_path / "net.pt2").graph_signature.user_outputs) == 1
 
 
 @pytest.mark.parametrize(

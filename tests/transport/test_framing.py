@@ -1,5 +1,6 @@
 """A command's end is seen or it is not; nothing a device prints passes for it."""
 
+import os
 import shlex
 import subprocess
 
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwnat.transport.base import Completed
 from hwnat.transport.framing import command_line, new_token, read
+from hwnat.transport.scripts import probe
 
 TOKEN = "hwnat-0123456789abcdef0123456789abcdef"
 DONE = (
@@ -138,6 +141,38 @@ def test_a_command_may_end_with_what_timeout_ends_with():
     token = new_token()
     found = read(token, *shell(command_line(token, ["sh", "-c", "exit 124"], timeout_s=9)))
     assert (found.state, found.status) == ("done", 124)
+
+
+@pytest.fixture
+def older(tmp_path):
+    """Put a `timeout` first on PATH that knows no -k, as BusyBox's before 1.34."""
+    program = tmp_path / "timeout"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" != -k ] || { echo "invalid option -- k" >&2; exit 1; }\nshift; "$@"\n'
+    )
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def test_an_older_timeout_limits_nothing_and_is_no_lost_line(older, tmp_path):
+    token = new_token()
+    line = command_line(token, ["touch", str(tmp_path / "made")], timeout_s=9)
+    assert read(token, *shell(line, env=older)).state == "unlimited"
+    assert not (tmp_path / "made").exists()
+    assert read(token, *shell(line)).state == "done"
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_probe_tells_an_older_timeout_apart(older, old, tmp_path):
+    env = older if old else None
+
+    def run(argv, *, timeout_s):
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, env=env)
+        return Completed(
+            argv=tuple(argv), returncode=done.returncode, stdout=done.stdout, stderr=done.stderr
+        )
+
+    assert probe(run, str(tmp_path), address="it", client=None).time_limit is not old
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=1))

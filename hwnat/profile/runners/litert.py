@@ -1,9 +1,10 @@
 """The runner for devices without Python: a small program over libLiteRt.so, see `runner.c`."""
 
 import posixpath
+import re
 from typing import Final
 
-from hwnat.errors import UsageError
+from hwnat.errors import DeviceError, UsageError
 from hwnat.profile.runners.base import Answering, Order, Runner, Timed
 from hwnat.profile.runners.compiler import source_id
 from hwnat.profile.runners.result import HEADER, read_result, read_version
@@ -11,7 +12,7 @@ from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Alternation
 from hwnat.transport.base import Transport
-from hwnat.transport.words import device_path
+from hwnat.transport.words import device_path, printable
 
 #: The program, and the libraries that it finds beside itself.
 PROGRAM: Final = "hwnat-run"
@@ -26,6 +27,8 @@ shift
 for each; do [ -f "$each" ] && exit 0; done
 exit {_NO_LIBRARY}
 """
+#: How glibc's loader says that a file was built for a newer one.
+_NEWER: Final = re.compile(r"version [`']GLIBC_([0-9.]{1,12})' not found \(required by ([^)\n]+)\)")
 
 
 class LitertRunner:
@@ -61,7 +64,10 @@ class LitertRunner:
             msg = f"Device {self._device} has no {missing} in {folder}. Bring it with: hwnat device"
             msg += f" setup {self._device} --litert PATH, where PATH is a libLiteRt.so for {abi}, "
             raise UsageError(msg + "or the wheel, AAR or zip that holds one.")
-        done = link.run([program, "--version"], timeout_s=60).check()
+        done = link.run([program, "--version"], timeout_s=60)
+        if done.returncode:
+            self._require_glibc(done.stderr, folder)
+        done.check()
         where = f"{self._device}: {PROGRAM} --version"
         runtime, version, source = read_version(done.stdout, where=where)
         if source != source_id():
@@ -69,6 +75,26 @@ class LitertRunner:
             msg += f" bring it anew with: hwnat device setup {self._device} --litert PATH"
             raise UsageError(msg)
         return runtime, version, f"{HEADER} (C, {source})"
+
+    def _require_glibc(self, printed: str, folder: str) -> None:
+        """Say what to do about a program or a library that was built for a newer system.
+
+        Raises:
+            DeviceError: it was.
+        """
+        found = _NEWER.search(printed)
+        if found is None:
+            return
+        version, asking = found[1], posixpath.basename(found[2])
+        msg = f"Device {self._device} has a C library (glibc) older than {version}, which "
+        if asking != PROGRAM:
+            msg += f"{printable(asking, limit=80)} in {folder} needs. Bring one for an older system"
+            msg += f" with: hwnat device setup {self._device} --litert PATH, or set "
+            raise DeviceError(msg + 'runner = "agent" in the device file.')
+        msg += f"{PROGRAM} in {folder} needs: the compiler is newer than the device's system. Name "
+        msg += f"an older one with: hwnat device setup {self._device} --litert PATH --compiler "
+        msg += "COMPILER, or run that on a machine with the device's distribution, or set "
+        raise DeviceError(msg + 'runner = "agent" in the device file.')
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
         """Return the command that carries out an order; see `Runner.argv`."""

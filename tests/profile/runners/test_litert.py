@@ -1,3 +1,4 @@
+import shlex
 import shutil
 import subprocess
 from importlib.resources import files
@@ -139,6 +140,23 @@ def test_a_program_of_another_version_is_not_used(litert_tools, tmp_path):
     assert carried_out(argv).returncode == 0
     shutil.copy(litert_tools / "libLiteRt.so", tmp_path)
     with pytest.raises(UsageError, match=r"another version.*hwnat device setup pi --litert PATH"):
+        LitertRunner(SPEC).install(LocalTransport(), folder=str(tmp_path), machine=MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("asking", "said"),
+    [
+        ("hwnat-run", "hwnat-run in .* needs: .*--litert PATH --compiler COMPILER.*distribution"),
+        ("libLiteRt.so", "libLiteRt.so in .* needs. .*setup pi --litert PATH, or"),
+    ],
+)
+def test_a_c_library_that_is_too_old_is_said_to_be(asking, said, tmp_path):
+    # As glibc's loader puts it.
+    words = f"libc.so.6: version `GLIBC_2.34' not found (required by {tmp_path}/{asking})"
+    (tmp_path / "hwnat-run").write_text(f"#!/bin/sh\necho {shlex.quote(words)} >&2\nexit 1\n")
+    (tmp_path / "hwnat-run").chmod(0o755)
+    (tmp_path / "libLiteRt.so").touch()
+    with pytest.raises(DeviceError, match=rf"Device pi .* older than 2\.34, .*{said}.*agent"):
         LitertRunner(SPEC).install(LocalTransport(), folder=str(tmp_path), machine=MACHINE)
 
 

@@ -1,0 +1,86 @@
+"""What the graph in a `torch.export` file may ask of PyTorch: to compute, nothing else.
+
+Among the operators of PyTorch are some that open files, so those that our modules need are named
+here, and any other is refused, whatever it does. PyTorch also writes Python of a graph, with the
+graph's own names in it, and runs that: a name has to be one.
+"""
+
+import json
+import operator
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+_AS_TEXT: Final = """
+adaptive_avg_pool2d.default adaptive_max_pool2d.default add.Tensor avg_pool2d.default
+batch_norm.default cat.default chunk.default clamp.default conv2d.default conv2d.padding
+conv_transpose2d.input div.Tensor dropout.default elu.default exp.default flatten.using_ints
+gelu.default group_norm.default hardsigmoid.default hardswish.default hardswish_.default
+hardtanh.default instance_norm.default layer_norm.default leaky_relu.default linear.default
+log_softmax.int matmul.default max_pool2d.default mean.dim mish.default mul.Tensor neg.default
+pad.default permute.default pow.Tensor_Scalar prelu.default relu.default relu_.default
+relu6.default reshape.default rms_norm.default scaled_dot_product_attention.default
+sigmoid.default silu.default slice.Tensor softmax.int softplus.default
+split_with_sizes.default sqrt.default squeeze.dim sub.Tensor sum.dim_IntList tanh.default
+transpose.int unsqueeze.default upsample_bilinear2d.vec upsample_nearest2d.vec view.default
+"""
+_OPERATORS: Final = frozenset(f"aten.{each}" for each in _AS_TEXT.split())
+#: What an operator may be given; not graphs, objects, devices or names of files.
+_ARGUMENTS: Final = frozenset(
+    f"as_{each}"
+    for each in ("tensor", "tensors", "int", "ints", "float", "floats", "bool", "bools", "none")
+)
+#: Ways to compute that are given as words.
+_WORDS: Final = frozenset({"constant", "same", "valid", "none", "tanh"})
+#: Names of values, and of parameters inside modules.
+_NAME: Final = re.compile(r"[\w.]*", re.ASCII)
+#: What trees of inputs and outputs say besides their form; other words are names of arguments.
+_CONTEXTS: Final = (None, "null", "[]")
+
+
+def is_known(target: object) -> bool:
+    """Whether a node of an exported graph comes back from a file."""
+    # Picking one of several results is no operator in a file.
+    return target is operator.getitem or str(target) in _OPERATORS
+
+
+def why_refused(model: Any) -> str | None:  # noqa: ANN401 - JSON
+    """Return what a graph in JSON asks for besides computing; None if nothing.
+
+    Raises:
+        LookupError, TypeError, AttributeError: it is garbage.
+    """
+    for node in model["graph_module"]["graph"]["nodes"]:
+        target = str(node["target"])
+        if not target.startswith("torch.ops.") or target[10:] not in _OPERATORS:
+            return f"calls {target!r:.80}, which no model of hwnat needs"
+        for given in node["inputs"]:
+            for kind, value in given["arg"].items():
+                if kind not in _ARGUMENTS and not (kind == "as_string" and value in _WORDS):
+                    return f"gives {target} {kind} {value!r:.80}, which no model of hwnat needs"
+    odd = next((each for each in _names(model) if not _NAME.fullmatch(str(each))), None)
+    return None if odd is None else f"has {odd!r:.80} for a name"
+
+
+def _names(model: Any) -> Iterator[object]:  # noqa: ANN401
+    """Yield what becomes a name in the Python that PyTorch writes."""
+    for key, value in items(model["graph_module"]):
+        if key == "name" or key.endswith("_name") or key == "fqn":
+            yield value
+        elif key == "forward_arg_names":
+            yield from value or ()
+        elif key in ("in_spec", "out_spec"):
+            contexts = (each for name, each in items(json.loads(value)) if name == "context")
+            yield from (each for each in contexts if each not in _CONTEXTS)
+
+
+def items(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield every key of JSON with its value, however deep."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield from each.items()
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
