@@ -12,17 +12,19 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 _AS_TEXT: Final = """
-adaptive_avg_pool2d.default adaptive_max_pool2d.default add.Tensor avg_pool2d.default
-batch_norm.default cat.default chunk.default clamp.default conv2d.default conv2d.padding
-conv_transpose2d.input div.Tensor dropout.default elu.default exp.default flatten.using_ints
-gelu.default group_norm.default hardsigmoid.default hardswish.default hardswish_.default
-hardtanh.default instance_norm.default layer_norm.default leaky_relu.default linear.default
-log_softmax.int matmul.default max_pool2d.default mean.dim mish.default mul.Tensor neg.default
-pad.default permute.default pow.Tensor_Scalar prelu.default relu.default relu_.default
-relu6.default reshape.default rms_norm.default scaled_dot_product_attention.default
-sigmoid.default silu.default slice.Tensor softmax.int softplus.default
-split_with_sizes.default sqrt.default squeeze.dim sub.Tensor sum.dim_IntList tanh.default
-transpose.int unsqueeze.default upsample_bilinear2d.vec upsample_nearest2d.vec view.default
+adaptive_avg_pool2d.default adaptive_max_pool2d.default add.Tensor add_.Tensor alias.default
+avg_pool2d.default batch_norm.default cat.default chunk.default clamp.default clone.default
+contiguous.default conv2d.default conv2d.padding conv_transpose2d.input div.Tensor dropout.default
+elu.default elu_.default exp.default flatten.using_ints gelu.default group_norm.default
+hardsigmoid.default hardsigmoid_.default hardswish.default hardswish_.default hardtanh.default
+hardtanh_.default instance_norm.default layer_norm.default leaky_relu.default leaky_relu_.default
+linear.default log_softmax.int matmul.default max_pool2d.default mean.dim mish.default
+mish_.default mul.Tensor mul_.Tensor neg.default pad.default permute.default pow.Tensor_Scalar
+prelu.default relu.default relu6.default relu6_.default relu_.default reshape.default
+rms_norm.default scaled_dot_product_attention.default select.int sigmoid.default sigmoid_.default
+silu.default silu_.default slice.Tensor softmax.int softplus.default split_with_sizes.default
+sqrt.default squeeze.dim sub.Tensor sum.dim_IntList tanh.default tanh_.default transpose.int
+unsqueeze.default upsample_bilinear2d.vec upsample_nearest2d.vec view.default
 """
 _OPERATORS: Final = frozenset(f"aten.{each}" for each in _AS_TEXT.split())
 #: What an operator may be given; not graphs, objects, devices or names of files.

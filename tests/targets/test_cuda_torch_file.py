@@ -12,6 +12,7 @@ from torch import nn
 from hwnat.errors import DataError, UsageError
 from hwnat.targets.cuda_torch import TorchCudaTarget, TorchSession
 from hwnat.targets.cuda_torch_file import read_program, write_program
+from hwnat.targets.cuda_torch_graph import _OPERATORS
 from hwnat.targets.onnx import write_onnx
 
 SHAPE = (2, 3, 8, 8)
@@ -213,3 +214,9 @@ def test_a_program_with_two_inputs_is_refused(tmp_path):
     torch.export.save(program, tmp_path / "net.pt2")
     with pytest.raises(DataError, match="one 4-D input"):
         TorchSession(tmp_path / "net.pt2")
+
+
+def test_every_operator_that_is_let_through_is_one_of_pytorch():
+    for name in _OPERATORS:
+        space, operator, overload = name.split(".")
+        assert hasattr(getattr(getattr(torch.ops, space), operator), overload), name
