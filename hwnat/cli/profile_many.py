@@ -60,7 +60,7 @@ def profile_many(devices: Sequence[str], argv: Sequence[str], *, as_json: bool) 
 
 def _end(children: Sequence["subprocess.Popen[str]"]) -> None:
     """Interrupt children, and give them time to put back what they changed on their devices."""
-    # A terminal tells them, too; anyone else who interrupts tells only this process.
+    # A terminal tells only this process, for a second interrupt would end their cleaning up.
     for child in children:
         child.send_signal(signal.SIGINT)
     ends = monotonic() + _CLEANING_S
@@ -79,7 +79,12 @@ def _run(
     with (
         tempfile.TemporaryFile("w+") as printed,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
         ) as child,
     ):
         children.append(child)
