@@ -123,18 +123,19 @@ def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
     from hwnat.profile.doctor import doubts
     from hwnat.profile.probe import probe_machine
     from hwnat.profile.remote.lease import recover
-    from hwnat.profile.runners.setup import Place, look, tools_folder
+    from hwnat.profile.runners.setup import Place, look_own, tools_folder
     from hwnat.transport.base import connect
 
     with closing(connect(spec)) as link:
         reached = link.probe()
         said: list[str] = []
-        recover(link, spec, folder=reached.workdir, tell=said.append)
+        # Something said, and nothing put back: another command is at work there.
+        free = recover(link, spec, folder=reached.workdir, tell=said.append) or not said
         machine = probe_machine(link)
         runner = None
-        if reached.executable:
+        if reached.executable and free:
             folder = tools_folder(reached.workdir)
-            runner = look(Place(spec=spec, link=link, machine=machine, folder=folder))[0]
+            runner = look_own(Place(spec=spec, link=link, machine=machine, folder=folder))
     try:
         cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
     except UsageError:

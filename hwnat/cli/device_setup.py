@@ -31,8 +31,10 @@ def setup(
 ) -> None:
     """Bring programs to a device and say what it has and what it lacks."""
     from contextlib import closing
+    from functools import partial
 
     from hwnat.errors import UsageError
+    from hwnat.profile.remote.lease import held
     from hwnat.profile.runners.setup import bring_benchmark_model, bring_litert, look, reach
     from hwnat.profile.timer import is_here
     from hwnat.records.device import load_device
@@ -46,12 +48,14 @@ def setup(
         msg = "--compiler is for the program that goes with a library; name that too: --litert PATH"
         raise UsageError(msg)
     with closing(connect(spec)) as link:
-        place = reach(spec, link)
-        if benchmark_model is not None:
-            bring_benchmark_model(place, benchmark_model)
-        if litert is not None:
-            bring_litert(place, litert, compiler=compiler)
-        found = look(place)
+        place, folder = reach(spec, link), link.probe().workdir
+        # Nobody's program is exchanged while it measures.
+        with held(link, spec, None, folder=folder, tell=partial(click.echo, err=True)):
+            if benchmark_model is not None:
+                bring_benchmark_model(place, benchmark_model)
+            if litert is not None:
+                bring_litert(place, litert, compiler=compiler)
+            found = look(place)
     if as_json:
         print_json(found)
         return

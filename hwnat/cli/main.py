@@ -1,6 +1,8 @@
 """Entry point of `hwnat`: finds commands by name, turns errors into one line and an exit code."""
 
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import Final
 
@@ -84,8 +86,15 @@ def app() -> None:
     """
 
 
+def _end_orderly() -> None:
+    """Take SIGTERM for Control-C, so that a device gets its settings back."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code; never a traceback on bad input."""
+    _end_orderly()
     try:
         status = app.main(prog_name="hwnat", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

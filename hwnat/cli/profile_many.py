@@ -1,17 +1,23 @@
 """`hwnat profile` of several devices: one process each, at the same time."""
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Final
 
 import click
 from click.core import ParameterSource
 
 from hwnat.cli.output import print_json
 from hwnat.errors import DeviceError, UsageError
+
+#: An interrupted child may take so long to put its device's settings back.
+_CLEANING_S: Final = 30.0
 
 
 def profile_many(devices: Sequence[str], argv: Sequence[str], *, as_json: bool) -> None:
@@ -40,9 +46,7 @@ def profile_many(devices: Sequence[str], argv: Sequence[str], *, as_json: bool) 
         try:
             found = list(pool.map(lambda each: _run(each, argv, children), devices))
         except BaseException:
-            # A terminal tells them, too; anyone else who interrupts tells only this process.
-            for child in children:
-                child.terminate()
+            _end(children)
             raise
     if as_json:
         print_json([json.loads(printed) for _, printed in found if printed.strip()])
@@ -54,6 +58,19 @@ def profile_many(devices: Sequence[str], argv: Sequence[str], *, as_json: bool) 
         raise DeviceError(msg + "above. What was measured is kept: run the same command again.")
 
 
+def _end(children: Sequence["subprocess.Popen[str]"]) -> None:
+    """Interrupt children, and give them time to put back what they changed on their devices."""
+    # A terminal tells only this process, for a second interrupt would end their cleaning up.
+    for child in children:
+        child.send_signal(signal.SIGINT)
+    ends = monotonic() + _CLEANING_S
+    for child in children:
+        try:
+            child.wait(max(0.0, ends - monotonic()))
+        except subprocess.TimeoutExpired:
+            child.terminate()
+
+
 def _run(
     device: str, argv: Sequence[str], children: list["subprocess.Popen[str]"]
 ) -> tuple[int, str]:
@@ -62,7 +79,12 @@ def _run(
     with (
         tempfile.TemporaryFile("w+") as printed,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
         ) as child,
     ):
         children.append(child)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -62,8 +62,12 @@ class Depot:
         """Compare everything again: a restart may have lost files."""
         self._placed.clear()
 
-    def place(self, models: Iterable[Path]) -> None:
+    def place(self, models: Iterable[Path], *, between: Callable[[], None] = lambda: None) -> None:
         """Send those that the device lacks, or has with other contents.
+
+        Args:
+            models: files, of which some need others beside them.
+            between: called before each is sent, which may take long.
 
         Raises:
             DeviceError: one cannot be sent.
@@ -79,6 +83,7 @@ class Depot:
             for name in self._send_together(small):
                 del missing[name]
         for name, path in missing.items():
+            between()
             self._link.push(path, name)
         self._placed |= unknown.keys()
 

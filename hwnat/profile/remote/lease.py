@@ -19,7 +19,7 @@ from typing import Final, Literal
 from hwnat.errors import DeviceError
 from hwnat.profile.conditions import exclusive
 from hwnat.profile.remote.lease_scripts import KEEPER, LEAVE, PREPARE, RENEW, TAKE
-from hwnat.profile.remote.settings import WORDS, wanted
+from hwnat.profile.remote.settings import UNCHANGED, WORDS, wanted
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.transport.base import Transport
@@ -122,13 +122,13 @@ class Lease:
                 raise self._taken(other)
             sleep(1)
 
-    def prepare(self, spec: DeviceSpec, machine: Machine) -> None:
-        """Change the settings that `spec` asks for, each noted on the device before.
+    def prepare(self, spec: DeviceSpec, machine: Machine | None) -> None:
+        """Change the settings that `spec` asks for; see `held`. Each is noted there before.
 
         Raises:
             DeviceError: the device has given this host up meanwhile.
         """
-        asked = wanted(spec, machine)
+        asked = UNCHANGED if machine is None else wanted(spec, machine)
         for hint in asked.hints:
             self._say(hint)
         said, ends, told = self._ask(PREPARE, *asked.words), monotonic() + _BLOCK_S, False
@@ -217,7 +217,7 @@ class Lease:
 def held(
     link: Transport,
     spec: DeviceSpec,
-    machine: Machine,
+    machine: Machine | None,
     *,
     folder: str,
     tell: Callable[[str], None],
@@ -231,7 +231,7 @@ def held(
     Args:
         link: to the device.
         spec: its file.
-        machine: what it is.
+        machine: what it is; None leaves its settings alone.
         folder: of the device, for hwnat; the blocks are below it.
         tell: is given lines of words.
         lease_s: how long the device waits for a sign of this host.

@@ -58,6 +58,7 @@ class Session:
         bare: the same link, for what must not be repeated by itself.
         folder: of the setup, on the device.
         first: done before the first block.
+        last: done after the last one, while the device is still held.
     """
 
     link: Transport
@@ -71,6 +72,7 @@ class Session:
     pace: Pace
     tell: Tell
     first: Callable[[], None]
+    last: Callable[[], None]
     _lease: Lease = field(init=False)
     _anew: bool = False
     _boot: str = ""
@@ -100,6 +102,8 @@ class Session:
                     barren = 0 if self.queue.made > had else barren + 1
                     if barren >= _BARREN:
                         raise self._hopeless()
+                if not self.queue.due and not self._anew:
+                    self.last()
         if self.queue.given_up:
             raise self._hopeless()
 
@@ -109,7 +113,8 @@ class Session:
         some = list(islice(self.queue.due.values(), self._size()))
         files = self.maker.files
         subjects = dict.fromkeys((self.maker.setup.reference, *(subject for _, subject in some)))
-        self.maker.depot.place(files.path(each) for each in subjects)
+        paths = (files.path(each) for each in subjects)
+        self.maker.depot.place(paths, between=self._renew)
         blocks = self._blocks or Blocks(
             link=self.link,
             folder=self.folder,
@@ -118,6 +123,9 @@ class Session:
             tell=self.tell,
         )
         self._blocks = blocks
+        self._renew()
+        if self._anew:
+            return  # the device may be another host's by now
         token = blocks.start([self.maker.visit(each) for each in some])
         began = monotonic()
         try:

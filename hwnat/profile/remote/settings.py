@@ -141,6 +141,10 @@ class Wanted:
     hints: tuple[str, ...] = ()
 
 
+#: For who only keeps others away.
+UNCHANGED: Final = Wanted(words=("0", "0", "0", ""))
+
+
 def wanted(spec: DeviceSpec, machine: Machine) -> Wanted:
     """Return which settings a device is to have while models are timed.
 

@@ -167,12 +167,11 @@ class DeviceTimer:
             queue=queue,
             pace=self.pace,
             tell=self.tell,
-            first=lambda: self._compare(depot, files, setup),
+            first=lambda: self._begin(depot, files, setup, jobs),
+            last=lambda: None if kept else self._sweep(jobs),
         )
         try:
             yield from session.visits()
-            if not kept:
-                self.link.run(script(SWEEP, jobs), timeout_s=60)
         except DeviceError as failed:
             goes_on = isinstance(failed, TransientDeviceError)
             held = f"{queue.made} of {len(due)} visits are kept"
@@ -182,6 +181,14 @@ class DeviceTimer:
                 held = "Then run the same command again."
             msg = f"{_named(str(failed), self.device.name, self.probe.address)} {held}"
             raise type(failed)(msg) from failed
+
+    def _begin(self, depot: Depot, files: Files, setup: Setup, jobs: str) -> None:
+        self._sweep(jobs)  # an earlier command may have been killed
+        self._compare(depot, files, setup)
+
+    def _sweep(self, jobs: str) -> None:
+        """Delete what is not kept; only who holds the device knows that nobody needs it."""
+        self.link.run(script(SWEEP, jobs), timeout_s=60)
 
     def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
         """See once that the device computes what this machine does.

@@ -130,8 +130,7 @@ def bring_benchmark_model(place: Place, path: Path) -> Installed:
 
 def look(place: Place) -> tuple[Installed, ...]:
     """Say what is there: the device's own runner first, then others whose programs are there."""
-    own = get_runner(place.spec)
-    found = [_found(place, own, used=True)]
+    own, found = get_runner(place.spec), [look_own(place)]
     for name in _BROUGHT:
         if name != own.name:
             try:
@@ -141,6 +140,11 @@ def look(place: Place) -> tuple[Installed, ...]:
             except (UsageError, DataError, DeviceError):
                 continue
     return tuple(found)
+
+
+def look_own(place: Place) -> Installed:
+    """Say whether the device's own runner works there."""
+    return _found(place, get_runner(place.spec), used=True)
 
 
 def _found(place: Place, runner: Runner, *, used: bool) -> Installed:
