@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -45,6 +46,17 @@ def test_an_error_is_one_line_and_its_exit_code(monkeypatch, capsys, error):
 def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     assert ending(monkeypatch, KeyboardInterrupt()) == 130
     assert "run the same command again" in capsys.readouterr().err
+
+
+def test_a_polite_kill_is_an_interrupt(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli.app, "main", lambda **_: signal.raise_signal(signal.SIGTERM))
+    try:
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left.value.code == 130
 
 
 def test_a_closed_pipe_is_no_failure():
