@@ -11,8 +11,8 @@ import pytest
 from hwnat.cli.main import main
 
 PAGE = Path(__file__).parents[1] / "docs/devices.md"
-#: A figure, and the form of a calibration that figures choose.
-CHANGES = re.compile(r"[-+]?\d[\d.,]*|(?<=calibration )\w+")
+#: A hash, a figure, and the form of a calibration that figures choose.
+CHANGES = re.compile(r"\b[0-9a-f]{12}\b|[-+]?\d[\d.,]*|(?<=calibration )\w+")
 #: Fewer visits than a reader makes.
 SHORT = ["--rounds", "1", "--calibration", "2", "--validation", "2"]
 
