@@ -12,8 +12,8 @@ from hwnat.profile.probe import probe_machine
 from hwnat.profile.runners.base import Runner, get_runner
 from hwnat.profile.runners.compiler import compile_program, compiler_words
 from hwnat.profile.runners.elf import Elf, machine_name, read_elf
-from hwnat.profile.runners.library import Library, find_library
 from hwnat.profile.runners.litert import LIBRARIES, PROGRAM
+from hwnat.profile.runners.litert_library import Library, find_library
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 from hwnat.transport.base import Transport

@@ -5,7 +5,7 @@ import pytest
 from device.elf import an_elf
 
 from hwnat.errors import DataError, UsageError
-from hwnat.profile.runners.library import find_library
+from hwnat.profile.runners.litert_library import find_library
 
 ARM64 = an_elf(interpreter=b"")
 ARM32 = an_elf(interpreter=b"", wide=False, machine=40)
