@@ -27,8 +27,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from hwnat.device.steady import unsteady
 from hwnat.profile.paired import shuffled_rounds
-from hwnat.profile.steady import unsteady
 from hwnat.records.measurement import Conditions, Measurement
 from hwnat.table.build import entry, reference_latency_ns
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from hwnat.device.probe import read_state
 from hwnat.predict.score import Score, score
 from hwnat.profile.plan import Plan, make_plan
-from hwnat.profile.probe import read_state
 from hwnat.profile.runner import profile
 from hwnat.records.device import load_device
 from hwnat.records.measurement import Measurement, network_key

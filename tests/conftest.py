@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from device.fixtures import (  # noqa: F401
+from hypothesis import settings
+from played.fixtures import (  # noqa: F401
     a_board,
     a_machine,
     a_phone,
@@ -21,14 +22,13 @@ from device.fixtures import (  # noqa: F401
     steady_phone,
     userland,
 )
-from device.programs import (  # noqa: F401
+from played.programs import (  # noqa: F401
     host_answer,
     litert_library,
     litert_tools,
     nano_model,
     older_runtimes,
 )
-from hypothesis import settings
 
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.
 settings.register_profile("hwnat", deadline=None)
@@ -43,6 +43,12 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no published measurements at {folder}; HWNAT_SHARED_DATA names another place")
     return folder
+
+
+@pytest.fixture(scope="session")
+def runtime_logs():
+    """Return the folder of runtimes' outputs that were written for these tests."""
+    return Path(__file__).parent / "data" / "runtime_logs"
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from device.adbd import Adbd
-from device.arm64 import FETCH, find_arm64
-from device.fixtures import Board, Phone
-from device.machine import Machine
-from device.sshd import Sshd
+from played.adbd import Adbd
+from played.arm64 import FETCH, find_arm64
+from played.fixtures import Board, Phone
+from played.machine import Machine
+from played.sshd import Sshd
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def probe(name: str, as_json: bool) -> None:
     from contextlib import closing
 
     from hwnat.cli.device_facts import print_machine
-    from hwnat.profile.probe import probe_machine
+    from hwnat.device.probe import probe_machine
     from hwnat.records.device import load_device
     from hwnat.transport.base import connect
 
@@ -91,8 +91,8 @@ def _here(spec: "DeviceSpec") -> Mapping[str, Any]:
     """Return what is to be known of this machine."""
     from dataclasses import asdict
 
-    from hwnat.profile.conditions import advice, choose_cores, may_run_realtime
-    from hwnat.profile.probe import probe_machine
+    from hwnat.device.conditions import advice, choose_cores, may_run_realtime
+    from hwnat.device.probe import probe_machine
     from hwnat.transport.base import connect
 
     runtime, machine = _runtime(spec), probe_machine(connect(spec))
@@ -118,12 +118,12 @@ def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
     from contextlib import closing
     from dataclasses import asdict
 
+    from hwnat.device.cores import choose_cluster_cores
+    from hwnat.device.doctor import doubts
+    from hwnat.device.probe import probe_machine
+    from hwnat.device.runners.setup import Place, look_own, tools_folder
     from hwnat.errors import UsageError
-    from hwnat.profile.cores import choose_cluster_cores
-    from hwnat.profile.doctor import doubts
-    from hwnat.profile.probe import probe_machine
-    from hwnat.profile.remote.lease import recover
-    from hwnat.profile.runners.setup import Place, look_own, tools_folder
+    from hwnat.remote.lease import recover
     from hwnat.transport.base import connect
 
     with closing(connect(spec)) as link:

@@ -33,11 +33,11 @@ def setup(
     from contextlib import closing
     from functools import partial
 
+    from hwnat.device.runners.setup import bring_benchmark_model, bring_litert, look, reach
     from hwnat.errors import UsageError
-    from hwnat.profile.remote.lease import held
-    from hwnat.profile.runners.setup import bring_benchmark_model, bring_litert, look, reach
     from hwnat.profile.timer import is_here
     from hwnat.records.device import load_device
+    from hwnat.remote.lease import held
     from hwnat.transport.base import connect
 
     spec = load_device(name)

@@ -54,7 +54,7 @@ def import_files(
     Nothing is guessed: what the files do not say and no option says stays unknown. The table is
     checked as by `hwnat table lint`; findings are printed, and it is written all the same.
     """
-    from hwnat.profile.conditions import now
+    from hwnat.device.conditions import now
     from hwnat.table.importers.assemble import to_table
     from hwnat.table.importers.base import Facts, Request
     from hwnat.table.lint import lint as check

@@ -8,7 +8,7 @@ from hwnat.predict.base import Latencies, Part, Prediction, Predictor
 from hwnat.predict.slots import SlotCosts, slot_costs
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
-from hwnat.table.compiled import Estimates, mismatch
+from hwnat.table.compiled import Estimates, compile_table, mismatch
 from hwnat.table.dense import squared_half_widths
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
@@ -49,7 +49,7 @@ class AdditivePredictor:
         for what, (wanted, held) in asked.items():
             if wanted != held:
                 raise mismatch(table, what, held=held, wanted=wanted)
-        self.compiled = table.compile(self.space)
+        self.compiled = compile_table(table, self.space)
 
     def predict(self, ops: Sequence[OpSpec]) -> Prediction:
         """Predict one network from its operations.

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import hwnat
+from hwnat.device.conditions import now
+from hwnat.device.runners.logs import Estimate, parse_log
 from hwnat.errors import DeviceError, TableMismatchError, UsageError
-from hwnat.profile.conditions import now
 from hwnat.profile.models import Models, Progress
 from hwnat.profile.plan import Plan
-from hwnat.profile.runtime_log import Estimate, parse_log
 from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec, Npu, load_device
 from hwnat.records.measurement import Host, Setup, network_key

@@ -12,7 +12,7 @@ import numpy as np
 from hwnat.errors import TableMismatchError
 from hwnat.profile.models import Models, Progress, WithFiles
 from hwnat.profile.paired import shuffled_rounds
-from hwnat.profile.timer import Tell, Timer, open_timer, target_of
+from hwnat.profile.timer import open_timer, target_of
 from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec, Precision, load_device
 from hwnat.records.measurement import Host, Measurement, Setup, network_key
@@ -20,6 +20,7 @@ from hwnat.records.space import get_space
 from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
+from hwnat.targets.visits import Tell, Timer
 
 
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:

@@ -101,7 +101,7 @@ def _module(ops: Sequence[OpSpec]) -> "nn.Module":
     """
     import torch
 
-    from hwnat.targets.module import network, op_module
+    from hwnat.targets.modules.plain import network, op_module
 
     module = op_module(ops[0]) if len(ops) == 1 else network(ops)
     _, height, width, channels = ops[0].in_shape

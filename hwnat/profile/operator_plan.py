@@ -17,7 +17,7 @@ from hwnat.records.measurement import network_key
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
 from hwnat.targets.base import Target
-from hwnat.targets.bench import FORMS, Bench, copies, difference
+from hwnat.targets.modules.bench import FORMS, Bench, copies, difference
 from hwnat.targets.trace import Trace
 
 #: Images up to this size are taken for those of small networks.

@@ -1,8 +1,8 @@
 """Operator tables of any networks: what a few models run, timed inside small networks.
 
 Every distinct operator of the models is timed as the difference of two networks, see
-`hwnat.targets.bench`. Whole networks are timed beside them: the models themselves, and random
-networks of a built-in space, so that sums can be calibrated.
+`hwnat.targets.modules.bench`. Whole networks are timed beside them: the models
+themselves, and random networks of a built-in space, so that sums can be calibrated.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from hwnat.profile.operator_plan import (
     random_of_their_size,
 )
 from hwnat.profile.rounds import Rounds
-from hwnat.profile.timer import Tell, Timer, open_timer, target_of
+from hwnat.profile.timer import open_timer, target_of
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.records.op import OpSpec
@@ -33,7 +33,8 @@ from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
 from hwnat.table.difference import differenced
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.bench import Bench
+from hwnat.targets.modules.bench import Bench
+from hwnat.targets.visits import Tell, Timer
 
 #: Whole networks that a calibration is fitted on, random ones included.
 _NETWORKS: Final = 10

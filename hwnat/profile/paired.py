@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from hwnat.profile.conditions import ConditionsReader, now
+from hwnat.device.conditions import ConditionsReader, now
 from hwnat.records.kinds import SAYS
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.targets.base import Session

@@ -8,9 +8,9 @@ import numpy as np
 
 from hwnat.profile.models import Progress
 from hwnat.profile.paired import shuffled_rounds
-from hwnat.profile.timer import Files, Timer
 from hwnat.records.measurement import Setup
 from hwnat.records.store import Store
+from hwnat.targets.visits import Files, Timer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

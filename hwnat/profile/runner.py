@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hwnat.device.conditions import now
 from hwnat.errors import DataError
 from hwnat.predict.fill import fill, held_out_error
 from hwnat.profile.budget import batches, expected_error
-from hwnat.profile.conditions import now
 from hwnat.profile.estimate import estimate_table
 from hwnat.profile.models import Models, Progress
 from hwnat.profile.plan import Plan
 from hwnat.profile.rounds import Rounds
-from hwnat.profile.timer import Tell, Timer, open_timer, target_of
+from hwnat.profile.timer import open_timer, target_of
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import ProfileRun, network_key
 from hwnat.records.op import OpSpec
@@ -21,6 +21,7 @@ from hwnat.table.build import build_table, timed_entries
 from hwnat.table.entry import Effort
 from hwnat.table.lookup import LatencyTable, load_table
 from hwnat.targets.base import Estimator
+from hwnat.targets.visits import Tell, Timer
 
 
 def profile(

@@ -12,9 +12,9 @@ from hwnat.profile.estimate import estimate_networks
 from hwnat.profile.file import time_networks
 from hwnat.profile.models import Progress
 from hwnat.profile.plan import random_networks
-from hwnat.profile.timer import Tell
 from hwnat.records.arch import Arch
 from hwnat.table.lookup import LatencyTable
+from hwnat.targets.visits import Tell
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnat.targets.module import MBConv
+from hwnat.targets.modules.plain import MBConv
 
 #: Kernel sizes that are derived, each from the centre of the one before it.
 DERIVED_KERNELS = (5, 3)

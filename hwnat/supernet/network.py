@@ -18,7 +18,7 @@ from hwnat.records.kinds import Activation
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
 from hwnat.supernet.elastic import DERIVED_KERNELS, cut, sort_block
-from hwnat.targets.module import MBConv, network, op_module
+from hwnat.targets.modules.plain import MBConv, network, op_module
 
 #: History. Never edit an entry; add one and a migration.
 #:   1  one tensor per parameter and buffer; metadata: schema, space, classes, activation

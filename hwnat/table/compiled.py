@@ -31,7 +31,7 @@ class Estimates:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CompiledTable:
-    """A table as arrays for the genomes of `space`; `LatencyTable.compile` makes it.
+    """A table as arrays for the genomes of `space`; `compile_table` makes it.
 
     Its intervals join two sources. The calibration's residual (relative, a conformal rank of
     leave-one-out errors) holds all that goes wrong in whole networks of this table, the errors of

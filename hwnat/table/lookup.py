@@ -7,19 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from hwnat.errors import DataError, TableMismatchError, UncoveredOpError
 from hwnat.records import parse
 from hwnat.records.device import TimingProtocol
 from hwnat.records.measurement import Conditions, Setup, plain
-from hwnat.records.space import Space
 from hwnat.records.store import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
 from hwnat.table.entry import MAX_NS, Effort, Entry, FittedModel, Origin, interval_ns
-
-if TYPE_CHECKING:
-    from hwnat.table.compiled import CompiledTable
 
 # Format history. Never edit an entry; add one and a migration.
 #   1  nanoseconds per block, calibration and validation on whole networks
@@ -145,13 +141,6 @@ class LatencyTable:
         if resolution is None:
             argv += ["--op", key]
         return UncoveredOpError(key, table=self.name, nearest=near, remedy=shlex.join(argv))
-
-    def compile(self, space: Space) -> "CompiledTable":
-        """Return the table as dense arrays, to predict whole populations of its space."""
-        # Not at the top: what compiles tables imports this module.
-        from hwnat.table.compiled import compile_table
-
-        return compile_table(self, space)
 
     def save(self, path: Path) -> None:
         """Write the table in one step; equal tables give equal bytes."""

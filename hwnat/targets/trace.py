@@ -1,7 +1,7 @@
 """What a runtime really executes of a model file: fused operators, and what it removed.
 
 The same record for every target. Fusion is read from the runtime's own plan; what can be said of
-one of its kernels as an operation key is decided in `hwnat.targets.trace_spec`.
+one of its kernels as an operation key is decided in `hwnat.targets.kernel`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

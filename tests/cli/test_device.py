@@ -6,17 +6,17 @@ import subprocess
 import sys
 
 import pytest
-from device.sshd import free_port
+from played.sshd import free_port
 
-from hwnat.profile.probe import probe_machine
-from hwnat.profile.remote.lease import held
+from hwnat.device.probe import probe_machine
 from hwnat.records.device import load_device
+from hwnat.remote.lease import held
 
 #: Holds a device until it is ended, as a profile does.
 HOLD = """
 import sys
-from hwnat.profile.probe import probe_machine
-from hwnat.profile.remote.lease import held
+from hwnat.device.probe import probe_machine
+from hwnat.remote.lease import held
 from hwnat.records.device import load_device
 from hwnat.transport.base import connect
 spec = load_device(sys.argv[1])

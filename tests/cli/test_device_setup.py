@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hwnat.profile.runners.compiler import source_id
+from hwnat.device.runners.compiler import source_id
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hwnat.records.op import OpSpec
 from hwnat.table.calibrate import calibrate
 from hwnat.table.lookup import load_table
 from hwnat.targets.base import get_target
-from hwnat.targets.onnx import write_onnx
+from hwnat.targets.onnx.target import write_onnx
 
 
 def small_net():

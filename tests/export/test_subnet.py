@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from hwnat.device.conditions import read_host
 from hwnat.errors import DataError, TableMismatchError, UsageError
 from hwnat.export.subnet import export_subnet, read_report
-from hwnat.profile.conditions import read_host
 from hwnat.records.arch import Arch
 from hwnat.records.device import TimingProtocol
 from hwnat.records.space import MBV3_NANO, MBV3_W10
@@ -18,7 +18,7 @@ ARCH = Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest())
 LIAR = """
 from copy import deepcopy
 import torch
-from hwnat.targets.onnx import OnnxTarget
+from hwnat.targets.onnx.target import OnnxTarget
 
 class Liar(OnnxTarget):
     def export(self, module, input_shape, path):

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import hwnat.cli.main
-import hwnat.profile.gate
+import hwnat.device.gate
 import hwnat.profile.plan
-import hwnat.profile.remote.block
-import hwnat.profile.remote.collect
-import hwnat.profile.remote.lease
-import hwnat.profile.remote.patient
-import hwnat.profile.remote.session
-import hwnat.profile.remote.timer
+import hwnat.remote.block
+import hwnat.remote.collect
+import hwnat.remote.lease
+import hwnat.remote.patient
+import hwnat.remote.session
+import hwnat.remote.timer
 import hwnat.transport.adb
 import hwnat.transport.remote
 from hwnat.profile.plan import Plan, reference_network
@@ -31,11 +31,11 @@ from hwnat.records.space import MBV3_NANO
 LEASE_S = 4
 PACE = {"patience_s": 3.0, "poll_s": 0.2, "block_s": 1.0, "first": 2, "limit_s": 2}
 TIMES = {
-    hwnat.profile.gate: {"_STEP_S": 0.2},
-    hwnat.profile.remote.block: {"_CALL_S": 8.0, "_STOP_S": 3},
-    hwnat.profile.remote.collect: {"_POLL_S": 4.0},
-    hwnat.profile.remote.patient: {"_PAUSE_S": (0.2, 1.0)},
-    hwnat.profile.remote.session: {"_FIRST_PAUSE_S": 0.1},
+    hwnat.device.gate: {"_STEP_S": 0.2},
+    hwnat.remote.block: {"_CALL_S": 8.0, "_STOP_S": 3},
+    hwnat.remote.collect: {"_POLL_S": 4.0},
+    hwnat.remote.patient: {"_PAUSE_S": (0.2, 1.0)},
+    hwnat.remote.session: {"_FIRST_PAUSE_S": 0.1},
     hwnat.transport.adb: {"WAIT_S": 3.0},
     hwnat.transport.remote: {"GRACE_S": 1.0},
 }
@@ -65,9 +65,9 @@ def be_quick(patch: pytest.MonkeyPatch) -> None:
         for name, value in times.items():
             assert hasattr(module, name)
             patch.setattr(module, name, value)
-    pace = functools.partial(hwnat.profile.remote.session.Pace, **PACE)
-    patch.setattr(hwnat.profile.remote.timer, "Pace", pace)
-    held = hwnat.profile.remote.lease.held.__wrapped__
+    pace = functools.partial(hwnat.remote.session.Pace, **PACE)
+    patch.setattr(hwnat.remote.timer, "Pace", pace)
+    held = hwnat.remote.lease.held.__wrapped__
     patch.setitem(held.__kwdefaults__, "lease_s", LEASE_S)
     # No space is as small as that.
     patch.setattr(hwnat.profile.plan, "make_plan", lambda *_, **__: small_plan())

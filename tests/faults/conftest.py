@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from device.adbd import Adbd
-from device.fixtures import Board, Phone, need_ssh
-from device.machine import Machine
-from device.sshd import Sshd
+from played.adbd import Adbd
+from played.fixtures import Board, Phone, need_ssh
+from played.machine import Machine
+from played.sshd import Sshd
 
 pytest.register_assert_rewrite("faults.harness", "faults.rig")
 from faults.harness import Run, describe, draw  # noqa: E402

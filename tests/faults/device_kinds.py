@@ -3,10 +3,10 @@
 from functools import partial
 
 import numpy as np
-from device.faults import FOREIGN
-from device.models import write
 from faults.kind import LOST, Kind, kills, nothing
 from faults.rig import Rig
+from played.faults import FOREIGN
+from played.models import write
 
 HEAT = r"thermal|zone|°C|throttles|was not steady|limit"
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from device.state import AT_START, LOADAVG
 from faults import command, stubs
+from played.state import AT_START, LOADAVG
 
 from hwnat.profile.models import Models
-from hwnat.profile.remote.depot import Depot
 from hwnat.records.measurement import network_key
+from hwnat.remote.depot import Depot
 from hwnat.transport.base import Probe
 
 ENTRY_POINTS = """[hwnat.targets]
@@ -35,7 +35,7 @@ class Rig:
     """A phone or a board, and the folder of one profile.
 
     Attributes:
-        device: a `device.fixtures.Phone` or `Board`.
+        device: a `played.fixtures.Phone` or `Board`.
         wished: settings as they have to be in the end.
     """
 

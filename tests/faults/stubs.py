@@ -8,7 +8,7 @@ import posixpath
 import tempfile
 from pathlib import Path
 
-from hwnat.profile.runners.result import read_result
+from hwnat.device.runners.result import read_result
 from hwnat.records.artifact import staged
 
 #: $1 is the model and $2 the reference; both hold what they take, in ns. The job is read where the

@@ -19,7 +19,7 @@ from hwnat.records.device import load_device
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.lookup import load_table
 from hwnat.targets.base import get_target
-from hwnat.targets.tflite_file import FileBuilder
+from hwnat.targets.tflite.file import FileBuilder
 from hwnat.transport.local import LocalTransport
 
 DEVICE = """
@@ -155,8 +155,8 @@ def test_files_of_two_precisions_lie_apart(precision, device, tmp_path):
     assert device
 
 
-def test_operators_on_the_cpu_are_named(log_files):
-    text = (log_files / "vela.txt").read_text()
+def test_operators_on_the_cpu_are_named(runtime_logs):
+    text = (runtime_logs / "vela.txt").read_text()
     with pytest.raises(DeviceError, match="2 operators fall back"):
         read_estimate(text, where="net")
     some = text.replace("(12.5%)\n", "(12.5%)\n" + CPU_LINES)
@@ -164,16 +164,16 @@ def test_operators_on_the_cpu_are_named(log_files):
         read_estimate(some, where="net")
 
 
-def test_a_network_that_is_all_on_the_cpu_has_no_estimate(log_files):
-    text = (log_files / "vela_cpu.txt").read_text()
+def test_a_network_that_is_all_on_the_cpu_has_no_estimate(runtime_logs):
+    text = (runtime_logs / "vela_cpu.txt").read_text()
     with pytest.raises(DeviceError, match="every operator on the CPU"):
         read_estimate(text, where="net")
     with pytest.raises(DeviceError, match="mean_0"):
         read_estimate(text.replace("(100.0%)\n", "(100.0%)\n" + CPU_LINES), where="net")
 
 
-def test_a_text_cut_anywhere_gives_no_estimate(log_files):
-    lines = (log_files / "vela.txt").read_text().replace("= 2 (12.5%)", "= 0 (0.0%)")
+def test_a_text_cut_anywhere_gives_no_estimate(runtime_logs):
+    lines = (runtime_logs / "vela.txt").read_text().replace("= 2 (12.5%)", "= 0 (0.0%)")
     lines = lines.replace("= 14 (87.5%)", "= 16 (100.0%)").splitlines(keepends=True)
     estimate, latency_ns = read_estimate("".join(lines), where="net")
     assert (estimate.cycles, latency_ns) == (50000, 50000)

@@ -5,7 +5,7 @@ from collections import Counter
 from hwnat.profile.operators import _entries
 from hwnat.records.measurement import Measurement
 from hwnat.records.op import OpSpec
-from hwnat.targets.bench import Bench
+from hwnat.targets.modules.bench import Bench
 
 
 def move(channels):

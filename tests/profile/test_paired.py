@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from hwnat.profile.conditions import ConditionsReader
+from hwnat.device.conditions import ConditionsReader
 from hwnat.profile.paired import Sessions, shuffled_rounds, visit
 from hwnat.transport.local import LocalTransport
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch, make_divisible
 from hwnat.records.space import MBV3, MBV3_NANO, MBV3_W10
-from hwnat.targets.module import network
+from hwnat.targets.modules.plain import network
 
 M1 = "08011001440551052208877"
 M1_SUBNET = {

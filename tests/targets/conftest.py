@@ -145,7 +145,7 @@ _NETS = {
 @pytest.fixture(scope="session")
 def onnx_net(tmp_path_factory):
     """Write a small network of a well-known kind as ONNX: `onnx_net("resnet")`."""
-    from hwnat.targets.onnx import write_onnx
+    from hwnat.targets.onnx.target import write_onnx
 
     folder = tmp_path_factory.mktemp("nets")
 

@@ -15,8 +15,8 @@ from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO, MBV3_W10
 from hwnat.targets.base import Target, get_target
-from hwnat.targets.cuda_torch import TorchCudaTarget
-from hwnat.targets.module import input_shape, network, op_module
+from hwnat.targets.cuda.torch import TorchCudaTarget
+from hwnat.targets.modules.plain import input_shape, network, op_module
 from hwnat.targets.timing import alternate
 
 
@@ -232,7 +232,7 @@ import sys, torch
 from pathlib import Path
 from hwnat.records.op import OpSpec
 from hwnat.targets.base import get_target
-from hwnat.targets.module import op_module
+from hwnat.targets.modules.plain import op_module
 torch.manual_seed(0)
 module = op_module(OpSpec.from_key(
     "mbconv|in=1x14x14x16|mid=48|out=16|k=7|s=1|act=hswish|se=8|skip=1|float32"))

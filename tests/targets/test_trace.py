@@ -8,7 +8,7 @@ from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO
 from hwnat.targets.base import get_target
-from hwnat.targets.module import network
+from hwnat.targets.modules.plain import network
 from hwnat.targets.trace import Graph, Node, Trace, TracedOp
 
 TARGETS = ("onnx", "openvino", "tflite")

@@ -114,7 +114,7 @@ def test_an_unknown_board_is_not_trusted(board):
 
 
 def test_a_board_with_another_key_than_before_is_not_trusted(board, link, tmp_path):
-    from device.sshd import make_key
+    from played.sshd import make_key
 
     make_key(tmp_path / "other")
     key = (tmp_path / "other.pub").read_text().split()[:2]

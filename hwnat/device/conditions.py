@@ -1,0 +1,148 @@
+"""The state of a machine while it measures, and holding its cores."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal
+
+from hwnat.device.cores import choose_cluster_cores
+from hwnat.device.probe import now as now
+from hwnat.device.probe import probe_machine, read_state
+from hwnat.records.machine import Cluster
+from hwnat.records.measurement import Conditions, Host
+from hwnat.transport.base import Transport
+
+_MAX_CLOCK: Final = "/sys/devices/system/cpu/cpu{}/cpufreq/cpuinfo_max_freq"
+
+
+def read_host(link: Transport) -> Host:
+    """Ask a machine what it is; what it does not tell is None.
+
+    Raises:
+        DeviceError: it cannot be reached, or its answer is not whole.
+    """
+    return probe_machine(link).host
+
+
+class ConditionsReader:
+    """Conditions that are at most `max_age_s` old, so that reading costs a profile nothing."""
+
+    def __init__(self, link: Transport, *, max_age_s: float = 5.0) -> None:
+        self._link, self._max_age_s = link, max_age_s
+        self._read_at = -max_age_s
+        self._last: Conditions | None = None
+
+    def read(self) -> Conditions:
+        """Return the last reading, or a new one if that is too old."""
+        if self._last is None or monotonic() - self._read_at > self._max_age_s:
+            self._last, self._read_at = read_state(self._link), monotonic()
+        return self._last
+
+
+def choose_cores(affinity: Literal["auto"] | Sequence[int], *, threads: int) -> tuple[int, ...]:
+    """Return the cores of this machine to pin to, as `choose_cluster_cores` does.
+
+    Of those that this process may use; empty where the system cannot pin.
+
+    Raises:
+        UsageError: a core that was asked for is not available to this process.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    alike: dict[int, list[int]] = {}
+    for core in sorted(os.sched_getaffinity(0)):
+        alike.setdefault(_max_clock_hz(core), []).append(core)
+    clusters = [Cluster(cores=tuple(alike[hz]), max_hz=hz or None) for hz in sorted(alike)]
+    return choose_cluster_cores(clusters, affinity, threads=threads)
+
+
+def _max_clock_hz(core: int) -> int:
+    try:
+        return int(Path(_MAX_CLOCK.format(core)).read_text("ascii")) * 1000
+    except (OSError, ValueError):
+        return 0
+
+
+@contextmanager
+def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
+    """Run on `cores` only, this thread and those it starts; restored on leaving.
+
+    Waits while another process of this package holds one of them: two that time models on one
+    core would measure each other.
+
+    Args:
+        cores: none leaves the thread where it may run now.
+        realtime: no ordinary program takes the core meanwhile; see `may_run_realtime`.
+    """
+    with ExitStack() as undo:
+        if cores:
+            for core in sorted(cores):
+                undo.enter_context(exclusive(f"hwnat-core-{core}"))
+            undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, cores)
+        if realtime:
+            undo.callback(os.sched_setscheduler, 0, os.sched_getscheduler(0), os.sched_getparam(0))
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        yield
+
+
+@contextmanager
+def exclusive(name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[Path]:
+    """Hold a lock of this machine; the system releases it when the process ends, however it does.
+
+    Args:
+        name: of the lock's file, without its suffix.
+        waiting: called if somebody else holds it, before it is waited for.
+    """
+    import fcntl
+
+    path = Path(tempfile.gettempdir()) / f"{name}.lock"
+    # Where it is there it is only read: systems may refuse to create another user's file again.
+    with suppress(PermissionError):
+        if not path.exists():
+            path.touch()
+            path.chmod(0o666)
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield path
+
+
+def may_run_realtime() -> bool:
+    """Whether this process may keep ordinary programs off the cores it runs on.
+
+    A program that comes between two runs cools the caches of the second, which no ratio undoes.
+    The kernel grants real-time scheduling to root and to whom the administrator names, and keeps
+    a twentieth of each second for the others.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        return False
+    try:
+        with pinned((), realtime=True):
+            return True
+    except PermissionError:
+        return False
+
+
+def advice(host: Host, state: Conditions, *, threads: int, realtime: bool) -> tuple[str, ...]:
+    """Return what stands in the way of good measurements, each with what to do about it."""
+    found = []
+    if not realtime:
+        found.append(
+            "Other programs may interrupt: run as root, or allow real-time priority 1 (ulimit -r)."
+        )
+    if state.governor not in (None, "performance"):
+        found.append(f"Governor is '{state.governor}': set 'performance' while measuring.")
+    busy = (host.cores or threads) - threads
+    if state.load_1m is not None and state.load_1m > max(busy, 0.5):
+        found.append(f"Load is {state.load_1m:g} on {host.cores} cores: stop other programs.")
+    if not state.clocks_hz:
+        found.append("Clocks are not readable (a virtual machine?): rely on the ratios.")
+    return tuple(found)

@@ -1,0 +1,299 @@
+"""What a device is, asked in one call: system, cores, state."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from hwnat.device.cores import by_speed
+from hwnat.device.state import SAY, conditions, integer, numbered, parse_facts, zones
+from hwnat.device.state import STATE as STATE
+from hwnat.device.state import parse_state as parse_state
+from hwnat.errors import DeviceError
+from hwnat.records.machine import Cluster, Machine
+from hwnat.records.measurement import Conditions, Host
+from hwnat.transport.base import Transport
+from hwnat.transport.scripts import script
+from hwnat.transport.words import printable
+
+_HASH: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}\b", re.ASCII)
+#: Keys and values of /proc/cpuinfo.
+Lines = Sequence[tuple[str, str]]
+_BETWEEN: Final = "\n--\n"
+#: What does not change while a device is on, then `_BETWEEN` and its state.
+PROBE: Final = f"""{STATE}
+identity() (
+{SAY}
+  if command -v getprop >/dev/null 2>&1; then
+    for k in ro.build.version.sdk ro.build.version.release ro.build.fingerprint \\
+      ro.product.manufacturer ro.product.model ro.soc.manufacturer ro.soc.model \\
+      ro.board.platform ro.hardware ro.product.cpu.abi; do
+      say "$(echo "$k" | tr . _)" "$(getprop "$k" 2>/dev/null)"
+    done
+  fi
+  say machine "$(uname -m 2>/dev/null)"
+  say kernel "$(uname -sr 2>/dev/null)"
+  say user "$(id -u 2>/dev/null)"
+  say bits "$(getconf LONG_BIT 2>/dev/null)"
+  first online /sys/devices/system/cpu/online
+  first present /sys/devices/system/cpu/present
+  for d in /sys/devices/system/cpu/cpu[0-9]*; do
+    c=${{d##*cpu}}
+    first "related.$c" "$d/cpufreq/related_cpus"
+    first "most.$c" "$d/cpufreq/cpuinfo_max_freq"
+    first "capacity.$c" "$d/cpu_capacity"
+  done
+  for f in model compatible; do
+    [ -r "/sys/firmware/devicetree/base/$f" ] || continue
+    say "tree_$f" "$(tr '\\000' ' ' <"/sys/firmware/devicetree/base/$f" 2>/dev/null)"
+  done
+  set -f; IFS='
+'; k=0
+  for l in $(grep '^MemTotal:' /proc/meminfo 2>/dev/null); do
+    l=${{l#*:}}; say memory "${{l#"${{l%%[! ]*}}"}}"
+  done
+  for l in $(grep '^PRETTY_NAME=' /etc/os-release 2>/dev/null); do say release "${{l#*=}}"; done
+  w='processor|model name|Hardware|Model|CPU implementer|CPU part'
+  for l in $(grep -E "^($w)[[:blank:]]*:" /proc/cpuinfo 2>/dev/null | tr '\t' ' '); do
+    k=$((k + 1)); say "cpu.$k" "$l"
+  done
+  echo "end\t$n\tend\t$n"
+)
+identity; echo --; state
+"""
+#: Prints the SHA-256 of what tells a device from others of its kind. The plain number never leaves
+#: it: what is printed may be recorded.
+_SERIAL: Final = """
+v=
+for k in ro.serialno ro.boot.serialno; do
+  [ -n "$v" ] || v=$(getprop "$k" 2>/dev/null)
+done
+for f in /proc/device-tree/serial-number /etc/machine-id; do
+  [ -n "$v" ] || v=$(tr -d '\\000\\n' 2>/dev/null <"$f")
+done
+[ -z "$v" ] || printf %s "$v" | sha256sum
+"""
+_ARM: Final = {
+    0xB76: "Arm1176",
+    0xC05: "Cortex-A5",
+    0xC07: "Cortex-A7",
+    0xC08: "Cortex-A8",
+    0xC09: "Cortex-A9",
+    0xC0E: "Cortex-A17",
+    0xC0F: "Cortex-A15",
+    0xD01: "Cortex-A32",
+    0xD02: "Cortex-A34",
+    0xD03: "Cortex-A53",
+    0xD04: "Cortex-A35",
+    0xD05: "Cortex-A55",
+    0xD06: "Cortex-A65",
+    0xD07: "Cortex-A57",
+    0xD08: "Cortex-A72",
+    0xD09: "Cortex-A73",
+    0xD0A: "Cortex-A75",
+    0xD0B: "Cortex-A76",
+    0xD0C: "Neoverse-N1",
+    0xD0D: "Cortex-A77",
+    0xD0E: "Cortex-A76AE",
+    0xD40: "Neoverse-V1",
+    0xD41: "Cortex-A78",
+    0xD42: "Cortex-A78AE",
+    0xD44: "Cortex-X1",
+    0xD46: "Cortex-A510",
+    0xD47: "Cortex-A710",
+    0xD48: "Cortex-X2",
+    0xD49: "Neoverse-N2",
+    0xD4B: "Cortex-A78C",
+    0xD4D: "Cortex-A715",
+    0xD4E: "Cortex-X3",
+    0xD4F: "Neoverse-V2",
+    0xD80: "Cortex-A520",
+    0xD81: "Cortex-A720",
+    0xD82: "Cortex-X4",
+    0xD85: "Cortex-X925",
+    0xD87: "Cortex-A725",
+}
+_QUALCOMM: Final = {
+    0x800: "Kryo 2xx Gold",
+    0x801: "Kryo 2xx Silver",
+    0x802: "Kryo 3xx Gold",
+    0x803: "Kryo 3xx Silver",
+    0x804: "Kryo 4xx Gold",
+    0x805: "Kryo 4xx Silver",
+}
+#: Maker -> number of a design -> its name; from Linux's tables of both.
+_PARTS: Final[Mapping[int, Mapping[int, str]]] = {0x41: _ARM, 0x51: _QUALCOMM}
+#: Android's name of an instruction set -> that of `uname -m`.
+_ABIS: Final = {"arm64-v8a": "aarch64", "armeabi-v7a": "armv7l", "x86_64": "x86_64", "x86": "i686"}
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_state(link: Transport) -> Conditions:
+    """Read clocks, temperatures, battery and load; what a device does not tell is None."""
+    done = link.run(script(f"{STATE}\nstate"), timeout_s=60)
+    return parse_state(done.stdout, at=now())
+
+
+def probe_machine(link: Transport) -> Machine:
+    """Ask a device what it is and how it is; what it does not tell is None.
+
+    Raises:
+        DeviceError: it cannot be reached, or its answer is not whole.
+    """
+    done = link.run(script(PROBE), timeout_s=60)
+    return parse_probe(done.stdout, at=now())
+
+
+def read_serial(link: Transport) -> str | None:
+    """Return twelve hexadecimal digits of a hash of a device's serial number, if it tells one.
+
+    Raises:
+        DeviceError: it cannot be reached.
+    """
+    found = _HASH.match(link.run(script(_SERIAL), timeout_s=20).stdout)
+    return found[1] if found else None
+
+
+def parse_probe(text: str, *, at: str) -> Machine:
+    """Return what `PROBE` printed.
+
+    Args:
+        text: everything that it printed.
+        at: when, UTC, ISO 8601.
+
+    Raises:
+        DeviceError: the text is cut or damaged.
+    """
+    first, _, second = text.replace("\r\n", "\n").partition(_BETWEEN)
+    facts, state = parse_facts(first), parse_facts(second)
+    if facts is None or state is None:
+        msg = "The device's answer about itself is not whole; try again, or see if its shell and "
+        msg += f"its programs work. It ends: {printable(text, limit=100) or 'nothing'}"
+        raise DeviceError(msg)
+    pairs = [each.partition(":") for each in numbered(facts, "cpu").values()]
+    lines = [(key.strip(), value.strip()) for key, _, value in pairs]
+    clusters = _clusters(facts, _parts(lines))
+    memory = re.fullmatch(r"(\d{1,12}) kB", facts.get("memory", ""), re.ASCII)
+    return Machine(
+        host=_host(facts, lines, clusters),
+        conditions=conditions(state, at=at),
+        clusters=clusters,
+        abi=_abi(facts),
+        android_api=integer(facts.get("ro_build_version_sdk"), low=1, high=999),
+        root=facts.get("user") == "0",
+        memory_bytes=int(memory[1]) * 1024 if memory else None,
+        zones_c=zones(state),
+    )
+
+
+def _host(facts: Mapping[str, str], lines: Lines, clusters: tuple[Cluster, ...]) -> Host:
+    models = (value for key, value in lines if key in {"model name", "Hardware", "Model"})
+    model = next(filter(None, models), None)
+    soc = _named(facts, "ro_soc_manufacturer", "ro_soc_model")
+    soc = soc or facts.get("ro_board_platform") or facts.get("ro_hardware")
+    if soc is None and (tree := facts.get("tree_compatible", "").split()):
+        soc = tree[-1]
+    designs = [f"{len(each.cores)}x {each.part}" for each in clusters if each.part]
+    android = facts.get("ro_build_version_release")
+    release = f"Android {android}" if android else facts.get("release", "").strip("\"'")
+    counted = sum(key == "processor" for key, _ in lines)
+    return Host(
+        cpu=model or soc or " + ".join(designs) or None,
+        # A core that sleeps at the moment makes no other device of it.
+        cores=len(core_list(facts.get("present")))
+        or counted
+        or len(core_list(facts.get("online")))
+        or None,
+        machine=facts.get("machine"),
+        os=", ".join(filter(None, [release, facts.get("kernel")])) or None,
+        soc=soc,
+        board=_named(facts, "ro_product_manufacturer", "ro_product_model")
+        or facts.get("tree_model", "").strip()
+        or None,
+        build=facts.get("ro_build_fingerprint"),
+    )
+
+
+def _named(facts: Mapping[str, str], maker: str, model: str) -> str | None:
+    """Return a model with its maker, which some models begin with."""
+    if model not in facts:
+        return None
+    given, name = facts.get(maker, ""), facts[model]
+    return name if name.lower().startswith(given.lower()) else f"{given} {name}"
+
+
+def _abi(facts: Mapping[str, str]) -> str | None:
+    """Return what programs must be made for: a 64-bit kernel may carry 32-bit programs."""
+    if "ro_product_cpu_abi" in facts:
+        return _ABIS.get(facts["ro_product_cpu_abi"])
+    machine = facts.get("machine")
+    if facts.get("bits") == "32":
+        return {"aarch64": "armv7l", "x86_64": "i686"}.get(machine or "", machine)
+    return machine
+
+
+def _parts(lines: Lines) -> dict[int, str]:
+    """Return the design of each core."""
+    found: dict[int, str] = {}
+    core = maker = None
+    for key, value in lines:
+        if key == "processor":
+            core, maker = integer(value, low=0, high=9999), None
+        elif not re.fullmatch(r"0x[0-9a-f]{1,4}", value):
+            continue
+        elif key == "CPU implementer":
+            maker = int(value, 16)
+        elif key == "CPU part" and core is not None:
+            part = int(value, 16)
+            found[core] = _PARTS.get(maker or 0, {}).get(part, f"0x{part:03x}")
+    return found
+
+
+def _clusters(facts: Mapping[str, str], parts: Mapping[int, str]) -> tuple[Cluster, ...]:
+    """Return the clusters, slowest first: cores that share a clock, as far as it is told.
+
+    Where each core has a clock of its own, as on a PC, those that are alike in all else are one.
+    """
+    related, most = numbered(facts, "related"), numbered(facts, "most")
+    capacity = numbered(facts, "capacity")
+    known = sorted({*related, *most, *capacity, *parts})
+    online = core_list(facts.get("online")) or known
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for core in known:
+        if core not in online:
+            continue
+        shared = related.get(core, "").split()
+        khz = integer(most.get(core), low=1, high=100_000_000)
+        power = integer(capacity.get(core), low=1, high=1 << 20)
+        key = (tuple(shared) if len(shared) > 1 else (), khz, power, parts.get(core))
+        groups.setdefault(key, []).append(core)
+    return by_speed([_cluster(cores, *key[1:]) for key, cores in groups.items()])
+
+
+def _cluster(cores: list[int], *told: object) -> Cluster:
+    khz, power, part = told
+    return Cluster(
+        cores=tuple(cores),
+        max_hz=khz * 1000 if isinstance(khz, int) else None,
+        capacity=power if isinstance(power, int) else None,
+        part=str(part) if part else None,
+    )
+
+
+def core_list(text: str | None) -> tuple[int, ...]:
+    """Read the kernel's way to write core numbers; empty for anything else.
+
+    >>> core_list("0-2,5")
+    (0, 1, 2, 5)
+    """
+    found: list[int] = []
+    for each in (text or "").split(","):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", each, re.ASCII)
+        if match is None:
+            return ()
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(found)

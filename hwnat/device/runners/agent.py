@@ -1,0 +1,84 @@
+"""The runner for boards with Python: one file that needs NumPy and one runtime there."""
+
+import posixpath
+from importlib.resources import as_file, files
+from typing import Final
+
+from hwnat.device.runners.agent_program import NO_NUMPY, NO_RUNTIME, RUNTIMES
+from hwnat.device.runners.base import Answering, Order, Runner, Timed
+from hwnat.device.runners.compiler import source_id
+from hwnat.device.runners.litert import answer_words, time_words
+from hwnat.device.runners.result import HEADER, read_result, read_version
+from hwnat.errors import UsageError
+from hwnat.records.device import DeviceSpec
+from hwnat.records.machine import Machine
+from hwnat.records.measurement import Alternation
+from hwnat.transport.base import Transport
+from hwnat.transport.words import device_path, printable
+
+_SOURCE: Final = "agent_program.py"
+_FILE: Final = "hwnat_agent.py"
+#: What a shell ends with when there is no such program, or it cannot be started.
+_NO_PROGRAM: Final = (126, 127)
+
+
+class AgentRunner:
+    """Times ONNX, OpenVINO or TFLite files with the packages that the board has.
+
+    Raises:
+        UsageError: `spec` names a delegate, or a target without a runtime.
+    """
+
+    name = "agent"
+    alternation: Alternation = "runs"
+
+    def __init__(self, spec: DeviceSpec) -> None:
+        self._spec = spec
+        if spec.delegate is not None:
+            msg = f"Device {spec.name}: runner 'agent' uses the CPU, not delegate "
+            raise UsageError(msg + f"'{spec.delegate}'; leave `delegate` out of the device file.")
+        if spec.target not in RUNTIMES:
+            msg = f"Device {spec.name}: runner 'agent' has no runtime for target '{spec.target}'; "
+            raise UsageError(msg + f"it has for: {', '.join(RUNTIMES)}. Change the device file.")
+
+    def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
+        """Send the agent and start it once; see `Runner.install`."""
+        del machine
+        with as_file(files("hwnat.device.runners") / _SOURCE) as path:
+            link.push(path, device_path(posixpath.join(folder, _FILE)))
+        argv = [*self._program(folder), "--version", "--target", self._spec.target]
+        # The first import of a runtime on a small board takes a while.
+        done = link.run(argv, timeout_s=300)
+        name, python, said = self._spec.name, self._spec.python, printable(done.stderr, limit=300)
+        if done.returncode in _NO_PROGRAM:
+            msg = f"Device {name} has no program '{python}'. Install Python 3.8 or later there, or "
+            msg += "set `python` in the device file to the path of one. On a device without Python "
+            raise UsageError(msg + f'the runner "litert" times TFLite files. It printed: {said}')
+        lacks = {NO_NUMPY: "numpy", NO_RUNTIME: RUNTIMES[self._spec.target].packages[0]}
+        if done.returncode in lacks:
+            package = lacks[done.returncode]
+            msg = f"Device {name}: {python} there cannot import {package}. Install it on the device"
+            msg += f" with: {python} -m pip install {package}; or set `python` in the device file "
+            raise UsageError(msg + f"to one that has it. It printed: {said}")
+        runtime, version, _ = read_version(done.check().stdout, where=f"{name}: {_FILE} --version")
+        return runtime, version, f"{HEADER} (Python, {source_id(_SOURCE)})"
+
+    def argv(self, order: Order, *, folder: str) -> list[str]:
+        """Return the command that carries out an order; see `Runner.argv`."""
+        return [*self._program(folder), *time_words(order)]
+
+    def read(self, output: str, *, where: str) -> Timed:
+        """Read what the command printed; see `Runner.read`."""
+        return read_result(output, where=where)[0]
+
+    def answer(self, *, folder: str, model: str, given: str, answer: str) -> list[str]:
+        """Return the command that runs a model once; see `Answering.answer`."""
+        words = answer_words(model, given, answer, threads=self._spec.threads)
+        return [*self._program(folder), *words]
+
+    def _program(self, folder: str) -> list[str]:
+        return [self._spec.python, device_path(posixpath.join(folder, _FILE))]
+
+
+_CHECK: type[Runner] = AgentRunner
+_CHECK_TOO: type[Answering] = AgentRunner

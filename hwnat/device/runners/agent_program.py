@@ -1,0 +1,299 @@
+"""The agent: times models on a board with Python, NumPy and one runtime; `AgentRunner` sends it.
+
+It is one file that imports nothing of hwnat, for nothing else is on the board, and Python 3.8 runs
+it. Command line and output are those of `hwnat-run`, see `runner.c`; `--version` needs `--target`.
+Only results go to stdout, the rest to stderr. Sessions are opened as in `hwnat.targets`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import re
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+#: How it ends when a package is missing; anything else that fails ends with 1.
+NO_NUMPY = 61
+NO_RUNTIME = 62
+#: Runs tried for each one wanted, until enough of them were left in peace.
+PATIENCE = 3
+
+
+class Onnx:
+    """A file of ONNX Runtime on the CPU; input and output are bound once."""
+
+    suffix, packages = ".onnx", ("onnxruntime",)
+
+    def __init__(self, path: str, threads: int) -> None:
+        import onnxruntime as ort
+
+        options, providers = self.options(threads), ["CPUExecutionProvider"]
+        self._session = ort.InferenceSession(path, options, providers=providers)
+        given, wanted = single(self._session.get_inputs()), single(self._session.get_outputs())
+        self.shape, self.dtype = tuple(given.shape), "float32"
+        self._binding, self._make = self._session.io_binding(), ort.OrtValue
+        self._name = given.name
+        self._output = ort.OrtValue.ortvalue_from_shape_and_type(wanted.shape, "float32")
+        self._binding.bind_ortvalue_output(wanted.name, self._output)
+
+    @staticmethod
+    def options(threads: int) -> Any:  # noqa: ANN401 - the runtimes have no types
+        """Return the same as `hwnat.targets.onnx.target.session_options`."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return options
+
+    def give(self, x: NDArray[Any]) -> None:
+        """Bind an input; what is bound points into it, so it is kept."""
+        self._input = x, self._make.ortvalue_from_numpy(x)
+        self._binding.bind_ortvalue_input(self._name, self._input[1])
+
+    def run(self) -> None:
+        """Run once; the output is complete on return."""
+        self._session.run_with_iobinding(self._binding)
+
+    def answer(self) -> NDArray[Any]:
+        """Return the last run's output."""
+        found: NDArray[Any] = self._output.numpy()
+        return found
+
+
+class Openvino:
+    """An IR file on OpenVINO's CPU plug-in in float32; one infer request is used again."""
+
+    suffix, packages = ".xml", ("openvino",)
+
+    def __init__(self, path: str, threads: int) -> None:
+        import openvino as ov
+
+        model = ov.Core().compile_model(path, "CPU", self.settings(threads))
+        single(model.outputs)
+        self.shape, self.dtype = tuple(single(model.inputs).shape), "float32"
+        self._request = model.create_infer_request()
+
+    @staticmethod
+    def settings(threads: int) -> dict[str, object]:
+        """Return the same as `hwnat.targets.openvino.target.cpu_config`."""
+        return {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+
+    def give(self, x: NDArray[Any]) -> None:
+        """Bind an input."""
+        self._request.get_input_tensor().data[:] = x
+
+    def run(self) -> None:
+        """Run once; the output is complete on return."""
+        self._request.infer(share_outputs=True)
+
+    def answer(self) -> NDArray[Any]:
+        """Return the last run's output."""
+        found: NDArray[Any] = self._request.get_output_tensor().data
+        return found
+
+
+class Tflite:
+    """A TFLite file on LiteRT's interpreter, or tflite-runtime's, with XNNPACK."""
+
+    suffix, packages = ".tflite", ("ai-edge-litert", "tflite-runtime")
+
+    def __init__(self, path: str, threads: int) -> None:
+        package = runtime_of(Tflite)[0].replace("-", "_")
+        interpreter = import_module(f"{package}.interpreter").Interpreter
+        self._interpreter = interpreter(model_path=path, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        given = single(self._interpreter.get_input_details())
+        self._output = single(self._interpreter.get_output_details())["index"]
+        self._input = given["index"]
+        self.shape, self.dtype = tuple(map(int, given["shape"])), str(given["dtype"].__name__)
+
+    def give(self, x: NDArray[Any]) -> None:
+        """Bind an input."""
+        self._interpreter.set_tensor(self._input, x)
+
+    def run(self) -> None:
+        """Run once; the output is complete on return."""
+        self._interpreter.invoke()
+
+    def answer(self) -> NDArray[Any]:
+        """Return the last run's output."""
+        found: NDArray[Any] = self._interpreter.get_tensor(self._output)
+        return found
+
+
+#: Target of a device file -> its runtime.
+RUNTIMES: dict[str, Any] = {"onnx": Onnx, "openvino": Openvino, "tflite": Tflite}
+
+
+def single(tensors: Sequence[Any]) -> Any:  # noqa: ANN401 - the runtimes have no types
+    """Return the only one of a model's inputs or outputs."""
+    if len(tensors) != 1:
+        fail(f"the model has {len(tensors)} inputs or outputs where it should have one")
+    return tensors[0]
+
+
+def fail(words: str, status: int = 1) -> NoReturn:
+    """End with a message."""
+    print(f"hwnat agent: {words}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(status)
+
+
+def runtime_of(kind: Any) -> tuple[str, str]:  # noqa: ANN401 - one of RUNTIMES
+    """Return package and version of the first of a runtime's packages that can be imported."""
+    reasons = []
+    for package in kind.packages:
+        name = package.replace("-", "_")
+        module = f"{name}.interpreter" if kind is Tflite else name
+        try:
+            found = import_module(module)
+        except (ImportError, OSError, AttributeError, SystemError) as problem:
+            reasons.append(f"{package}: {problem}")
+            continue
+        try:
+            told = version(package)
+        except PackageNotFoundError:  # built by hand, or under the name of a vendor
+            told = str(getattr(found, "__version__", "unknown"))
+        return package, re.sub(r"[^A-Za-z0-9.+_-]", "_", told)[:64]
+    return fail("; ".join(reasons), NO_RUNTIME)
+
+
+def kind_of(path: str) -> Any:  # noqa: ANN401 - one of RUNTIMES
+    """Return the runtime of a model's file."""
+    if not os.path.isfile(path):  # noqa: PTH113
+        fail(f"{path}: no such file")
+    for kind in RUNTIMES.values():
+        if path.endswith(kind.suffix):
+            return kind
+    return fail(f"{path}: its name should end in {', '.join(k.suffix for k in RUNTIMES.values())}")
+
+
+def noise(model: Any) -> NDArray[Any]:  # noqa: ANN401 - one of RUNTIMES
+    """Return an input: floats standard normal, integers over their whole range."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x: NDArray[Any]
+    if model.dtype == "float32":
+        x = rng.standard_normal(model.shape, dtype=np.float32)
+    elif model.dtype in {"int8", "uint8"}:
+        x = rng.integers(0, 256, model.shape, dtype=np.uint8).view(model.dtype)
+    else:
+        fail(f"the model takes {model.dtype}, not float32, int8 or uint8")
+    return x
+
+
+def alternate(
+    invokes: Sequence[Callable[[], None]], *, runs: int, warmup: int, least_ns: int
+) -> tuple[list[list[int]], int]:
+    """Time models in alternation; the same as `alternate` of hwnat.targets.timing."""
+    from resource import RUSAGE_SELF, getrusage
+
+    began, warmed = perf_counter_ns(), 0
+    while warmed < warmup or perf_counter_ns() - began < least_ns // 2:
+        warmed += 1
+        for invoke in invokes:
+            invoke()
+    calm: list[list[int]] = [[] for _ in invokes]
+    every: list[list[int]] = [[] for _ in invokes]
+    gc.disable()
+    while len(every[0]) < PATIENCE * runs or perf_counter_ns() - began < least_ns:
+        for index, invoke in enumerate(invokes):
+            switches = getrusage(RUSAGE_SELF).ru_nivcsw
+            start = perf_counter_ns()
+            invoke()
+            took = perf_counter_ns() - start
+            every[index].append(took)
+            if getrusage(RUSAGE_SELF).ru_nivcsw == switches:
+                calm[index].append(took)
+        if min(map(len, calm)) >= runs and perf_counter_ns() - began >= least_ns:
+            break
+    gc.enable()
+    kept = [good or every[index] for index, good in enumerate(calm)]
+    return kept, sum(map(len, every)) - sum(map(len, kept))
+
+
+def timed(words: argparse.Namespace) -> list[str]:
+    """Return the lines of a result."""
+    files = [words.model] if words.reference is None else [words.model, words.reference]
+    models = [kind_of(each)(each, words.threads) for each in files]
+    for model in models:
+        model.give(noise(model))
+    runs, least_ns = [model.run for model in models], round(words.visit_ms * 1e6)
+    series, away = alternate(runs, runs=words.runs, warmup=words.warmup, least_ns=least_ns)
+    names = ("model_ns", "reference_ns")
+    lines = [" ".join([names[at], *map(str, one)]) for at, one in enumerate(series)]
+    count, total = sum(map(len, series)), sum(map(sum, series))
+    return [*lines, f"disturbed {away}", f"end {count} {total}"]
+
+
+def answered(words: argparse.Namespace) -> list[str]:
+    """Run a model on a raw tensor and write the raw output."""
+    import numpy as np
+
+    model = kind_of(words.model)(words.model, words.threads)
+    raw = np.fromfile(words.given, dtype=model.dtype)
+    if raw.size != int(np.prod(model.shape)) or raw.nbytes != os.path.getsize(words.given):  # noqa: PTH202
+        fail(f"{words.given}: the input of {words.model} is {model.shape} of {model.dtype}")
+    model.give(raw.reshape(model.shape))
+    model.run()
+    np.ascontiguousarray(model.answer()).tofile(words.wanted)
+    return ["end 0 0"]
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("mode", nargs="?", choices=["time", "answer"])
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--target", choices=sorted(RUNTIMES))
+    for name, to in (("model", None), ("reference", None), ("in", "given"), ("out", "wanted")):
+        parser.add_argument(f"--{name}", dest=to)
+    for name, usual in (("--threads", 1), ("--runs", 1), ("--warmup", 0)):
+        parser.add_argument(name, type=int, default=usual)
+    parser.add_argument("--visit-ms", dest="visit_ms", type=float, default=0.0)
+    return parser
+
+
+def main() -> None:
+    """Do what the command line says."""
+    words = command_line().parse_args()
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        import numpy  # noqa: F401
+    except ImportError as problem:
+        fail(f"numpy: {problem}", NO_NUMPY)
+    lacks = words.model is None or (words.mode == "answer" and None in (words.given, words.wanted))
+    if words.target is None if words.version else (words.mode is None or lacks):
+        fail("an option is missing; --help lists what it takes")
+    kind = RUNTIMES[words.target] if words.version else kind_of(words.model)
+    head = ["hwnat-run 1", " ".join(("runtime", *runtime_of(kind)))]
+    lines = ["end 0 0"]
+    if not words.version:
+        lines = timed(words) if words.mode == "time" else answered(words)
+    out.write("\n".join([*head, *lines, ""]))
+    out.close()
+
+
+if __name__ == "__main__":
+    main()

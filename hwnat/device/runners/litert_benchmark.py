@@ -1,0 +1,120 @@
+"""`litert-benchmark`, the Python program of ai-edge-litert 2.2 and later: one model a process.
+
+Two things about it are not taken as they are. It rounds to hundredths of a millisecond, more than
+a block of a small network takes. And its time of a GPU is that of handing over the work, for the
+run is asynchronous and it never reads the output: delegates are refused.
+"""
+
+import re
+from typing import Final
+
+from hwnat.device.runners.base import Order, Runner, Timed
+from hwnat.device.runners.logs import parse_log
+from hwnat.errors import DeviceError, UsageError
+from hwnat.records.device import DeviceSpec
+from hwnat.records.machine import Machine
+from hwnat.records.measurement import Alternation
+from hwnat.transport.base import Transport
+from hwnat.transport.words import printable
+
+_PACKAGE: Final = "ai-edge-litert"
+_TRY: Final = """
+from importlib.metadata import version
+import ai_edge_litert.tools.benchmark_litert_model
+print(version("ai-edge-litert"))
+"""
+#: $1 is how long to time in ms, then come the program's own arguments. What it prints for people
+#: goes to stderr, its report to stdout. It knows a number of runs only, so a first, short call
+#: tells how many last so long.
+_RUN: Final = """
+import contextlib, json, sys
+from ai_edge_litert.tools import benchmark_litert_model as tool
+half_ms = float(sys.argv.pop(1)) / 2
+tool.round = lambda value, digits: value
+args = tool.parse_args()
+with contextlib.redirect_stdout(sys.stderr):
+    run_ms = tool.run_benchmark(args)["latency"]["median_ms"]
+    runs = int(half_ms / run_ms) + 1
+    args.num_runs, args.warmup_runs = max(args.num_runs, runs), max(args.warmup_runs, runs)
+    report = tool.run_benchmark(args)
+print(json.dumps(report))
+"""
+_VERSION: Final = re.compile(r"[0-9]{1,5}(?:\.[0-9A-Za-z+-]{1,20}){1,5}")
+
+
+class LitertBenchmarkRunner:
+    """The program as it lies in the Python of a board.
+
+    Args:
+        spec: of the device; its `python` is where the package is.
+
+    Raises:
+        UsageError: the device has a delegate, or another target.
+    """
+
+    name = "litert-benchmark"
+    alternation: Alternation = "processes"
+
+    def __init__(self, spec: DeviceSpec) -> None:
+        if spec.target != "tflite":
+            msg = f"Device {spec.name}: {self.name} times TFLite files, not those of target "
+            raise UsageError(msg + f"'{spec.target}'; set target = \"tflite\" in the device file.")
+        if spec.delegate is not None:
+            msg = (
+                f"Device {spec.name}: {self.name} does not wait for delegate '{spec.delegate}' to "
+                "finish and times only that work is handed over to it. Set "
+                'runner = "benchmark_model" in the device file, which waits.'
+            )
+            raise UsageError(msg)
+        self._device, self._python = spec.name, spec.python
+
+    def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
+        """See whether the package is there and of a version that has the program."""
+        del folder, machine
+        done = link.run([self._python, "-c", _TRY], timeout_s=120)
+        if "ModuleNotFoundError" in done.stderr or "PackageNotFoundError" in done.stderr:
+            msg = (
+                f"Device {self._device}: {self._python} there has no {_PACKAGE} of version 2.2 or "
+                f"later ({printable(done.stderr, limit=120)}). Install it on the device with: "
+                f"{self._python} -m pip install '{_PACKAGE}>=2.2'"
+            )
+            raise UsageError(msg)
+        version = done.check().stdout.strip()
+        if not _VERSION.fullmatch(version):
+            msg = (
+                f"Device {self._device}: asked for the version of {_PACKAGE}, {self._python} "
+                f"printed {printable(version, limit=100)!r}; try there: "
+                f"{self._python} -m ai_edge_litert.tools.benchmark_litert_model --help"
+            )
+            raise DeviceError(msg)
+        return _PACKAGE, version, f"{self.name} {version}"
+
+    def argv(self, order: Order, *, folder: str) -> list[str]:
+        """Return the command for one model; see `Runner.argv`."""
+        del folder
+        return [
+            *(self._python, "-c", _RUN, f"{order.visit_ms:g}"),
+            f"--model={order.model}",
+            f"--num_threads={order.threads}",
+            f"--warmup_runs={order.warmup}",
+            f"--num_runs={order.runs}",
+        ]
+
+    def read(self, output: str, *, where: str) -> Timed:
+        """Return the median of all runs; see `Runner.read`."""
+        log = parse_log(output, tool=self.name, where=where)
+        for each in log.delegates:
+            if each.name != "CPU":
+                msg = (
+                    f"{where}: this was timed on {printable(each.name, limit=40)}, for which "
+                    f"{self.name} does not wait; it is no latency. Time the CPU with it, or set "
+                    'runner = "benchmark_model" in the device file.'
+                )
+                raise DeviceError(msg)
+        if log.inference is None or log.inference.median_ns is None:
+            msg = f"{where}: the report has no median; run the same hwnat profile command again."
+            raise DeviceError(msg)
+        return Timed(samples_ns=(log.inference.median_ns,))
+
+
+_CHECK: type[Runner] = LitertBenchmarkRunner

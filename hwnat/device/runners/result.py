@@ -1,0 +1,87 @@
+"""What `hwnat-run` and the agent print: taken whole, or refused whole.
+
+    hwnat-run 1
+    runtime litert 2.3.0
+    model_ns 123 456
+    reference_ns 100 101
+    disturbed 3
+    end 4 780
+
+The last line has the count of all numbers in the two series and their sum; `reference_ns` is absent
+where no reference was named, and a program that was not asked to time anything ends with 0. The
+answer to `--version` may have a line `source` with a hash of what the program was made from.
+"""
+
+import re
+from typing import Final
+
+from hwnat.device.runners.base import Timed
+from hwnat.errors import DataError
+from hwnat.transport.words import printable
+
+#: First line of the format; a later format has another number.
+HEADER: Final = "hwnat-run 1"
+
+_NUMBER: Final = "[1-9][0-9]{0,17}"
+_HEAD: Final = rf"{HEADER}\nruntime (\w[\w.+-]{{0,63}}) (\w[\w.+-]{{0,63}})\n"
+_VERSION: Final = re.compile(rf"{_HEAD}(?:source ([0-9a-z]{{1,64}})\n)?end 0(?: 0)?\n", re.ASCII)
+_RESULT: Final = re.compile(
+    rf"{_HEAD}model_ns((?: {_NUMBER})+)\n(?:reference_ns((?: {_NUMBER})+)\n)?"
+    rf"disturbed (0|{_NUMBER})\nend ({_NUMBER})(?: ({_NUMBER}))?\n",
+    re.ASCII,
+)
+
+
+def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
+    """Read the output of one process that timed.
+
+    Args:
+        output: stdout, complete and unchanged.
+        where: named in messages.
+
+    Returns:
+        What it found, and name and version of the runtime.
+
+    Raises:
+        DataError: it is cut off, damaged or of another program.
+    """
+    found = _RESULT.fullmatch(output)
+    if found is None:
+        raise _refused(output, where)
+    name, version, model, reference, disturbed, count, total = found.groups()
+    samples, others = (tuple(map(int, (words or "").split())) for words in (model, reference))
+    if len(samples) + len(others) != int(count):
+        msg = f"{where}: {HEADER} printed {len(samples)} + {len(others)} numbers and counts "
+        raise DataError(msg + f"{count}; run it again.")
+    # Programs of this package always print the sum: a digit that changed shows in nothing else.
+    if total is not None and sum(samples) + sum(others) != int(total):
+        msg = f"{where}: the numbers of {HEADER} do not add up to {total}; run it again."
+        raise DataError(msg)
+    timed = Timed(samples_ns=samples, reference_ns=others, disturbed=int(disturbed))
+    return timed, name, version
+
+
+def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
+    """Read the answer to `--version`: name and version of the runtime, and hash of the source.
+
+    Raises:
+        DataError: it is cut off, damaged or of another program.
+    """
+    found = _VERSION.fullmatch(output)
+    if found is None:
+        raise _refused(output, where)
+    return found[1], found[2], found[3]
+
+
+def _refused(output: str, where: str) -> DataError:
+    """Return the error for an output that is not of the format."""
+    lines = output.splitlines()
+    if not lines:
+        return DataError(f"{where}: it printed nothing; run it again.")
+    if lines[0] != HEADER:
+        msg = f"{where}: that is not the output of {HEADER}; bring the program anew with: "
+        return DataError(msg + f"hwnat device setup. It begins: {printable(output[:200])}")
+    if not output.endswith("\n") or not lines[-1].startswith("end "):
+        return DataError(f"{where}: the output of {HEADER} is cut off; run it again.")
+    bad = printable(output, limit=200)
+    return DataError(f"{where}: the output of {HEADER} is damaged; run it again. It ends: {bad}")

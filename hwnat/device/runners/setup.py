@@ -1,0 +1,210 @@
+"""What a user brings to a device once: a runtime's library with our program, or a program."""
+
+import posixpath
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from hwnat.device.probe import probe_machine
+from hwnat.device.runners.base import Runner, get_runner
+from hwnat.device.runners.compiler import compile_program, compiler_words
+from hwnat.device.runners.elf import Elf, machine_name, read_elf
+from hwnat.device.runners.litert import LIBRARIES, PROGRAM
+from hwnat.device.runners.litert_library import Library, find_library
+from hwnat.errors import DataError, DeviceError, TransientDeviceError, UsageError
+from hwnat.records.device import DeviceSpec
+from hwnat.records.machine import Machine
+from hwnat.transport.base import Transport
+from hwnat.transport.words import device_path, printable
+
+#: Runners whose programs a user brings.
+_BROUGHT: Final = ("litert", "benchmark_model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """Whether a runner can work on a device.
+
+    Attributes:
+        used: whether the device file's profiles are made with it.
+        runtime: name and version; None if it does not work.
+        version: of the runner; None if it does not work.
+        problem: why not, with the command that helps.
+    """
+
+    runner: str
+    used: bool
+    runtime: str | None = None
+    version: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A device that is being set up.
+
+    Attributes:
+        machine: what it is.
+        folder: of the device, for programs.
+    """
+
+    spec: DeviceSpec
+    link: Transport
+    machine: Machine
+    folder: str
+
+    @property
+    def made_for(self) -> str | None:
+        """Return the device's machine, as `Elf.machine` names it; None if it does not tell."""
+        told = self.machine.abi or self.machine.host.machine
+        return None if told is None else machine_name(told)
+
+
+def tools_folder(workdir: str) -> str:
+    """Return the folder of a device, inside its working folder, that holds programs."""
+    return posixpath.join(workdir, "tools")
+
+
+def reach(spec: DeviceSpec, link: Transport) -> Place:
+    """Make sure that programs can be brought to a device.
+
+    Raises:
+        DeviceError: it does not answer, or no program starts in its working folder.
+    """
+    probe = link.probe()
+    if not probe.executable:
+        msg = f"No program starts in {probe.workdir} of {spec.name}: its file system forbids it. "
+        raise DeviceError(msg + "Set another `workdir` in the device file.")
+    folder = tools_folder(probe.workdir)
+    return Place(spec=spec, link=link, machine=probe_machine(link), folder=folder)
+
+
+def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed:
+    """Send a library of LiteRT and our program, compiled for it, and start that once.
+
+    Args:
+        place: the device.
+        path: libLiteRt.so, or a wheel, AAR or zip that holds one for the device.
+        compiler: command; None takes the usual cross compiler of this machine.
+
+    Raises:
+        UsageError: the library is for another device, or no compiler is there.
+        DataError: the file is damaged or something else.
+        DeviceError: it does not start there, or cannot be sent.
+    """
+    runner, used = _runner(place.spec, "litert"), _is_used(place.spec, "litert")
+    library = find_library(path, machine=place.made_for, device=place.spec.name)
+    with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
+        program = Path(folder) / PROGRAM
+        words = compiler_words(
+            compiler, machine=place.made_for, api=place.machine.android_api, device=place.spec.name
+        )
+        compile_program(program, words)
+        made = _checked(place, program)
+        if made.libc != library.elf.libc and None not in (made.libc, library.elf.libc):
+            msg = f"{path} was built for {library.elf.libc} C library, the compiler builds for "
+            msg += f"{made.libc}. Name a file for {place.spec.name}, or the right --compiler."
+            raise UsageError(msg)
+        _send_library(place, library, Path(folder))
+        place.link.push(program, _there(place, PROGRAM))
+    return _tried(place, runner, used=used)
+
+
+def bring_benchmark_model(place: Place, path: Path) -> Installed:
+    """Send the user's `benchmark_model` and start it once; see `bring_litert`."""
+    runner, used = _runner(place.spec, "benchmark_model"), _is_used(place.spec, "benchmark_model")
+    with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
+        copy = Path(folder) / "benchmark_model"
+        try:
+            shutil.copyfile(path, copy)
+        except OSError as problem:
+            msg = f"Cannot read {path}: {problem.strerror}; name the program's file."
+            raise UsageError(msg) from problem
+        copy.chmod(0o755)  # a download has no such bit
+        _checked(place, copy, shown=path)
+        place.link.push(copy, _there(place, "benchmark_model"))
+    return _tried(place, runner, used=used)
+
+
+def look(place: Place) -> tuple[Installed, ...]:
+    """Say what is there: the device's own runner first, then others whose programs are there."""
+    own, found = get_runner(place.spec), [look_own(place)]
+    for name in _BROUGHT:
+        if name != own.name:
+            try:
+                found.append(_tried(place, _runner(place.spec, name), used=False))
+            except TransientDeviceError:
+                raise
+            except (UsageError, DataError, DeviceError):
+                continue
+    return tuple(found)
+
+
+def look_own(place: Place) -> Installed:
+    """Say whether the device's own runner works there."""
+    return _found(place, get_runner(place.spec), used=True)
+
+
+def _found(place: Place, runner: Runner, *, used: bool) -> Installed:
+    try:
+        return _tried(place, runner, used=used)
+    except TransientDeviceError:
+        raise
+    except (UsageError, DataError, DeviceError) as problem:
+        return Installed(runner=runner.name, used=used, problem=str(problem))
+
+
+def _tried(place: Place, runner: Runner, *, used: bool) -> Installed:
+    runtime, version, program = runner.install(
+        place.link, folder=place.folder, machine=place.machine
+    )
+    return Installed(runner=runner.name, used=used, runtime=f"{runtime} {version}", version=program)
+
+
+def _runner(spec: DeviceSpec, name: str) -> Runner:
+    return get_runner(replace(spec, runner=name))
+
+
+def _is_used(spec: DeviceSpec, name: str) -> bool:
+    return get_runner(spec).name == name
+
+
+def _there(place: Place, name: str) -> str:
+    return device_path(posixpath.join(place.folder, name))
+
+
+def _checked(place: Place, program: Path, *, shown: Path | None = None) -> Elf:
+    """Return what a program is made for.
+
+    Raises:
+        UsageError: it is for another processor, or the device lacks what would load it.
+    """
+    what = f"The program {shown}" if shown else "What the compiler makes"
+    elf = read_elf(program.read_bytes(), where=what)
+    if place.made_for not in (None, elf.machine):
+        msg = f"{what} is for {elf.machine}, {place.spec.name} is {place.made_for}: "
+        raise UsageError(msg + f"take the one for {place.made_for}.")
+    if elf.interpreter is None:
+        return elf
+    asked = place.link.run(["test", "-e", elf.interpreter], timeout_s=20)
+    if asked.returncode:
+        msg = f"{what} was built for {elf.libc or 'another'} C library: it is loaded by "
+        msg += f"{printable(elf.interpreter)}, which {place.spec.name} does not have. "
+        if place.machine.android_api is not None:
+            msg += "Android loads programs by /system/bin/linker64: take a build for Android, "
+            raise UsageError(msg + "or name a compiler of its NDK with --compiler.")
+        raise UsageError(msg + "Take a build for Linux with glibc, or name another --compiler.")
+    return elf
+
+
+def _send_library(place: Place, library: Library, folder: Path) -> None:
+    """Send a library, and a note of its version; one of the other kind goes."""
+    copy, note = folder / library.name, folder / f"{library.name}.version"
+    copy.write_bytes(library.content)
+    note.write_text(f"{library.version} {len(library.content)}\n", encoding="ascii")
+    for each in (copy, note):
+        place.link.push(each, _there(place, each.name))
+    others = [_there(place, each) for each in LIBRARIES if each != library.name]
+    place.link.run(["rm", "-f", *others], timeout_s=20).check()

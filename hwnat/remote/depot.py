@@ -1,0 +1,132 @@
+"""Models on a device: sent once, named by what they hold."""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from hwnat.errors import DataError
+from hwnat.remote.scripts import CUT
+from hwnat.transport.base import Completed, Probe, Transport
+from hwnat.transport.scripts import script
+
+#: Files that one command there compares; old versions of adb take short lines only.
+_AT_ONCE: Final = 30
+#: Larger files are sent by themselves.
+_SMALL_BYTES: Final = 1 << 20
+_CUT_S: Final = 300.0
+_LINE: Final = re.compile(r"\\?([0-9a-f]{32,64})  ?(.+)", re.ASCII)
+#: A model's file -> the suffix of another that it needs beside it.
+_COMPANIONS: Final = {".xml": ".bin"}
+
+
+class Depot:
+    """The folder `models` of a device.
+
+    Args:
+        link: to the device.
+        probe: says where the folder is, and how files are compared there.
+    """
+
+    def __init__(self, link: Transport, probe: Probe) -> None:
+        self._link, self._hash = link, probe.hash
+        self._folder = f"{probe.workdir.rstrip('/')}/models"
+        self._digests: dict[Path, str] = {}
+        self._placed: set[str] = set()
+
+    def digest(self, model: Path) -> str:
+        """Return 40 hexadecimal digits of what a model holds.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        if model not in self._digests:
+            found = hashlib.sha256()
+            for path in _files(model):
+                try:
+                    found.update(path.read_bytes())
+                except OSError as problem:
+                    msg = f"Cannot read model {path}: {problem.strerror}; export it again."
+                    raise DataError(msg) from problem
+            self._digests[model] = found.hexdigest()[:40]
+        return self._digests[model]
+
+    def path(self, model: Path) -> str:
+        """Return where a model lies on the device."""
+        return f"{self._folder}/{self.digest(model)}{model.suffix}"
+
+    def forget(self) -> None:
+        """Compare everything again: a restart may have lost files."""
+        self._placed.clear()
+
+    def place(self, models: Iterable[Path], *, between: Callable[[], None] = lambda: None) -> None:
+        """Send those that the device lacks, or has with other contents.
+
+        Args:
+            models: files, of which some need others beside them.
+            between: called before each is sent, which may take long.
+
+        Raises:
+            DeviceError: one cannot be sent.
+        """
+        wanted = {}
+        for model in models:
+            for path in _files(model):
+                wanted[f"{self._folder}/{self.digest(model)}{path.suffix}"] = path
+        unknown = {name: path for name, path in wanted.items() if name not in self._placed}
+        missing = {name: unknown[name] for name in unknown.keys() - self._there(unknown)}
+        small = {n: p for n, p in missing.items() if p.stat().st_size <= _SMALL_BYTES}
+        if len(small) > 1 and self._hash is not None:
+            for name in self._send_together(small):
+                del missing[name]
+        for name, path in missing.items():
+            between()
+            self._link.push(path, name)
+        self._placed |= unknown.keys()
+
+    def _send_together(self, files: Mapping[str, Path]) -> set[str]:
+        """Send small files as few large ones, which the device cuts; return those that are right.
+
+        Each push takes three calls, which take longer than a small file.
+        """
+        names, right = list(files), set()
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            bundle = f"{self._folder}/.hwnat-{token_hex(8)}.part"
+            with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
+                here = Path(folder) / "bundle"
+                here.write_bytes(b"".join(files[name].read_bytes() for name in some))
+                self._link.push(here, bundle)
+            words = [word for each in some for word in (each, str(files[each].stat().st_size))]
+            cut = script(CUT, bundle, f"{self._hash}sum", *words)
+            right |= self._right(self._link.run(cut, timeout_s=_CUT_S), files)
+        return right
+
+    def _there(self, wanted: Mapping[str, Path]) -> set[str]:
+        """Return the names that the device has with the right contents."""
+        names, right = list(wanted), set()
+        for start in range(0, 0 if self._hash is None else len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            # One that is missing is an error of the program, and one line less.
+            done = self._link.run([f"{self._hash}sum", *some], timeout_s=600)
+            right |= self._right(done, wanted)
+        return right
+
+    def _right(self, done: Completed, wanted: Mapping[str, Path]) -> set[str]:
+        """Return the names that a device printed with the hash that they should have."""
+        found = map(_LINE.fullmatch, done.stdout.splitlines())
+        pairs = [(each[2], each[1]) for each in found if each is not None]
+        return {name for name, has in pairs if name in wanted and self._same(wanted[name], has)}
+
+    def _same(self, path: Path, digest: str) -> bool:
+        kind = self._hash or "sha256"
+        return hashlib.new(kind, path.read_bytes(), usedforsecurity=False).hexdigest() == digest
+
+
+def _files(model: Path) -> tuple[Path, ...]:
+    """Return the files of a model, itself first."""
+    beside = _COMPANIONS.get(model.suffix)
+    return (model,) if beside is None else (model, model.with_suffix(beside))

@@ -1,0 +1,189 @@
+"""ONNX files, run by ONNX Runtime's CUDA provider on an NVIDIA GPU. fp32 only.
+
+The GPU's own clock is PyTorch's: the provider is given a stream of PyTorch's to work on, input and
+output are tensors of PyTorch's, and its events stand before and after a run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hwnat.errors import DataError, DeviceError, UsageError
+from hwnat.targets.base import Floats, SelfTimed, Session, Target, check_input, require_file
+from hwnat.targets.cuda.gpu import GpuClock, require_gpu
+from hwnat.targets.onnx.session import fixed_shape, open_session, session_options
+from hwnat.targets.onnx.target import OnnxTarget
+
+if TYPE_CHECKING:
+    from hwnat.targets.trace import Trace
+
+PROVIDER: Final = "CUDAExecutionProvider"
+_LEFT_OVER: Final = "fallback to CPU EP has been explicitly disabled"
+
+
+class OnnxCudaTarget(OnnxTarget):
+    """Exporter of target `onnx`, timer through the CUDA provider."""
+
+    name = "onnx-cuda"
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """Open a file; see `Target.load`. The GPU has as many threads as it has.
+
+        Raises:
+            UsageError: there is no GPU, or no provider for it.
+            DeviceError: the provider leaves operators to the CPU.
+        """
+        del threads
+        require_file(path, "ONNX")
+        require_gpu(self.name)
+        require_provider(_ort().get_available_providers())
+        return CudaOnnxSession(path)
+
+    def trace(self, path: Path) -> "Trace":
+        """Refuse: operators are not traced on a GPU.
+
+        Raises:
+            UsageError: always.
+        """
+        msg = f"{path}: what ONNX Runtime executes on a GPU cannot be traced; name a device of "
+        raise UsageError(msg + "another target, such as host-onnx, or profile a space.")
+
+    def runtime(self) -> tuple[str, str]:
+        """Return ("onnxruntime-gpu", version with the GPU it runs on).
+
+        Raises:
+            UsageError: there is no GPU, or no provider for it.
+        """
+        gpu, ort = require_gpu(self.name), _ort()
+        require_provider(ort.get_available_providers())
+        return "onnxruntime-gpu", f"{ort.__version__} on {gpu}"
+
+
+_CHECK: type[Target] = OnnxCudaTarget
+
+
+def _ort() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
+    try:
+        import onnxruntime
+    except ImportError as error:
+        msg = "Target onnx-cuda needs ONNX Runtime for GPUs; install it with: "
+        raise UsageError(msg + "pip install 'hwnat[cuda]'") from error
+    return onnxruntime
+
+
+def require_provider(offered: Sequence[str]) -> None:
+    """Refuse an ONNX Runtime that is built without CUDA.
+
+    Raises:
+        UsageError: the provider is not offered.
+    """
+    if PROVIDER not in offered:
+        msg = (
+            f"This ONNX Runtime has no CUDA provider, only {', '.join(offered)}. Install the one "
+            "for GPUs in place of it: pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        )
+        raise UsageError(msg)
+
+
+def require_used(used: Sequence[str]) -> None:
+    """Refuse a session that went on without the provider, which ONNX Runtime only warns of.
+
+    Raises:
+        UsageError: the session's first provider is another one.
+    """
+    if not used or used[0] != PROVIDER:
+        msg = (
+            f"ONNX Runtime could not start its CUDA provider and took {', '.join(used) or 'none'} "
+            "instead. Its build needs CUDA and cuDNN of certain versions, which it names on "
+            "stderr; install those, or: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        )
+        raise UsageError(msg)
+
+
+def open_whole(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Open a file with providers that have to execute all of it.
+
+    Raises:
+        DataError: ONNX Runtime refuses the file.
+        DeviceError: operators would be left to the CPU.
+    """
+    options = session_options(1)
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        return open_session(path, options, providers=providers)
+    except DataError as error:
+        if _LEFT_OVER not in str(error.__cause__):
+            raise
+        msg = (
+            f"{path}: the CUDA provider does not take every operator of this model, so its time "
+            "would be the CPU's in part. Replace those operators, or name a device of target onnx."
+        )
+        raise DeviceError(msg) from error
+
+
+class BoundSession(Session):
+    """A session whose input and output are tensors of PyTorch's, on the CPU or a GPU."""
+
+    def __init__(self, path: Path, session: Any, *, device: str) -> None:  # noqa: ANN401
+        self._session, self._device = session, device
+        self.input_shape = fixed_shape(session.get_inputs(), path)
+        self._binding: Any = None
+        self._options: Any = None
+
+    def prepare(self, x: Floats) -> None:
+        """Copy an input to the device and bind it; see `Session.prepare`."""
+        import torch
+
+        held = np.array(check_input(x, self.input_shape), order="C")
+        answer = self._session.get_outputs()[0]
+        self._x = torch.from_numpy(held).to(self._device)
+        self._y = torch.empty(tuple(answer.shape), dtype=torch.float32, device=self._device)
+        self._binding = self._session.io_binding()
+        name = self._session.get_inputs()[0].name
+        bound = ((self._binding.bind_input, name, self._x), (self._binding.bind_output,
+                 answer.name, self._y))  # fmt: skip
+        for bind, name, tensor in bound:
+            bind(name, self._device, 0, np.float32, tuple(tensor.shape), tensor.data_ptr())
+
+    def invoke(self) -> None:
+        """Run once; see `Session.invoke`."""
+        self._call()
+
+    def output(self) -> Floats:
+        """Return a copy of the output; see `Session.output`."""
+        return np.array(self._y.cpu().numpy(), dtype=np.float32)
+
+    def _call(self) -> None:
+        self._session.run_with_iobinding(self._binding, self._options)
+
+
+class CudaOnnxSession(BoundSession):
+    """A file on the GPU, timed by events on the stream that the provider works on."""
+
+    def __init__(self, path: Path) -> None:
+        self._clock = GpuClock()
+        # Floats are not rounded to the shorter ones that the provider takes by default.
+        settings = {"user_compute_stream": str(self._clock.stream.cuda_stream), "use_tf32": "0"}
+        session = open_whole(path, [(PROVIDER, {"device_id": "0", **settings})])
+        require_used(session.get_providers())
+        super().__init__(path, session, device="cuda")
+        self._options = _ort().RunOptions()
+        # The event after a run waits for it; the host need not come in between.
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def prepare(self, x: Floats) -> None:
+        """Copy an input to the GPU; see `Session.prepare`."""
+        self._clock.wait(lambda: super(CudaOnnxSession, self).prepare(x))
+
+    def invoke(self) -> None:
+        """Run once and wait for the GPU; see `Session.invoke`."""
+        self._clock.wait(self._call)
+
+    def timed(self) -> int:
+        """Run once and return its nanoseconds; see `SelfTimed`."""
+        return self._clock.timed(self._call)
+
+
+_TIMED: type[SelfTimed] = CudaOnnxSession

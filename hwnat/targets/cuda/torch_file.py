@@ -1,0 +1,188 @@
+"""Files of `torch.export` (.pt2), written and read without pickle.
+
+PyTorch's own reader unpickles what a file asks it to, and has expressions of shapes evaluated. So
+a file is taken apart here, only tensors as raw bytes and a graph of fixed shapes and of operators
+that compute are let through, and what PyTorch gets to read was put together in memory.
+"""
+
+import io
+import json
+import math
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.artifact import Shape
+from hwnat.targets.cuda.torch_graph import is_known, items, why_refused
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
+
+#: Names of parts, below the archive's own folder, that are taken over as they are.
+_RAW: Final = re.compile(r"data/(?:weights/weight|constants/tensor)_[0-9]{1,6}")
+_GRAPH: Final = "models/model.json"
+_JSON: Final = (
+    _GRAPH,
+    "data/weights/model_weights_config.json",
+    "data/constants/model_constants_config.json",
+)
+#: Parts without content of their own, and the one that holds a pickle of example inputs.
+_ENVELOPE: Final = re.compile(
+    r"archive_format|archive_version|byteorder|\.data/\w+|\.format_version|\.storage_alignment"
+    r"|data/sample_inputs/model\.pt"
+)
+#: What a graph keeps about the code it came from: folders of the machine that exported it.
+_ORIGINS: Final = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
+_MAX_BYTES: Final = 4 << 30
+#: Types of tensors, as numbered in a file, and the bytes of one element.
+_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1}
+
+
+def write_program(module: "nn.Module", shape: Shape, path: Path) -> dict[str, int]:
+    """Write a module in evaluation mode for one fixed NCHW shape; return what it counts.
+
+    Raises:
+        UsageError: the module cannot be exported.
+    """
+    import torch
+
+    try:
+        program = torch.export.export(module, (torch.zeros(shape),), strict=False)
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"No .pt2 file {path.name} for input {shape}: {reason}"
+        raise UsageError(msg) from error
+    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    strange = sorted({str(node.target) for node in nodes if not is_known(node.target)})
+    if strange:
+        msg = f"No .pt2 file {path.name}: nothing that reads one takes {', '.join(strange)}; "
+        raise UsageError(msg + "use a module without it, or the target onnx-cuda.")
+    for node in program.graph.nodes:
+        for key in _ORIGINS:
+            node.meta.pop(key, None)
+    # Of examples only a pickle could be made.
+    program.example_inputs = None
+    # In memory, for the folder inside of a file is called after it.
+    held = io.BytesIO()
+    torch.export.save(program, held)
+    path.write_bytes(held.getvalue())
+    kinds = [str(node.target) for node in nodes]
+    moved = sum(".permute." in kind or ".transpose." in kind for kind in kinds)
+    return {"operators": len(nodes), "transposes": moved}
+
+
+def read_program(path: Path) -> "ExportedProgram":
+    """Load a file.
+
+    Raises:
+        DataError: it is damaged, or holds more than raw tensors and a graph of fixed shapes and of
+            operators that compute.
+    """
+    import torch
+
+    parts = _parts(path)
+    rebuilt = _rebuilt(parts, path)
+    with _refused(path):
+        for kind in ("weights", "constants"):
+            _check_sizes(parts, kind)
+        return torch.export.load(rebuilt)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn whatever a reader raises about a file's content into one error."""
+    import logging
+
+    log = logging.getLogger("torch.export")
+    before = log.disabled
+    # It logs a stack trace of what it raises.
+    log.disabled = True
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError) as error:
+        raise _no_model(path, error) from error
+    except (EOFError, NotImplementedError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise _no_model(path, error) from error
+    finally:
+        log.disabled = before
+
+
+def _no_model(path: Path, why: object) -> DataError:
+    reason = " ".join(str(why).split())[:200] or type(why).__name__
+    return DataError(f"{path} is not a model that PyTorch can load ({reason}); export it again.")
+
+
+def _parts(path: Path) -> dict[str, bytes]:
+    """Return the parts of an archive by their names below its folder, each of them whole."""
+    with _refused(path), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > _MAX_BYTES:
+            msg = f"it unpacks to over {_MAX_BYTES} bytes"
+            raise ValueError(msg)
+        parts = {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
+    for name in parts:
+        if not (_RAW.fullmatch(name) or name in _JSON or _ENVELOPE.fullmatch(name)):
+            raise _no_model(path, f"it holds {name!r:.80}, which is neither tensor nor graph")
+    for name in _JSON:
+        if name not in parts:
+            raise _no_model(path, f"it has no {name}")
+    return parts
+
+
+def _check_sizes(parts: dict[str, bytes], kind: str) -> None:
+    """Refuse tensors of another size than their description, which the reader does not notice."""
+    config = json.loads(parts[f"data/{kind}/model_{kind}_config.json"])["config"]
+    for name, each in config.items():
+        meta = each["tensor_meta"]
+        if meta is None:
+            continue
+        needed = math.prod(size["as_int"] for size in meta["sizes"]) * _BYTES[meta["dtype"]]
+        held = len(parts[f"data/{kind}/{each['path_name']}"])
+        if held != needed:
+            msg = f"tensor {name!r:.80} has {held} bytes, not {needed}"
+            raise ValueError(msg)
+
+
+def _rebuilt(parts: dict[str, bytes], path: Path) -> io.BytesIO:
+    """Return an archive of those parts that hold no code."""
+    import torch
+
+    nothing, held = io.BytesIO(), io.BytesIO()
+    torch.save(((), {}), nothing)
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, content in parts.items():
+            if _RAW.fullmatch(name):
+                archive.writestr(f"archive/{name}", content)
+            elif name in _JSON:
+                archive.writestr(f"archive/{name}", _harmless(content, name, path))
+        archive.writestr("archive/data/sample_inputs/model.pt", nothing.getvalue())
+        for name, text in (("archive_format", "pt2"), ("archive_version", "0")):
+            archive.writestr(f"archive/{name}", text)
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/.data/version", "6\n")
+    held.seek(0)
+    return held
+
+
+def _harmless(content: bytes, name: str, path: Path) -> str:
+    """Return a part in JSON again, once nothing in it makes the reader evaluate or unpickle."""
+    with _refused(path):
+        value = json.loads(content)
+    for key, item in items(value):
+        if key == "use_pickle" and item is not False:
+            raise _no_model(path, f"{name} has a tensor as a pickle, which may run anything")
+        if key == "expr_str":
+            raise _no_model(path, f"{name} has a shape that is not fixed, but an expression")
+        if key == "path_name" and not re.fullmatch(r"(?:weight|tensor)_[0-9]{1,6}", str(item)):
+            raise _no_model(path, f"{name} has {item!r:.80} for a tensor")
+    if name == _GRAPH:
+        with _refused(path):
+            why = why_refused(value)
+        if why is not None:
+            raise _no_model(path, f"{name} {why}")
+    return json.dumps(value)

@@ -1,0 +1,106 @@
+"""ONNX files, run by ONNX Runtime on the CPU. fp32 only; no graph surgery, no other providers."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hwnat.errors import UsageError
+from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.records.device import Precision
+from hwnat.targets.base import Session, Target, eval_copy, installed, require_file
+from hwnat.targets.onnx.session import OnnxSession
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnat.targets.trace import Trace
+
+OPSET: Final = 17
+
+
+class OnnxTarget:
+    """Exporter through torch's graph tracer, timer through ONNX Runtime."""
+
+    name = "onnx"
+    suffix = ".onnx"
+    layout: Layout = "NCHW"
+    precision: Precision = "fp32"
+
+    def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
+        """Write `module`; see `Target.export`."""
+        with staged(path) as draft:
+            counts = write_onnx(module, input_shape, draft)
+        return describe(
+            path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
+        )
+
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write a self-contained copy; see `Target.convert`."""
+        from onnx import save
+
+        from hwnat.targets.onnx.graph import open_onnx
+
+        with staged(path) as draft:
+            save(open_onnx(onnx).model, draft)
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """Open a file; see `Target.load`."""
+        return OnnxSession(require_file(path, "ONNX"), threads)
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what ONNX Runtime executes; see `Target.trace`."""
+        from hwnat.targets.onnx.trace import trace_onnx
+
+        return trace_onnx(path, runtime=" ".join(self.runtime()))
+
+    def runtime(self) -> tuple[str, str]:
+        """Return ("onnxruntime", version)."""
+        return installed("onnxruntime", extra="onnx")
+
+
+_CHECK: type[Target] = OnnxTarget
+
+
+def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str, int]:
+    """Write a checked, self-contained opset-17 file for one fixed NCHW shape; return its counts.
+
+    The graph tracer is deprecated but writes the same graph in a tenth of the time that the
+    torch.export one needs, without stack traces of this machine in the file.
+
+    Raises:
+        UsageError: the module cannot be traced or holds an operator without an ONNX form.
+    """
+    import onnx
+    import torch
+
+    with warnings.catch_warnings():
+        for said in ("You are using the legacy TorchScript", "The feature will be removed"):
+            warnings.filterwarnings("ignore", said, DeprecationWarning)
+        # Padding becomes arithmetic on constants, which every runtime folds.
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
+        # Instance norms have no running statistics, so training and evaluation are one.
+        warnings.filterwarnings(
+            "ignore", "ONNX export mode is set to TrainingMode.EVAL", UserWarning
+        )
+        # Torch's own functions check shapes, which are fixed here.
+        tracer = torch.jit._trace.TracerWarning
+        warnings.filterwarnings("ignore", category=tracer, module=r"torch\.nn\.")
+        try:
+            torch.onnx.export(
+                eval_copy(module),
+                (torch.zeros(input_shape),),
+                path,
+                dynamo=False,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=["input"],
+                output_names=["output"],
+            )
+        except RuntimeError as error:  # torch's exporter errors and shape errors derive from it
+            reason = str(error).partition("\n")[0]
+            msg = f"No ONNX file {path.name} for input {input_shape}: {reason}"
+            raise UsageError(msg) from error
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    nodes = [node.op_type for node in model.graph.node]
+    return {"operators": len(nodes), "transposes": nodes.count("Transpose"), "opset": OPSET}

@@ -1,0 +1,109 @@
+"""The words of OpenVINO's graphs, in those of ONNX."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hwnat.errors import DataError
+from hwnat.targets.kernel import ACTIVATIONS
+from hwnat.targets.trace import Graph, Node
+
+#: OpenVINO's operator -> ONNX's, where they differ.
+ONNX: Final = {
+    "Convolution": "Conv",
+    "GroupConvolution": "Conv",
+    "ConvolutionBackpropData": "ConvTranspose",
+    "AvgPool": "AveragePool",
+    "Multiply": "Mul",
+    "Subtract": "Sub",
+    "Clamp": "Clip",
+    "Minimum": "Clip",
+    "Maximum": "Clip",
+    "HSwish": "HardSwish",
+    "HSigmoid": "HardSigmoid",
+    "PRelu": "PRelu",
+    "MVN": "LayerNormalization",
+    "RMS": "RMSNormalization",
+    "SoftMax": "Softmax",
+    "Interpolate": "Resize",
+    "VariadicSplit": "Split",
+    "Broadcast": "Expand",
+}
+#: Layer of the executable graph -> ONNX operator, where that is clear without the model's nodes.
+LAYERS: Final = {
+    "Convolution": "Conv",
+    "Deconvolution": "ConvTranspose",
+    "FullyConnected": "Gemm",
+    "MatMul": "MatMul",
+    "MVN": "LayerNormalization",
+    "Concatenation": "Concat",
+    "Interpolate": "Resize",
+    "Reorder": "Reorder",
+}
+ELEMENTWISE: Final = frozenset({"Add", "Mul", "Sub", *ACTIVATIONS})
+
+
+def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO has no types here
+    """Refuse dynamic shapes and control flow.
+
+    Raises:
+        DataError: the model has some; the message names it.
+    """
+    for each in model.inputs:
+        if each.partial_shape.is_dynamic:
+            name, shape = next(iter(each.names), "?"), each.partial_shape
+            msg = f"{path}: input '{name}' has the dynamic shape {shape}; latency needs a fixed "
+            raise DataError(msg + "one: export it without dynamic axes.")
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in ("If", "Loop", "TensorIterator"):
+            msg = f"{path} cannot be traced: {node.get_type_name()} at "
+            msg += f"'{node.get_friendly_name()}' (control flow: its work is not fixed). "
+            raise DataError(msg + "Export the network without it.")
+
+
+def graph_of(model: Any) -> Graph:  # noqa: ANN401
+    """Return the nodes of an OpenVINO model; values are named after their nodes."""
+    nodes, constants, results = [], [], []
+    for each in model.get_ordered_ops():
+        kind, name = each.get_type_name(), each.get_friendly_name()
+        inputs = [i.get_source_output().get_node().get_friendly_name() for i in each.inputs()]
+        if kind == "Result":
+            results += inputs
+        elif kind == "Constant":
+            constants.append(name)
+        elif kind != "Parameter":
+            nodes.append(Node(name=name, kind=kind, inputs=tuple(inputs), outputs=(name,)))
+    return Graph(nodes, results=results, constants=constants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One node of the executable graph."""
+
+    name: str
+    kind: str
+    kernel: str
+    dtype: str
+    parts: tuple[str, ...]
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    output: tuple[int, ...]
+
+
+def written_out(parts: list[tuple[str, str]], kinds: set[str]) -> list[tuple[str, str]]:
+    """Name an activation that the file writes out, and whose last product the plug-in reports."""
+    for sign, act in (("Erf", "Gelu"), ("Sigmoid", "Swish")):
+        product = [each for each in parts if each[1] == "Mul"]
+        if sign in kinds and product:
+            rest = [each for each in parts if each not in product and each[1] != sign]
+            return [*rest, (product[-1][0], act)]
+    return parts
+
+
+def tail_of(loose: list[str], *, rooted: bool, sums: int) -> int:
+    """Count element-wise parts besides bias, shortcut and one activation."""
+    acts = sum(each in ACTIVATIONS for each in loose)
+    others = len(loose) - acts
+    if rooted:
+        adds = loose.count("Add") - sums
+        others -= sums + min(1, max(0, adds))
+    return max(0, others) + max(0, acts - 1)

@@ -1,0 +1,105 @@
+"""OpenVINO IR files (.xml with .bin), run by its CPU plug-in in float32. fp32 only."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnat.errors import DataError
+from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
+from hwnat.records.device import Precision
+from hwnat.targets.base import Session, Target, installed, require_file
+from hwnat.targets.onnx.target import write_onnx
+from hwnat.targets.openvino.session import OpenvinoSession
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnat.targets.trace import Trace
+
+
+class OpenvinoTarget:
+    """Exporter through ONNX, timer through OpenVINO's CPU plug-in."""
+
+    name = "openvino"
+    suffix = ".xml"
+    layout: Layout = "NCHW"
+    precision: Precision = "fp32"
+
+    def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
+        """Write `module` as path (.xml) and its weights beside it (.bin); see `Target.export`."""
+        with staged(path) as draft:
+            kinds = _convert(module, input_shape, draft)
+        return describe(
+            path,
+            target=self.name,
+            layout=self.layout,
+            nchw=input_shape,
+            companions=[path.with_suffix(".bin")],
+            details={
+                "operators": sum(k not in ("Constant", "Parameter", "Result") for k in kinds),
+                "transposes": kinds.count("Transpose"),
+            },
+        )
+
+    def convert(self, onnx: Path, path: Path) -> None:
+        """Write an ONNX file as IR; see `Target.convert`."""
+        from hwnat.targets.onnx.graph import open_onnx
+
+        open_onnx(onnx)
+        with staged(path) as draft:
+            _write_ir(onnx, draft)
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """Open a file; see `Target.load`."""
+        require_file(path.with_suffix(".bin"), "OpenVINO weights")
+        return OpenvinoSession(require_file(path, "OpenVINO"), threads)
+
+    def trace(self, path: Path) -> "Trace":
+        """Return what OpenVINO's CPU plug-in executes; see `Target.trace`."""
+        from hwnat.targets.openvino.trace import trace_openvino
+
+        return trace_openvino(path, runtime=" ".join(self.runtime()))
+
+    def runtime(self) -> tuple[str, str]:
+        """Return ("openvino", version)."""
+        return installed("openvino", extra="openvino")
+
+
+_CHECK: type[Target] = OpenvinoTarget
+
+
+def _convert(module: "nn.Module", input_shape: Shape, path: Path) -> list[str]:
+    """Write the IR through an interim ONNX file and return the kinds of its operations."""
+    interim = path.with_suffix(".onnx")
+    write_onnx(module, input_shape, interim)
+    kinds = _write_ir(interim, path)
+    interim.unlink()
+    return kinds
+
+
+def _write_ir(onnx: Path, path: Path) -> list[str]:
+    """Write an ONNX file as IR and return the kinds of its operations.
+
+    Raises:
+        DataError: OpenVINO cannot read it.
+    """
+    import openvino as ov
+    from openvino.passes import ConstantFolding, Manager
+
+    # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
+    # the reader leaves is folded here, and its process-wide numbering is made this file's own.
+    try:
+        model = ov.Core().read_model(onnx)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[-200:]
+        msg = f"{onnx} is not a model that OpenVINO can read ({reason}); export it again."
+        raise DataError(msg) from error
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
+    nodes = model.get_ordered_ops()
+    for index, node in enumerate(nodes):
+        node.set_friendly_name(f"{node.get_type_name()}_{index}")
+    ov.save_model(model, path, compress_to_fp16=False)
+    kinds = [node.get_type_name() for node in nodes]
+    del model, nodes, node  # they map the ONNX file
+    return kinds

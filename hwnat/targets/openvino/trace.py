@@ -1,0 +1,239 @@
+"""What OpenVINO's CPU plug-in executes of a model: its executable graph with counters.
+
+Each of that graph's nodes says which nodes of the model it is made of, in which layout it computes
+and with which kernel. Attributes such as strides are the model's own.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median_low
+from typing import Any, Final
+
+import numpy as np
+
+from hwnat.errors import DataError
+from hwnat.records.op import OpSpec
+from hwnat.targets.base import require_file
+from hwnat.targets.kernel import ACTIVATIONS, Call, to_op
+from hwnat.targets.onnx.graph import open_onnx
+from hwnat.targets.openvino.graph import (
+    ELEMENTWISE,
+    LAYERS,
+    ONNX,
+    Layer,
+    graph_of,
+    require_fixed,
+    tail_of,
+    written_out,
+)
+from hwnat.targets.openvino.session import cpu_config
+from hwnat.targets.trace import Graph, Removed, Trace, TracedOp
+
+#: Layers that hand on their input's memory unless they are seen to take time.
+_IN_PLACE: Final = frozenset({"Reorder", "Split", "Concatenation", "StridedSlice"})
+_VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_NAMED_BY_KIND: Final = re.compile(r"([A-Za-z]+)_\d+(?:/.*)?")
+_RUNS: Final = 5
+_STEPS: Final = 8
+
+
+def trace_openvino(path: Path, *, runtime: str) -> Trace:
+    """Compile a model as it is timed, run it, and describe every kernel that ran.
+
+    Args:
+        path: OpenVINO's .xml, or an ONNX file.
+        runtime: name and version.
+
+    Raises:
+        DataError: see `Target.trace`.
+    """
+    import openvino as ov
+
+    source = open_onnx(path) if path.suffix == ".onnx" else None
+    if source is None:
+        require_file(path.with_suffix(".bin"), "OpenVINO weights")
+        require_file(path, "OpenVINO")
+    try:
+        model = ov.Core().read_model(path)
+        require_fixed(model, path)
+        compiled = ov.Core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
+        request = compiled.create_infer_request()
+        times: dict[str, list[float]] = defaultdict(list)
+        feed = [np.zeros(each.shape, each.element_type.to_dtype()) for each in model.inputs]
+        for _ in range(_RUNS):
+            request.infer(feed)
+            for each in request.get_profiling_info():
+                times[each.node_name].append(each.real_time.total_seconds() * 1e9)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[-200:]
+        msg = f"{path} is not a model that OpenVINO can run ({reason}); export it again."
+        raise DataError(msg) from error
+    reading = _Reading(
+        model=model,
+        graph=source.graph if source else graph_of(model),
+        times={name: round(median_low(each)) for name, each in times.items()},
+        batch=int(model.inputs[0].shape[0]) if len(model.inputs[0].shape) > 1 else 1,
+    )
+    return reading.trace(compiled.get_runtime_model(), runtime)
+
+
+class _Reading:
+    """Joins the executable graph, the model and the file."""
+
+    def __init__(
+        self,
+        *,
+        model: Any,  # noqa: ANN401
+        graph: Graph,
+        times: Mapping[str, int],
+        batch: int,
+    ) -> None:
+        self.graph, self.times, self.batch = graph, times, batch
+        self.model = {each.get_friendly_name(): each for each in model.get_ordered_ops()}
+        self.constants: set[str] = set()
+
+    def trace(self, executable: Any, runtime: str) -> Trace:  # noqa: ANN401
+        """Describe every node of the executable graph that computes something."""
+        every = [self._layer(each) for each in executable.get_ordered_ops()]
+        layers = [each for each in every if each is not None and each.inputs]
+        anchors = {index: self._anchors(layer) for index, layer in enumerate(layers)}
+        groups = self.graph.group(anchors)
+        ops, views = [], []
+        for index, layer in enumerate(layers):
+            took = self.times.get(layer.name, 0)
+            if layer.kind in _VIEWS or (layer.kind in _IN_PLACE and took == 0):
+                why = "another view of the same data"
+                nodes = [self.graph.by_name[name] for name in groups[index]]
+                views += [Removed(node=each.name, kind=each.kind, why=why) for each in nodes]
+                continue
+            found = self._describe(layer, groups[index])
+            known = not isinstance(found, str)
+            ops.append(
+                TracedOp(
+                    op=found if not isinstance(found, str) else None,
+                    reason="" if known else str(found),
+                    nodes=groups[index],
+                    kernel=f"{layer.kind} {layer.kernel}",
+                    profile_ns=took,
+                )
+            )
+        executed = {name for names in groups.values() for name in names}
+        return Trace(
+            target="openvino",
+            runtime=runtime,
+            batch=self.batch,
+            ops=tuple(ops),
+            removed=(*views, *self.graph.removed(executed)),
+        )
+
+    def _layer(self, node: Any) -> Layer | None:  # noqa: ANN401
+        said = {
+            name: str(getattr(value, "value", value)) for name, value in node.get_rt_info().items()
+        }
+        name, kind = node.get_friendly_name(), said.get("layerType", node.get_type_name())
+        sources = [each.get_source_output() for each in node.inputs()]
+        names = [each.get_node().get_friendly_name() for each in sources]
+        if kind == "Const" or (names and all(each in self.constants for each in names)):
+            self.constants.add(name)
+            return None
+        if kind in ("Input", "Output"):
+            return None
+        return Layer(
+            name=name,
+            kind=kind,
+            kernel=said.get("primitiveType", ""),
+            dtype=said.get("runtimePrecision", "f32"),
+            parts=tuple(filter(None, said.get("originalLayersNames", "").split(","))),
+            inputs=tuple(
+                (each, tuple(map(int, source.get_shape())))
+                for each, source in zip(names, sources, strict=True)
+            ),
+            output=tuple(map(int, node.output(0).get_shape())),
+        )
+
+    def _anchors(self, layer: Layer) -> list[str]:
+        """Return the file's nodes that a layer says it is made of."""
+        found = []
+        for part in layer.parts:
+            node = self._file_node(part)
+            if node is not None and node not in found:
+                found.append(node)
+        return found
+
+    def _file_node(self, part: str) -> str | None:
+        """Return the file's node that a node of the model stands for, alone or with others."""
+        at = self.model.get(part)
+        for _ in range(_STEPS):
+            name = part.removesuffix("/WithoutBiases")
+            if name in self.graph.by_name:
+                return name
+            if name in self.graph.producer:
+                return self.graph.producer[name].name
+            readers = [] if at is None else at.output(0).get_target_inputs()
+            if len(readers) != 1:
+                return None
+            at = next(iter(readers)).get_node()
+            part = at.get_friendly_name()
+        return None
+
+    def _kind(self, part: str) -> str:
+        """Return the ONNX operator of a part; the plug-in names what it adds by its kind."""
+        node = self.model.get(part)
+        named = _NAMED_BY_KIND.fullmatch(part)
+        kind = node.get_type_name() if node is not None else named[1] if named else ""
+        return ONNX.get(kind, kind)
+
+    def _describe(self, layer: Layer, group: tuple[str, ...]) -> OpSpec | str:
+        """Return the operation of a layer, or why there is none."""
+        parts = [(part, self._kind(part)) for part in layer.parts]
+        parts = written_out(parts, {self.graph.by_name[name].kind for name in group})
+        loose = [(part, kind) for part, kind in parts if kind in ELEMENTWISE]
+        heavy = [(part, kind) for part, kind in parts if kind not in ELEMENTWISE]
+        if len(heavy) > 1:
+            return f"OpenVINO computes {', '.join(layer.parts)} in one kernel, which has no key"
+        kind = LAYERS.get(layer.kind) or (heavy[0][1] if heavy else "")
+        if not kind:
+            arithmetic = [each for each in loose if each[1] not in ACTIVATIONS]
+            main = (arithmetic or loose or [("", layer.kind)])[0]
+            loose, kind = [each for each in loose if each != main], main[1]
+            heavy = [main]
+        computed = [shape for name, shape in layer.inputs if name not in self.constants]
+        stored = [shape for name, shape in layer.inputs[1:2] if name in self.constants]
+        rooted = kind in ("Conv", "ConvTranspose", "Gemm") and bool(stored)
+        acts = [each for _, each in loose if each in ACTIVATIONS]
+        attributes = self._attributes(heavy[0][0] if heavy else "", kind, stored)
+        return to_op(
+            Call(
+                kind=kind,
+                inputs=tuple(computed[:1] if rooted else computed),
+                output=layer.output,
+                batch=self.batch,
+                attributes=attributes,
+                weight=stored[0] if stored and rooted else None,
+                act=acts[0] if acts else "",
+                residual=rooted and len(computed) > 1,
+                tail=tail_of([each for _, each in loose], rooted=rooted, sums=len(computed) - 1),
+                dtype={"f32": "float32", "f16": "float16"}.get(layer.dtype, layer.dtype),
+            )
+        )
+
+    def _attributes(self, part: str, kind: str, stored: list[tuple[int, ...]]) -> dict[str, Any]:
+        node = self.model.get(part)
+        if node is None:
+            return {}
+        found = dict(node.get_attributes())
+        weight = stored[0] if stored else ()
+        if kind == "Conv" and weight:
+            spread = len(weight) - len(node.output(0).get_shape())  # a leading axis of groups
+            found |= {"kernel": weight[2 + spread :], "group": weight[0] if spread else 1}
+        elif kind in ("MaxPool", "AveragePool"):
+            found["kernel"] = found.get("kernel", ())
+        elif kind.startswith("Reduce"):
+            axes = node.input(1).get_source_output().get_node()
+            shape = node.output(0).get_shape()
+            # The ONNX reader computes the axes of a global pool, which are kept with size 1.
+            known = hasattr(axes, "get_data")
+            found["axes"] = axes.get_data().ravel().tolist() if known else range(2, len(shape))
+        return found

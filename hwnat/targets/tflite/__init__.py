@@ -1,0 +1,1 @@
+"""TFLite files, run by LiteRT, TensorFlow Lite or an Ethos-U."""

@@ -1,0 +1,128 @@
+"""TFLite files on this machine's GPU: LiteRT's compiled models over WebGPU.
+
+The driver may be one in software, such as Mesa's lavapipe; LiteRT names the adapter that it took
+on stderr. A run is asynchronous, so it is not over, nor timed, before its output has been read.
+Floats stay float32; of INT8 files only the tensors are int8, the arithmetic is the driver's.
+"""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnat.errors import DeviceError, UsageError
+from hwnat.targets.base import Floats, Session
+from hwnat.targets.tflite.session import open_interpreter, tensor_form
+
+#: How LiteRT says that operators would have to run elsewhere.
+_LEFT_OVER = "ops are not accelerated"
+
+
+@cache
+def _environment() -> Any:  # noqa: ANN401 - LiteRT has no types
+    """Return what all models of this process share: the driver's connection and its compiler.
+
+    Raises:
+        UsageError: LiteRT is not installed, or too old.
+    """
+    try:
+        from ai_edge_litert.environment import Environment
+    except ImportError as error:
+        msg = "Running TFLite files on a GPU needs LiteRT of version 2.2 or later; install it "
+        raise UsageError(msg + "with: pip install hwnat[tflite]") from error
+    return Environment.create()
+
+
+def open_model(path: Path) -> Any:  # noqa: ANN401
+    """Load a file onto the GPU, all of it.
+
+    Raises:
+        UsageError: there is no GPU that LiteRT can use.
+        DeviceError: the GPU does not take every operator.
+    """
+    environment = _environment()
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+    from ai_edge_litert.options import GpuOptions, Options
+
+    options = Options(
+        hardware_accelerators=HardwareAccelerator.GPU,
+        gpu_options=GpuOptions(enforce_f32=True),
+    )
+    left_over = f"{path}: the GPU does not take every operator of this model, so its time would "
+    left_over += "be the CPU's in part. LiteRT has listed them on stderr: replace them, or name a "
+    left_over += "device without a delegate, such as host-tflite."
+    try:
+        with _words_on_stderr():
+            model = CompiledModel.from_file(str(path), environment=environment, options=options)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        if _LEFT_OVER in said:
+            raise DeviceError(left_over) from error
+        msg = (
+            f"LiteRT finds no GPU here that it can run {path} on ({said[-200:]}). It needs a "
+            "Vulkan driver, which `vulkaninfo --summary` lists; VK_DRIVER_FILES names one that is "
+            "not installed. Or name a device without a delegate, such as host-tflite."
+        )
+        raise UsageError(msg) from error
+    if not model.is_fully_accelerated():
+        raise DeviceError(left_over)
+    return model
+
+
+@contextmanager
+def _words_on_stderr() -> Iterator[None]:
+    """Send there what LiteRT's library says on stdout, which is for results."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        # The library's words wait in C's buffer, which is otherwise written at the end.
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(stdout, 1)
+        os.close(stdout)
+
+
+class GpuSession(Session):
+    """A model on the GPU. A run ends with its output in main memory."""
+
+    def __init__(self, path: Path) -> None:
+        # The interpreter tells a damaged file from a missing GPU, and knows the scales of int8.
+        self._form = tensor_form(open_interpreter(path, 1), path)
+        self.input_shape = self._form.input_shape
+        self._model = open_model(path)
+        self._inputs = self._model.create_input_buffers(0)
+        self._outputs = self._model.create_output_buffers(0)
+        answer = self._form.answer
+        self._count, self._dtype = int(np.prod(answer["shape"])), answer["dtype"]
+        self._answer: Any = None
+
+    def prepare(self, x: Floats) -> None:
+        """Hand over an input; see `Session.prepare`."""
+        self._inputs[0].write(self._form.encode(x))
+
+    def invoke(self) -> None:
+        """Run once and read the output; see `Session.invoke`."""
+        self._model.run_by_index(0, self._inputs, self._outputs)
+        # Returns when the GPU is done; `run_by_index` does when the work is handed over.
+        self._answer = self._outputs[0].read(self._count, self._dtype)
+
+    def output(self) -> Floats:
+        """Return what the last run has read; see `Session.output`."""
+        return self._form.decode(self._answer.reshape(self._form.answer["shape"])).copy()
+
+    def packed(self, x: Floats) -> bytes:
+        """Return an input as the raw tensor of the file; see `Session.packed`."""
+        return self._form.encode(x).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        """Return a raw output as floats; see `Session.unpacked`."""
+        return self._form.decode(self._form.raw(raw))

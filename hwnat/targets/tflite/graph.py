@@ -1,0 +1,74 @@
+"""The operators and constants of a float TFLite file that this package wrote."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
+
+_DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32}
+_KINDS = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatOp:
+    """One operator; tensors by index.
+
+    Attributes:
+        table: name of its options table; `options` are that table's fields.
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    output: int
+    table: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatGraph:
+    """A file with one input and one output.
+
+    Attributes:
+        shapes: of all tensors; `constants` are those that the file stores.
+    """
+
+    operators: tuple[FloatOp, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    constants: Mapping[int, npt.NDArray[Any]]
+    source: int
+    result: int
+
+
+def read_graph(content: bytes) -> FloatGraph:
+    """Return the graph of a file of `hwnat.targets.tflite.writer`."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    shapes = tuple(tuple(map(int, each.shape)) for each in graph.tensors)
+    constants = {}
+    for index, each in enumerate(graph.tensors):
+        data = model.buffers[each.buffer].data
+        if data is not None:
+            values = np.asarray(data, np.uint8).view(_DTYPES[each.type])
+            constants[index] = values.reshape(shapes[index])
+    operators = []
+    for each in graph.operators:
+        options = each.builtinOptions
+        operators.append(
+            FloatOp(
+                kind=_KINDS[model.operatorCodes[each.opcodeIndex].builtinCode],
+                inputs=tuple(map(int, each.inputs)),
+                output=int(each.outputs[0]),
+                table="NONE" if options is None else type(options).__name__.removesuffix("T"),
+                options={} if options is None else vars(options),
+            )
+        )
+    return FloatGraph(
+        operators=tuple(operators),
+        shapes=shapes,
+        constants=constants,
+        source=int(graph.inputs[0]),
+        result=int(graph.outputs[0]),
+    )

@@ -1,0 +1,147 @@
+"""The operators of a TFLite file as the interpreter plans to run them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hwnat.errors import DataError, UsageError
+from hwnat.targets.tflite.session import open_interpreter
+
+_CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One operator of a file.
+
+    Attributes:
+        names: of the nodes it was written for, or of its output.
+        inputs: tensor indices, absent optional ones left out.
+        options: its options table by field name.
+        delegated: XNNPACK runs it.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Any]
+    delegated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TfliteFile:
+    """A parsed file; tensors by index."""
+
+    operators: tuple[Operator, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    types: tuple[str, ...]
+    values: Mapping[int, Any]
+    results: tuple[int, ...]
+    batch: int
+
+
+def read_plan(path: Path, places: Mapping[int, tuple[str, ...]]) -> TfliteFile:
+    """Load a file as it is timed and read its operators.
+
+    Args:
+        path: of the file.
+        places: what to call an operator, by its position; else it is called by its output.
+
+    Raises:
+        DataError: no fixed shapes, control flow, or no TFLite file.
+        UsageError: the schema is not installed.
+    """
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError as error:
+        msg = "Tracing a TFLite file needs its schema; install it with: pip install hwnat[tflite]"
+        raise UsageError(msg) from error
+    interpreter = open_interpreter(path, 1)
+    details = interpreter._get_ops_details()
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    graph = model.subgraphs[0]
+    _require_fixed(interpreter.get_input_details(), details, path)
+    tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
+    first = graph.tensors[graph.inputs[0]].shape
+    return TfliteFile(
+        operators=tuple(_operators(graph, details, places)),
+        shapes=tuple(tuple(map(int, each.shape)) for each in _all(graph.tensors)),
+        types=tuple(
+            np.dtype(tensors[i]["dtype"]).name if i in tensors else "float32"
+            for i in range(len(graph.tensors))
+        ),
+        values={
+            i: model.buffers[each.buffer].data
+            for i, each in enumerate(graph.tensors)
+            if model.buffers[each.buffer].data is not None
+        },
+        results=tuple(map(int, graph.outputs)),
+        batch=int(first[0]) if len(first) > 1 else 1,
+    )
+
+
+def _require_fixed(
+    inputs: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]], path: Path
+) -> None:
+    for each in details:
+        if each["op_name"] in _CONTROL_FLOW:
+            msg = f"{path} cannot be traced: {each['op_name']} (control flow: its work is not "
+            raise DataError(msg + "fixed). Export the network without it.")
+    for each in inputs:
+        if min(each["shape_signature"], default=1) < 1:
+            shape = "x".join(map(str, each["shape_signature"]))
+            msg = f"{path}: input '{each['name']}' has the dynamic shape {shape}; latency needs "
+            raise DataError(msg + "a fixed one: export it for one size.")
+
+
+def _operators(
+    graph: Any,  # noqa: ANN401 - generated code has no types
+    details: Sequence[Mapping[str, Any]],
+    places: Mapping[int, tuple[str, ...]],
+) -> Iterator[Operator]:
+    """Yield the file's operators; the plan lists them first, in the same order."""
+    taken = _delegated(details)
+    for index, each in enumerate(graph.operators):
+        kind, output = str(details[index]["op_name"]), graph.tensors[each.outputs[0]].name
+        yield Operator(
+            names=places.get(index) or (output.decode() if output else f"{kind}_{index}",),
+            kind=kind,
+            inputs=tuple(int(i) for i in each.inputs if i >= 0),
+            outputs=tuple(map(int, each.outputs)),
+            options=vars(each.builtinOptions) if each.builtinOptions else {},
+            delegated=index in taken,
+        )
+
+
+def _all(tensors: Any) -> Any:  # noqa: ANN401 - generated code has no types
+    """Yield tensors; a scalar's shape may be absent."""
+    for each in tensors:
+        if each.shape is None:
+            each.shape = ()
+        yield each
+
+
+def _delegated(details: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Return the positions of the operators between the inputs and outputs of the delegates."""
+    producer = {
+        int(out): index
+        for index, each in enumerate(details)
+        if each["op_name"] != "DELEGATE"
+        for out in each["outputs"]
+    }
+    taken: set[int] = set()
+    for delegate in details:
+        if delegate["op_name"] != "DELEGATE":
+            continue
+        given, wanted = set(map(int, delegate["inputs"])), list(map(int, delegate["outputs"]))
+        while wanted:
+            value = wanted.pop()
+            index = producer.get(value)
+            if value not in given and index is not None and index not in taken:
+                taken.add(index)
+                wanted += map(int, details[index]["inputs"])
+    return taken

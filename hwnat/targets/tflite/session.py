@@ -1,0 +1,141 @@
+"""TFLite interpreters of LiteRT or tflite-runtime, and how inputs and outputs are laid out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records.artifact import Shape
+from hwnat.targets.base import Floats, Session, as_tensor, check_input
+
+#: (package, module of its interpreter), the preferred one first.
+RUNTIMES: Final = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+)
+
+
+@cache
+def runtime_in_use() -> tuple[str, Any]:
+    """Return package and class of the first runtime that can construct an interpreter."""
+    for package, module in RUNTIMES:
+        try:
+            interpreter = import_module(module).Interpreter
+        except ImportError:
+            continue
+        try:
+            interpreter(model_content=b"not a model")
+        except ValueError:  # it read and refused that, so it works
+            return package, interpreter
+        except SystemError:  # it was built for another numpy
+            continue
+    msg = "No TFLite runtime works here; install one with: pip install hwnat[tflite]"
+    raise UsageError(msg)
+
+
+def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the runtimes have no types
+    """Load a file and allocate its tensors.
+
+    Raises:
+        DataError: the runtime refuses it.
+    """
+    try:
+        interpreter = runtime_in_use()[1](model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{path} is not a model that TFLite can load ({reason}); export it again."
+        raise DataError(msg) from error
+    return interpreter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorForm:
+    """How input and output of a file are laid out, and how NCHW floats become that.
+
+    Attributes:
+        input_shape: NCHW.
+        given: type and quantisation of the input; `answer` of the output.
+    """
+
+    input_shape: Shape
+    given: Mapping[str, Any]
+    answer: Mapping[str, Any]
+
+    def encode(self, x: Floats) -> npt.NDArray[Any]:
+        """Return an NCHW input as the file takes it."""
+        nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
+        if self.given["dtype"] == np.int8:
+            scale, zero_point = self.given["quantization"]
+            nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
+        return np.ascontiguousarray(nhwc)
+
+    def raw(self, answer: bytes) -> npt.NDArray[Any]:
+        """Return the bytes of an output as the file's own tensor.
+
+        Raises:
+            DataError: they are too few or too many.
+        """
+        shape = tuple(int(size) for size in self.answer["shape"])
+        return as_tensor(answer, shape, self.answer["dtype"])
+
+    def decode(self, y: npt.NDArray[Any]) -> Floats:
+        """Return what the file put out as (batch, classes) or NCHW floats."""
+        if self.answer["dtype"] == np.int8:
+            scale, zero_point = self.answer["quantization"]
+            y = np.float32(scale) * (y.astype(np.float32) - zero_point)
+        return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if y.ndim == 4 else y
+
+
+def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
+    """Return the form of an opened file.
+
+    Raises:
+        DataError: it is not one of this package's, with one image as its input.
+    """
+    inputs = interpreter.get_input_details()
+    shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
+    if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
+        msg = f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
+        raise DataError(msg)
+    batch, height, width, channels = shape
+    return TensorForm(
+        input_shape=(batch, channels, height, width),
+        given=inputs[0],
+        answer=interpreter.get_output_details()[0],
+    )
+
+
+class TfliteSession(Session):
+    """An interpreter with allocated tensors; integers become floats outside of what is timed."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._interpreter = open_interpreter(path, threads)
+        self._form = tensor_form(self._interpreter, path)
+        self.input_shape = self._form.input_shape
+
+    def prepare(self, x: Floats) -> None:
+        """Bind an input; see `Session.prepare`."""
+        self._interpreter.set_tensor(self._form.given["index"], self._form.encode(x))
+
+    def invoke(self) -> None:
+        """Run once; see `Session.invoke`."""
+        self._interpreter.invoke()
+
+    def output(self) -> Floats:
+        """Return a copy of the last output; see `Session.output`."""
+        return self._form.decode(self._interpreter.get_tensor(self._form.answer["index"]))
+
+    def packed(self, x: Floats) -> bytes:
+        """Return an input as the raw tensor of the file; see `Session.packed`."""
+        return self._form.encode(x).tobytes()
+
+    def unpacked(self, raw: bytes) -> Floats:
+        """Return a raw output as floats; see `Session.unpacked`."""
+        return self._form.decode(self._form.raw(raw))

@@ -1,0 +1,277 @@
+"""What the TFLite interpreter executes of a file: its operators, and which of them XNNPACK took.
+
+The file itself fuses: activations stand in the options of the operator before. XNNPACK tells
+nobody what it does with its operators, except that it is known to put zeros around a convolution's
+input by itself; a PAD that nothing else reads belongs to its convolution.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hwnat.records.op import OpSpec
+from hwnat.targets.kernel import Call, to_op
+from hwnat.targets.tflite.plan import Operator, TfliteFile, read_plan
+from hwnat.targets.trace import Removed, Trace, TracedOp
+
+#: TFLite's operator -> ONNX's.
+_ONNX: Final = {
+    "CONV_2D": "Conv",
+    "DEPTHWISE_CONV_2D": "Conv",
+    "TRANSPOSE_CONV": "ConvTranspose",
+    "FULLY_CONNECTED": "Gemm",
+    "BATCH_MATMUL": "MatMul",
+    "AVERAGE_POOL_2D": "AveragePool",
+    "MAX_POOL_2D": "MaxPool",
+    "MEAN": "ReduceMean",
+    "REDUCE_MAX": "ReduceMax",
+    "ADD": "Add",
+    "SUB": "Sub",
+    "MUL": "Mul",
+    "RELU": "Relu",
+    "RELU6": "Clip",
+    "RELU_N1_TO_1": "Clip",
+    "RELU_0_TO_1": "Clip",
+    "LEAKY_RELU": "LeakyRelu",
+    "PRELU": "PRelu",
+    "ELU": "Elu",
+    "HARD_SWISH": "HardSwish",
+    "LOGISTIC": "Sigmoid",
+    "TANH": "Tanh",
+    "GELU": "Gelu",
+    "SOFTMAX": "Softmax",
+    "CONCATENATION": "Concat",
+    "RESIZE_BILINEAR": "Resize",
+    "RESIZE_NEAREST_NEIGHBOR": "Resize",
+    "PAD": "Pad",
+    "PADV2": "Pad",
+    "MIRROR_PAD": "Pad",
+    "TRANSPOSE": "Transpose",
+    "SLICE": "Slice",
+    "STRIDED_SLICE": "StridedSlice",
+    "SPLIT": "Split",
+    "SPLIT_V": "Split",
+    "GATHER": "Gather",
+    "TILE": "Tile",
+    "DEPTH_TO_SPACE": "DepthToSpace",
+    "SPACE_TO_DEPTH": "SpaceToDepth",
+}
+_VIEWS: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
+#: ActivationFunctionType by number.
+_FUSED: Final = {0: "", 1: "Relu", 2: "Clip", 3: "Clip", 4: "Tanh"}
+
+
+def trace_tflite(
+    path: Path, *, runtime: str, places: Mapping[int, tuple[str, ...]] | None = None
+) -> Trace:
+    """Load a file as it is timed and describe every operator that runs.
+
+    Args:
+        path: of the file.
+        runtime: name and version.
+        places: what to call an operator, by its position; else it is called by its output.
+
+    Raises:
+        DataError: see `Target.trace`.
+    """
+    file = read_plan(path, places or {})
+    merged, removed = _merge(file)
+    ops = []
+    for last, call, names in merged:
+        found = to_op(call)
+        ops.append(
+            TracedOp(
+                op=found if isinstance(found, OpSpec) else None,
+                reason="" if isinstance(found, OpSpec) else found,
+                nodes=names,
+                kernel=_kernel(last, call),
+            )
+        )
+    return Trace(
+        target="tflite", runtime=runtime, batch=file.batch, ops=tuple(ops), removed=tuple(removed)
+    )
+
+
+def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
+    """Convert an ONNX file as an exported network would be, and trace what comes out.
+
+    Raises:
+        DataError: see `Target.trace`.
+        UsageError: it holds operators that have no TFLite form here; all of them are named.
+    """
+    from hwnat.targets.onnx.module import import_onnx
+    from hwnat.targets.tflite.writer import lower
+
+    imported = import_onnx(path)
+    content, origins = lower(imported.module, imported.input_shape, split_depthwise=split)
+    names = {
+        index: tuple(imported.node(place) for place in places)
+        for index, (_, places) in enumerate(origins)
+    }
+    with tempfile.TemporaryDirectory(prefix="hwnat-trace-") as folder:
+        file = Path(folder, path.stem + ".tflite")
+        file.write_bytes(content)
+        found = trace_tflite(file, runtime=runtime, places=names)
+    # Batch norms were folded before anything was written.
+    groups = imported.graph.group({i: each.nodes for i, each in enumerate(found.ops)})
+    ops = tuple(replace(op, nodes=groups[i] or op.nodes) for i, op in enumerate(found.ops))
+    known = {name for op in ops for name in op.nodes} | {each.node for each in found.removed}
+    gone = imported.graph.removed(known)
+    return replace(found, ops=ops, removed=(*found.removed, *gone))
+
+
+def _kernel(last: Operator, call: Call) -> str:
+    split = call.attributes.get("split", False)
+    name = "DEPTHWISE_CONV_2D in parts" if split else last.kind
+    return f"{'XNNPACK' if last.delegated else 'TFLite'} {name}"
+
+
+class _Merger:
+    """Walks a file once; what belongs to one kernel becomes one call."""
+
+    def __init__(self, file: TfliteFile) -> None:
+        self.file = file
+        self.producer = {out: each for each in file.operators for out in each.outputs}
+        self.readers: dict[int, list[Operator]] = {}
+        for each in file.operators:
+            for value in each.inputs:
+                self.readers.setdefault(value, []).append(each)
+        self.constants = set(file.values)
+        #: Output of an operator that a later one takes in -> what it did.
+        self.absorbed: dict[int, Operator] = {}
+
+    def lone(self, value: int, kind: str) -> Operator | None:
+        """Return the operator that makes a value if it is of a kind and read only once."""
+        made = self.producer.get(value)
+        if made is None or made.kind != kind or value in self.file.results:
+            return None
+        return made if len(self.readers.get(value, ())) == 1 else None
+
+    def scalar(self, value: int) -> float | None:
+        """Return a stored float of one element."""
+        data = self.file.values.get(value)
+        if data is None or len(data) != 4 or self.file.types[value] != "float32":
+            return None
+        return float(np.asarray(data, np.uint8).view(np.float32)[0])
+
+    def call(self, op: Operator) -> Call:
+        """Describe one operator."""
+        file, options = self.file, op.options
+        computed = [i for i in op.inputs if i not in self.constants]
+        if op.kind == "TRANSPOSE_CONV":
+            computed = computed[-1:]
+        stored = [i for i in op.inputs[1:2] if i in self.constants]
+        x, y = file.shapes[computed[0]] if computed else (), file.shapes[op.outputs[0]]
+        weight = file.shapes[stored[0]] if stored else None
+        attributes: dict[str, Any] = {
+            "strides": (options.get("strideH", 1), options.get("strideW", 1)),
+            "dilations": (options.get("dilationHFactor", 1), options.get("dilationWFactor", 1)),
+            "kernel": (weight or ())[1:3],
+            "axis": options.get("axis", -1),
+        }
+        if "POOL" in op.kind:
+            attributes["kernel"] = (options["filterHeight"], options["filterWidth"])
+        if op.kind == "CONV_2D" and weight and x:
+            attributes["group"] = x[3] // weight[3]
+        if op.kind == "RESIZE_BILINEAR":
+            attributes["mode"] = "linear"
+        if op.kind == "DEPTHWISE_CONV_2D" and x:
+            attributes["group"] = x[3]
+        if op.kind in ("MEAN", "REDUCE_MAX") and stored:
+            raw = np.asarray(file.values[stored[0]], np.uint8).view(np.int32)
+            attributes["axes"] = raw.tolist()
+        types = [file.types[i] for i in (*computed[:1], *op.outputs[:1])]
+        return Call(
+            kind=_ONNX.get(op.kind, op.kind),
+            inputs=tuple(file.shapes[i] for i in computed),
+            output=y,
+            batch=file.batch,
+            nhwc=True,
+            attributes=attributes,
+            weight=weight if op.kind not in ("ADD", "MUL", "SUB") else None,
+            act=_FUSED.get(options.get("fusedActivationFunction", 0), "an unknown activation"),
+            dtype=next((each for each in types if each != "float32"), "float32"),
+        )
+
+
+def _merge(file: TfliteFile) -> tuple[list[tuple[Operator, Call, tuple[str, ...]]], list[Removed]]:
+    """Return (operator, call, names) of each kernel, and what is none."""
+    merger, removed = _Merger(file), []
+    found: dict[int, tuple[Operator, Call, tuple[str, ...]]] = {}
+    for op in file.operators:
+        if all(value in merger.constants for value in op.inputs):
+            merger.constants.update(op.outputs)
+            why = "computed once, from constants"
+            removed += [Removed(node=name, kind=op.kind, why=why) for name in op.names]
+            continue
+        if op.kind in _VIEWS:
+            why = "another view of the same data"
+            removed += [Removed(node=name, kind=op.kind, why=why) for name in op.names]
+            continue
+        call, names = merger.call(op), list(op.names)
+        for absorb in (_padded, _summed, _hard_sigmoid):
+            taken = absorb(merger, op, call, found)
+            if taken is not None:
+                call, parts = taken
+                names = [name for part in parts for name in found.pop(part)[2]] + names
+        found[op.outputs[0]] = (op, call, tuple(dict.fromkeys(names)))
+    return list(found.values()), removed
+
+
+_Found = dict[int, tuple[Operator, Call, tuple[str, ...]]]
+
+
+def _padded(m: _Merger, op: Operator, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
+    """Take the zeros around a convolution's input in."""
+    if call.kind != "Conv" or m.lone(op.inputs[0], "PAD") is None:
+        # Parts of one split convolution read the same zeros.
+        pad = m.producer.get(op.inputs[0])
+        shared = pad is not None and pad.kind == "PAD" and op.kind == "DEPTHWISE_CONV_2D"
+        if not shared or pad is None:
+            return None
+        alike = {each.kind for each in m.readers[op.inputs[0]]} == {"DEPTHWISE_CONV_2D"}
+        if not alike:
+            return None
+        before = m.file.shapes[pad.inputs[0]]
+        parts = [op.inputs[0]] if op.inputs[0] in found else []
+        return replace(call, inputs=(before, *call.inputs[1:])), parts
+    pad = m.producer[op.inputs[0]]
+    return replace(call, inputs=(m.file.shapes[pad.inputs[0]], *call.inputs[1:])), [op.inputs[0]]
+
+
+def _summed(m: _Merger, op: Operator, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
+    """Recognise the sum of depthwise convolutions over some columns each as the one they were."""
+    if op.kind != "ADD" or not set(op.inputs) <= found.keys():
+        return None
+    terms = [found[value] for value in op.inputs]
+    kinds = {(each.kind, each.inputs, str(each.attributes.get("strides"))) for _, each, _ in terms}
+    whole = all(o.kind == "DEPTHWISE_CONV_2D" or c.attributes.get("split") for o, c, _ in terms)
+    lone = all(len(m.readers[value]) == 1 for value in op.inputs)
+    if len(kinds) != 1 or not (whole and lone) or any(c.act for _, c, _ in terms):
+        return None
+    first = terms[0][1]
+    height = first.attributes["kernel"][0]
+    width = sum(each.attributes["kernel"][1] for _, each, _ in terms)
+    attributes = dict(first.attributes) | {
+        "kernel": (height, width),
+        "dilations": (1, 1),
+        "split": True,
+    }
+    merged = replace(first, attributes=attributes, act=call.act)
+    return merged, list(op.inputs)
+
+
+def _hard_sigmoid(m: _Merger, op: Operator, call: Call, _: _Found) -> tuple[Call, list[int]] | None:
+    """Recognise relu6(x + 3) / 6."""
+    if op.kind != "MUL" or len(op.inputs) != 2 or call.act:
+        return None
+    factor, shifted = m.scalar(op.inputs[1]), m.lone(op.inputs[0], "ADD")
+    if shifted is None or factor is None or abs(6 * factor - 1) > 1e-6:
+        return None
+    if m.scalar(shifted.inputs[-1]) != 3.0 or shifted.options["fusedActivationFunction"] != 3:
+        return None
+    return replace(call, kind="HardSigmoid"), [op.inputs[0]]

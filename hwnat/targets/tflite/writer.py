@@ -1,0 +1,86 @@
+"""A TFLite file from a PyTorch module: NHWC throughout, so without layout transposes.
+
+The module is traced by torch.fx, batch norms are folded, and each remaining module becomes one or
+a few operators of version 1, which every runtime in use loads. A module that `RULES` does not
+list is refused by name: the writer never approximates. fp32 only.
+"""
+
+import copy
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from hwnat.errors import UsageError
+from hwnat.records.artifact import Shape
+from hwnat.targets.tflite.lowering import Lowering, module_of
+from hwnat.targets.tflite.rules import RULES
+
+
+def write_tflite(
+    module: nn.Module, input_shape: Shape, path: Path, *, split_depthwise: bool = True
+) -> dict[str, int]:
+    """Write `module`, which is in evaluation mode, for one fixed NCHW shape; return its counts.
+
+    Args:
+        module: what to write; it is not changed.
+        input_shape: (batch, channels, height, width).
+        path: the file to write.
+        split_depthwise: write a depthwise convolution of more taps than XNNPACK has fast kernels
+            for as a sum of dilated ones, each over some of its columns.
+
+    Raises:
+        UsageError: the module cannot be traced, or holds what the writer does not know.
+    """
+    content, origins = lower(module, input_shape, split_depthwise=split_depthwise)
+    path.write_bytes(content)
+    kinds = [kind for kind, _ in origins]
+    return {"operators": len(kinds), "transposes": kinds.count("TRANSPOSE")}
+
+
+def lower(
+    module: nn.Module, input_shape: Shape, *, split_depthwise: bool = True
+) -> tuple[bytes, tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Return a file's content, and (operator, places in the module) of each of its operators.
+
+    Raises:
+        UsageError: see `write_tflite`.
+    """
+    lowering = Lowering(_trace(module, input_shape), RULES, split=split_depthwise)
+    content = lowering.run()
+    places = map(tuple, lowering.places)
+    return content, tuple(zip(lowering.file.kinds, places, strict=True))
+
+
+def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
+    """Trace, note the shape of every node, fold batch norms and drop identities."""
+    from torch.fx.passes.shape_prop import ShapeProp
+
+    try:
+        if isinstance(module, fx.GraphModule):  # its names mean something to whoever built it
+            traced = copy.deepcopy(module)
+        else:
+            # The tracer looks into its root, even where that is a rule's own kind.
+            traced = fx.symbolic_trace(nn.Sequential(module) if type(module) in RULES else module)
+        with torch.no_grad():
+            ShapeProp(traced).propagate(torch.zeros(input_shape))
+    except (fx.proxy.TraceError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        msg = f"No TFLite file of {type(module).__name__} for input {input_shape}: {reason}"
+        raise UsageError(msg) from error
+    calls = Counter(node.target for node in traced.graph.nodes)
+    for node in list(traced.graph.nodes):
+        found = module_of(traced, node)
+        if type(found) is nn.BatchNorm2d:
+            source = node.args[0]
+            conv = module_of(traced, source)
+            if type(conv) is not nn.Conv2d or len(source.users) > 1 or calls[source.target] > 1:
+                continue  # it stays, and no rule takes it
+            traced.set_submodule(source.target, fuse_conv_bn_eval(conv, found))
+        elif not isinstance(found, nn.Identity | nn.Dropout):
+            continue
+        node.replace_all_uses_with(node.args[0])
+        traced.graph.erase_node(node)
+    return traced

@@ -1,0 +1,151 @@
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from hwnat.device.conditions import (
+    ConditionsReader,
+    advice,
+    choose_cores,
+    may_run_realtime,
+    pinned,
+    read_host,
+)
+from hwnat.errors import UsageError
+from hwnat.records.measurement import Conditions, Host
+from hwnat.transport.local import LocalTransport
+
+
+class CountingTransport(LocalTransport):
+    """Counts its calls."""
+
+    calls = 0
+
+    def run(self, argv, *, timeout_s):
+        self.calls += 1
+        return super().run(argv, timeout_s=timeout_s)
+
+
+def test_this_machine_can_be_read():
+    assert read_host(LocalTransport()).cores == os.cpu_count()
+
+
+def test_a_reading_is_reused_until_it_is_too_old():
+    link = CountingTransport()
+    reader = ConditionsReader(link, max_age_s=60)
+    assert reader.read() is reader.read()
+    assert link.calls == 1
+    fresh = ConditionsReader(link, max_age_s=-1)
+    fresh.read()
+    fresh.read()
+    assert link.calls == 3
+
+
+def test_pinning_ends_with_the_block_even_if_it_fails():
+    before = os.sched_getaffinity(0)
+    core = max(before)
+
+    def fail():
+        with pinned([core]):
+            assert os.sched_getaffinity(0) == {core}
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert os.sched_getaffinity(0) == before
+    with pinned(()):
+        assert os.sched_getaffinity(0) == before
+
+
+def test_two_processes_take_turns_on_a_core():
+    core = max(os.sched_getaffinity(0))
+    code = (
+        "from hwnat.device.conditions import pinned\n"
+        f"with pinned([{core}]):\n    print('in', flush=True)\n    input()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    entered = threading.Event()
+
+    def enter():
+        with pinned([core]):
+            entered.set()
+
+    waiting = threading.Thread(target=enter)
+    waiting.start()
+    assert not entered.wait(0.2)
+    other.communicate("\n")
+    assert entered.wait(10)
+    waiting.join()
+
+
+def test_a_lock_that_another_user_made_is_only_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    core = max(os.sched_getaffinity(0))
+    with pinned([core]):
+        (made,) = tmp_path.iterdir()
+    assert made.stat().st_mode & 0o444 == 0o444
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # What a kernel with fs.protected_regular says of another user's file in /tmp.
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pinned([core]):
+        assert os.sched_getaffinity(0) == {core}
+
+
+@pytest.mark.skipif(not may_run_realtime(), reason="real-time scheduling is not permitted here")
+def test_real_time_lasts_while_models_are_timed():
+    before = os.sched_getscheduler(0)
+
+    def fail():
+        with pinned((), realtime=True):
+            assert os.sched_getscheduler(0) == os.SCHED_RR
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert os.sched_getscheduler(0) == before
+
+
+def test_auto_takes_as_many_cores_as_there_are_threads():
+    usable = os.sched_getaffinity(0)
+    assert choose_cores("auto", threads=1) == (max(usable),)
+    assert set(choose_cores("auto", threads=10_000)) == usable
+    assert choose_cores([min(usable)], threads=1) == (min(usable),)
+
+
+def test_a_core_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match=r"Cores \[100000\] are not available"):
+        choose_cores([100_000], threads=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ({"governor": "powersave", "clocks_hz": (1,)}, "powersave"),
+        ({"load_1m": 3.5, "clocks_hz": (1,)}, "Load is 3.5 on 2 cores"),
+        ({}, "Clocks are not readable"),
+    ],
+)
+def test_advice_says_what_to_do(state, word):
+    host = Host(cpu=None, cores=2, machine=None, os=None)
+    (found,) = advice(host, Conditions(at="t", **state), threads=1, realtime=True)
+    assert word in found
+    assert ":" in found
+
+
+def test_a_calm_machine_needs_no_advice():
+    host = Host(cpu=None, cores=8, machine=None, os=None)
+    calm = Conditions(at="t", governor="performance", clocks_hz=(1,), load_1m=0.3)
+    assert advice(host, calm, threads=1, realtime=True) == ()
+    (found,) = advice(host, calm, threads=1, realtime=False)
+    assert "ulimit -r" in found
