@@ -19,8 +19,8 @@ from time import perf_counter
 
 from hwnat.device.probe import read_state
 from hwnat.predict.score import Score, score
+from hwnat.profile.measure import profile
 from hwnat.profile.plan import Plan, make_plan
-from hwnat.profile.runner import profile
 from hwnat.records.device import load_device
 from hwnat.records.measurement import Measurement, network_key
 from hwnat.records.space import get_space

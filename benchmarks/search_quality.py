@@ -24,7 +24,7 @@ from hwnat.records.arch import Arch
 from hwnat.records.store import write_text
 from hwnat.search.nat import REFERENCE_ERROR, Search, adaptation_recipe
 from hwnat.search.pareto import hypervolume, non_dominated
-from hwnat.search.run import DEMO_BUDGET, SearchConfig
+from hwnat.search.run import DEMO_SCALE, SearchConfig
 from hwnat.search.stage import prepare
 from hwnat.supernet.adapt import Adapter
 from hwnat.supernet.data import load_dataset
@@ -75,7 +75,7 @@ def run(method: str, seed: int, table: str, data_name: str, out: Path) -> dict[s
         weights="mbv3-nano",
         objectives=("error", f"latency@{table}"),
         seed=seed,
-        **DEMO_BUDGET,
+        **DEMO_SCALE,
     )
     config = replace(config, adapt=method != "nat without adaptation")
     search = prepare(config, load_dataset(data_name), folder)

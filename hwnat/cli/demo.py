@@ -54,8 +54,8 @@ def demo(folder: Path, threads: int, seed: int) -> None:
 
 def _table(runtime: str, folder: Path, progress: "Progress") -> "LatencyTable":
     """Measure this machine with one runtime, or load what was measured before."""
+    from hwnat.profile.measure import profile
     from hwnat.profile.plan import make_plan
-    from hwnat.profile.runner import profile
     from hwnat.records.device import load_device
     from hwnat.records.space import get_space
     from hwnat.table.lookup import load_table
@@ -75,7 +75,7 @@ def _table(runtime: str, folder: Path, progress: "Progress") -> "LatencyTable":
 
 
 def _front(folder: Path, seed: int, progress: "Progress") -> "Front":
-    from hwnat.search.run import DEMO_BUDGET, SearchConfig
+    from hwnat.search.run import DEMO_SCALE, SearchConfig
     from hwnat.search.stage import search
 
     config = SearchConfig(
@@ -84,7 +84,7 @@ def _front(folder: Path, seed: int, progress: "Progress") -> "Front":
         weights=SPACE,
         objectives=("error", f"latency@{_table_path(folder, RUNTIMES[0])}"),
         seed=seed,
-        **DEMO_BUDGET,
+        **DEMO_SCALE,
     )
     return search(config, folder / "search", progress=progress)
 

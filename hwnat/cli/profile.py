@@ -74,8 +74,8 @@ def profile(
     from dataclasses import replace
 
     from hwnat.errors import UsageError
+    from hwnat.profile.measure import profile as run
     from hwnat.profile.plan import make_plan
-    from hwnat.profile.runner import profile as run
     from hwnat.records.device import load_device
     from hwnat.records.space import get_space
     from hwnat.table.lookup import default_path, load_table

@@ -151,7 +151,7 @@ def build(
 ) -> None:
     """Build the table of the latest profile in a store; measures nothing."""
     from hwnat.errors import UsageError
-    from hwnat.profile.runner import finish, load_sources
+    from hwnat.profile.measure import finish, load_sources
     from hwnat.records.store import Store
     from hwnat.table.lookup import default_path
 

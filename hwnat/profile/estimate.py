@@ -15,7 +15,7 @@ import hwnat
 from hwnat.device.conditions import now
 from hwnat.device.runners.logs import Estimate, parse_log
 from hwnat.errors import DeviceError, TableMismatchError, UsageError
-from hwnat.profile.models import Models, Progress
+from hwnat.profile.models import ExportedModels, Progress
 from hwnat.profile.plan import Plan
 from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec, Npu, load_device
@@ -64,10 +64,10 @@ def read_estimate(text: str, *, where: str) -> tuple[Estimate, int]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimates:
+class NpuEstimator:
     """A folder of files and of what the compiler said about them."""
 
-    models: Models
+    models: ExportedModels
     estimator: Estimator
     npu: Npu
     link: Transport
@@ -98,13 +98,13 @@ class Estimates:
         return read_text(path, what="estimate")
 
 
-def _estimates(device: DeviceSpec, cache: Path, progress: Progress | None) -> Estimates:
+def _estimates(device: DeviceSpec, cache: Path, progress: Progress | None) -> NpuEstimator:
     target = get_target(device.target, precision=device.precision)
     if not isinstance(target, Estimator) or device.npu is None:
         msg = f"Device {device.name}: an estimate needs a target such as ethosu and a table [npu] "
         raise UsageError(msg + "in the device file; see docs/devices.md.")
-    return Estimates(
-        models=Models(target=target, folder=cache / target.name),
+    return NpuEstimator(
+        models=ExportedModels(target=target, folder=cache / target.name),
         estimator=target,
         npu=device.npu,
         link=LocalTransport(),
@@ -203,7 +203,7 @@ def estimate_networks(
     return [_entry(found[key]) for key in keys]
 
 
-def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> Estimates:
+def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> NpuEstimator:
     """Return what estimates as a table was estimated."""
     device = load_device(table.setup.device)
     estimates = _estimates(device, cache, progress)

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from hwnat.errors import TableMismatchError
-from hwnat.profile.models import Models, Progress, WithFiles
+from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
 from hwnat.profile.paired import shuffled_rounds
 from hwnat.profile.timer import open_timer, target_of
 from hwnat.records.arch import Arch
@@ -94,8 +94,8 @@ def _on_scale(
     with open_timer(device, target, tell=tell) as timer:
         setup = timer.setup(reference=table.setup.reference, batch=table.setup.batch)
         _same(table, setup)
-        found_files = WithFiles(
-            models=Models(target=target, folder=cache / target.name),
+        found_files = ModelsAndFiles(
+            models=ExportedModels(target=target, folder=cache / target.name),
             files={str(path): path for path in files},
         )
         _export(table, found_files.models, keys, report=report or _silent)
@@ -177,7 +177,9 @@ def _file_of(table: LatencyTable) -> str:
     return setup.device if setup.runner is not None else f"host-{setup.target}"
 
 
-def _export(table: LatencyTable, models: Models, keys: Sequence[str], *, report: Progress) -> None:
+def _export(
+    table: LatencyTable, models: ExportedModels, keys: Sequence[str], *, report: Progress
+) -> None:
     """Write the files of the reference model and of the networks of `keys`."""
     setup, (name, classes) = table.setup, table.of_space()
     space = get_space(name)
@@ -192,7 +194,7 @@ class _Visits:
 
     timer: Timer
     setup: Setup
-    files: WithFiles
+    files: ModelsAndFiles
     report: Progress
 
     def make(self, subjects: Sequence[str], *, rounds: int) -> dict[str, list[Measurement]]:

@@ -24,7 +24,7 @@ _STATISTICS_BATCH: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
+class ExportedModels:
     """A folder of exported models, one file for each key."""
 
     target: Target
@@ -60,10 +60,10 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithFiles:
+class ModelsAndFiles:
     """Exported models, and files that lie elsewhere, by their keys."""
 
-    models: Models
+    models: ExportedModels
     files: Mapping[str, Path]
 
     def path(self, key: str) -> Path:

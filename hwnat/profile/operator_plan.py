@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from hwnat.errors import InconclusiveError, UsageError
-from hwnat.profile.models import Models, Progress, one_thread, seeded
+from hwnat.profile.models import ExportedModels, Progress, one_thread, seeded
 from hwnat.profile.plan import random_networks
 from hwnat.profile.select import farthest
 from hwnat.records.measurement import network_key
@@ -52,7 +52,7 @@ def adopted(file: Path, target: Target, folder: Path) -> Network:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     path = file
     if file.suffix != target.suffix:
-        path = Models(target=target, folder=folder).path(f"model|{digest}")
+        path = ExportedModels(target=target, folder=folder).path(f"model|{digest}")
         if not path.exists():
             target.convert(file, path)
     return Network(key=f"model|{digest}", path=path, trace=trace)
@@ -75,7 +75,7 @@ def random_of_their_size(
         )
         for arch in drawn
     }
-    models = Models(target=target, folder=folder)
+    models = ExportedModels(target=target, folder=folder)
     models.export(sources, progress=lambda *_: None)
     return [
         Network(key=key, path=models.path(key), trace=target.trace(models.path(key)))
@@ -134,7 +134,7 @@ def make_benches(
 
 def _exported(bench: Bench, target: Target, folder: Path, traces: dict[str, Trace]) -> Trace:
     if bench.key not in traces:
-        path = Models(target=target, folder=folder).path(bench.key)
+        path = ExportedModels(target=target, folder=folder).path(bench.key)
         if not path.exists():
             with seeded(bench.key), one_thread():
                 target.export(bench.module(), bench.input_shape, path)

@@ -14,7 +14,7 @@ from typing import Final
 import hwnat
 from hwnat.predict.learned import fit_models
 from hwnat.predict.operators import OperatorPredictor
-from hwnat.profile.models import Models, Progress, WithFiles
+from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
 from hwnat.profile.operator_plan import (
     Network,
     adopted,
@@ -104,7 +104,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
             setup=timer.setup(
                 reference=by_size[len(by_size) // 2].key, batch=by_size[0].trace.batch
             ),
-            models=Models(target=target, folder=folder),
+            models=ExportedModels(target=target, folder=folder),
             benches=benches.found,
         )
         visits = timing.run(db, timer, [*whole, *unseen], report=report)
@@ -124,7 +124,7 @@ class _Timing:
 
     device: DeviceSpec
     setup: Setup
-    models: Models
+    models: ExportedModels
     benches: Mapping[str, tuple[Bench, Counter[str]]]
 
     @property
@@ -145,7 +145,7 @@ class _Timing:
         Rounds(
             db=db,
             timer=timer,
-            files=WithFiles(models=models, files=paths),
+            files=ModelsAndFiles(models=models, files=paths),
             setup=self.setup,
             rounds=self.device.protocol.rounds,
             report=report,

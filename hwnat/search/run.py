@@ -78,7 +78,7 @@ class SearchConfig:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-class Budget(TypedDict):
+class Scale(TypedDict):
     """The settings of `SearchConfig` that decide how long a search takes."""
 
     iterations: int
@@ -95,7 +95,7 @@ class Budget(TypedDict):
 
 #: For a small task on two cores: minutes instead of NAT's days. Smaller batches and a higher rate
 #: make up for a thousand training images.
-DEMO_BUDGET: Final[Budget] = {
+DEMO_SCALE: Final[Scale] = {
     "iterations": 6,
     "initial": 40,
     "archive": 40,

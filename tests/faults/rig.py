@@ -15,7 +15,7 @@ from pathlib import Path
 from faults import command, stubs
 from played.state import AT_START, LOADAVG
 
-from hwnat.profile.models import Models
+from hwnat.profile.models import ExportedModels
 from hwnat.records.measurement import network_key
 from hwnat.remote.depot import Depot
 from hwnat.transport.base import Probe
@@ -49,7 +49,7 @@ class Rig:
         plan = command.small_plan()
         reference = network_key(plan.space.name, plan.reference.text, classes=10, batch=1)
         self.subjects = [plan.overhead.key, *(op.key for op in plan.ops)]
-        self.models = Models(target=stubs.StubTarget(), folder=folder / "models" / "stub")
+        self.models = ExportedModels(target=stubs.StubTarget(), folder=folder / "models" / "stub")
         keys = [*self.subjects, reference]
         self.base_ns = {key: 10_000_000 * (1 + place) for place, key in enumerate(keys)}
         for key, base_ns in self.base_ns.items():

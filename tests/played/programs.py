@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwnat.device.runners.compiler import compile_program
-from hwnat.profile.models import Models
+from hwnat.profile.models import ExportedModels
 from hwnat.records.arch import Arch
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO
@@ -33,7 +33,9 @@ def nano_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
 
     def export(key="block", target="tflite", precision="fp32"):
-        models = Models(target=get_target(target, precision=precision), folder=folder / target)
+        models = ExportedModels(
+            target=get_target(target, precision=precision), folder=folder / target
+        )
         models.export({key: SOURCES[key]}, progress=lambda *_: None)
         return models.path(key)
 

@@ -11,9 +11,9 @@ from hwnat.profile.estimate import (
     estimate_table,
     read_estimate,
 )
-from hwnat.profile.models import Models, bound
+from hwnat.profile.measure import profile
+from hwnat.profile.models import ExportedModels, bound
 from hwnat.profile.plan import make_plan
-from hwnat.profile.runner import profile
 from hwnat.profile.validate import validate
 from hwnat.records.device import load_device
 from hwnat.records.space import MBV3_NANO
@@ -143,7 +143,7 @@ def test_a_budget_or_a_missing_npu_is_refused(device, tmp_path):
 
 def test_its_files_are_never_timed(device, tmp_path):
     target = get_target(device.target)
-    path = Models(target=target, folder=tmp_path).path("a key")
+    path = ExportedModels(target=target, folder=tmp_path).path("a key")
     with pytest.raises(UsageError, match="estimates and times nothing"):
         bound(target, path, threads=1, seed=0)
 
@@ -151,7 +151,7 @@ def test_its_files_are_never_timed(device, tmp_path):
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_files_of_two_precisions_lie_apart(precision, device, tmp_path):
     target = get_target("tflite", precision=precision)
-    assert precision in Models(target=target, folder=tmp_path).path("a key").name
+    assert precision in ExportedModels(target=target, folder=tmp_path).path("a key").name
     assert device
 
 

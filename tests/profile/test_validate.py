@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from hwnat.errors import TableMismatchError
+from hwnat.profile.measure import profile
 from hwnat.profile.plan import make_plan
-from hwnat.profile.runner import profile
 from hwnat.profile.validate import validate
 from hwnat.records.device import DeviceSpec, TimingProtocol
 from hwnat.records.space import MBV3_NANO

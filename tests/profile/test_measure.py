@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hwnat.errors import DataError, UsageError
+from hwnat.profile.measure import profile
 from hwnat.profile.plan import make_plan
-from hwnat.profile.runner import profile
 from hwnat.records.device import DeviceSpec, TimingProtocol, load_device
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.lookup import load_table
@@ -26,8 +26,8 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{site!r}, {here!r}]
-from test_runner import DEVICE, small_plan
-from hwnat.profile.runner import profile
+from test_measure import DEVICE, small_plan
+from hwnat.profile.measure import profile
 profile(DEVICE, small_plan(), store=Path({store!r}), cache=Path({cache!r}))
 """
 

@@ -9,7 +9,7 @@ from hwnat.errors import DataError
 from hwnat.predict.fill import fill, held_out_error
 from hwnat.profile.budget import batches, expected_error
 from hwnat.profile.estimate import estimate_table
-from hwnat.profile.models import Models, Progress
+from hwnat.profile.models import ExportedModels, Progress
 from hwnat.profile.plan import Plan
 from hwnat.profile.rounds import Rounds
 from hwnat.profile.timer import open_timer, target_of
@@ -59,7 +59,7 @@ def profile(
             visits = _Visits(
                 db=db,
                 run=run,
-                models=Models(target=target, folder=cache / target.name),
+                models=ExportedModels(target=target, folder=cache / target.name),
                 networks=_networks(plan),
                 timer=timer,
                 report=progress or _silent,
@@ -175,7 +175,7 @@ class _Visits:
 
     db: Store
     run: ProfileRun
-    models: Models
+    models: ExportedModels
     networks: Mapping[str, Sequence[OpSpec]]
     timer: Timer
     report: Progress
