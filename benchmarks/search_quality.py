@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hwnat.data.readers import load_dataset
 from hwnat.records.arch import Arch
 from hwnat.records.store import write_text
 from hwnat.search.nat import REFERENCE_ERROR, Search, adaptation_recipe
@@ -27,7 +28,6 @@ from hwnat.search.pareto import hypervolume, non_dominated
 from hwnat.search.run import DEMO_SCALE, SearchConfig
 from hwnat.search.stage import prepare
 from hwnat.supernet.adapt import Adapter
-from hwnat.supernet.data import load_dataset
 
 #: Networks that random search would hardly find, measured last.
 _EXTREMES = 2

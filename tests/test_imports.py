@@ -10,7 +10,7 @@ import pytest
 import hwnat
 from hwnat import records
 
-LIGHT = ("errors", "plugins", "records", "transport", "table", "check")
+LIGHT = ("errors", "plugins", "records", "transport", "table", "data", "check")
 HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "ai_edge_litert", "pymoo", "scipy", "sklearn")
 
 

@@ -111,10 +111,11 @@ def export_pick(
     """Rebuild a network of a finished search from its adapted weights and export it."""
     import numpy as np
 
+    from hwnat.data.readers import load_dataset
     from hwnat.export.subnet import export_subnet
     from hwnat.search.run import read_config, read_front
     from hwnat.supernet.accuracy import Evaluator
-    from hwnat.supernet.data import load_dataset
+    from hwnat.supernet.inputs import network_inputs
     from hwnat.supernet.network import Supernet
 
     front, config = read_front(folder), read_config(folder)
@@ -127,13 +128,13 @@ def export_pick(
         evaluator.subnet(arch),
         arch,
         classes=data.classes,
-        images=data.inputs(data.test, arch.resolution).contiguous().numpy(),
-        labels=data.test.labels.numpy(),
+        images=network_inputs(data, data.test, arch.resolution).contiguous().numpy(),
+        labels=data.test.labels,
         targets=targets,
         folder=out,
         tables=tables,
         cache=cache,
-        calibration=data.inputs(seen, arch.resolution).contiguous().numpy(),
+        calibration=network_inputs(data, seen, arch.resolution).contiguous().numpy(),
     )
 
 

@@ -52,8 +52,8 @@ def train(
     """Train by the sandwich rule; the same command goes on where it was interrupted."""
     import torch
 
+    from hwnat.data.readers import load_dataset
     from hwnat.records.space import get_space
-    from hwnat.supernet.data import load_dataset
     from hwnat.supernet.network import Supernet, weights_path
     from hwnat.supernet.train import Recipe
     from hwnat.supernet.train import train as train_weights
@@ -107,9 +107,9 @@ def info(weights: str, data: str | None, as_json: bool) -> None:
 
 def _extremes(path: Path, data: str) -> dict[str, float]:
     """Test accuracy of the largest and the smallest network, batch norms recalibrated."""
+    from hwnat.data.readers import load_dataset
     from hwnat.records.arch import Arch
     from hwnat.supernet.accuracy import Evaluator
-    from hwnat.supernet.data import load_dataset
     from hwnat.supernet.network import Supernet
 
     network, dataset = Supernet.load(path), load_dataset(data)

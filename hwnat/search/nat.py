@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from hwnat.data.readers import Dataset
 from hwnat.errors import InconclusiveError, InfeasibleError
 from hwnat.records.arch import Arch
 from hwnat.records.space import Genomes, Space
@@ -33,7 +34,6 @@ from hwnat.search.run import (
 from hwnat.search.surrogate import RbfEnsemble, rank_metrics
 from hwnat.supernet.accuracy import Evaluator
 from hwnat.supernet.adapt import NAT_DECAY, Adapter
-from hwnat.supernet.data import Dataset
 from hwnat.supernet.network import Supernet
 from hwnat.supernet.train import Chooser, Recipe
 

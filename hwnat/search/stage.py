@@ -4,13 +4,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from hwnat.data.readers import Dataset, load_dataset
 from hwnat.errors import DataError
 from hwnat.predict.additive import AdditivePredictor
 from hwnat.records.space import get_space
 from hwnat.search.nat import Progress, Search
 from hwnat.search.objectives import CostModel, Limit, Objective
 from hwnat.search.run import Front, SearchConfig, read_front
-from hwnat.supernet.data import Dataset, load_dataset
 from hwnat.supernet.network import Supernet, weights_path
 from hwnat.table.lookup import load_table
 

@@ -5,9 +5,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from hwnat.data.readers import Dataset, Images
 from hwnat.errors import DataError
 from hwnat.records.arch import Arch
-from hwnat.supernet.data import Dataset, Images, resize
+from hwnat.supernet.inputs import network_inputs, normalise, resize
 from hwnat.supernet.network import Supernet
 
 #: Images that recalibrate a batch norm, as in Once-for-All.
@@ -23,7 +24,7 @@ def calibration_images(data: Dataset, *, count: int = CALIBRATION_IMAGES, seed: 
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
-    return data.train.pixels[order].float()
+    return torch.from_numpy(data.train.pixels[order.numpy()]).float()
 
 
 @torch.no_grad()
@@ -68,8 +69,8 @@ def top1(network: nn.Module, data: Dataset, images: Images, resolution: int) -> 
     for start in range(0, len(images), _BATCH):
         stop = start + _BATCH
         part = Images(pixels=images.pixels[start:stop], labels=images.labels[start:stop])
-        logits = network(data.inputs(part, resolution))
-        correct += int((logits.argmax(1) == part.labels).sum())
+        logits = network(network_inputs(data, part, resolution))
+        correct += int((logits.argmax(1).numpy() == part.labels).sum())
     return correct / len(images)
 
 
@@ -107,7 +108,7 @@ class Evaluator:
         """Return the plain network of `arch`, weights copied, batch norms recalibrated."""
         resolution = arch.resolution
         if resolution not in self._batches:
-            inputs = self.data.normalise(resize(self._pixels, resolution))
+            inputs = normalise(self.data, resize(self._pixels, resolution))
             self._batches[resolution] = list(inputs.split(_BATCH))
         network = self.supernet.extract(arch)
         recalibrate(network, self._batches[resolution])

@@ -7,7 +7,7 @@ distribution; plain cross-entropy; one cosine over all iterations of the search.
 from pathlib import Path
 from typing import Final
 
-from hwnat.supernet.data import Dataset
+from hwnat.data.readers import Dataset
 from hwnat.supernet.network import Supernet
 from hwnat.supernet.train import Chooser, Recipe, Trainer, load_state, save_state
 

@@ -18,9 +18,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
+from hwnat.data.readers import Dataset
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
-from hwnat.supernet.data import JITTER, Dataset, augment
+from hwnat.supernet.inputs import JITTER, augment, normalise
 from hwnat.supernet.network import Supernet, write_tensors
 
 #: (done steps, all steps, mean loss since the last call)
@@ -136,20 +137,22 @@ class Trainer:
         archs = choose(np.random.default_rng([recipe.seed, 2, step]))
         seed = int(np.random.default_rng([recipe.seed, 3, step]).integers(2**62))
         self.optimizer.zero_grad(set_to_none=True)
-        targets: Tensor = functional.one_hot(images.labels, self.data.classes).float()
+        targets: Tensor = functional.one_hot(
+            torch.from_numpy(images.labels), self.data.classes
+        ).float()
         smooth = recipe.label_smoothing
         targets = targets * (1 - smooth) + smooth / self.data.classes
         loss_of_first = math.nan
         for index, arch in enumerate(archs):
             generator = torch.Generator().manual_seed(seed)
             pixels = augment(
-                images.pixels.float(),
+                torch.from_numpy(images.pixels).float(),
                 arch.resolution,
                 flip=recipe.flip,
                 jitter=recipe.jitter,
                 generator=generator,
             )
-            logits = self.supernet(self.data.normalise(pixels), arch)
+            logits = self.supernet(normalise(self.data, pixels), arch)
             loss = functional.cross_entropy(logits, targets)
             loss.backward()
             if index == 0:

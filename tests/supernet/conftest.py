@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from hwnat.data.readers import load_dataset
 from hwnat.records.space import MBV3_NANO
-from hwnat.supernet.data import load_dataset
 from hwnat.supernet.network import Supernet
 
 

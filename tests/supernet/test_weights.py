@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from hwnat.data.readers import load_dataset
 from hwnat.records.arch import Arch
 from hwnat.supernet.accuracy import Evaluator
-from hwnat.supernet.data import load_dataset
 from hwnat.supernet.network import Supernet, weights_info, weights_path
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")

@@ -223,10 +223,11 @@ def test_an_onnx_file_is_converted_to_integers(name, randomised, images, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("native", [False, True], ids=["product", "native"])
 def test_a_trained_network_keeps_its_classes(native, tmp_path):
+    from hwnat.data.readers import load_dataset
     from hwnat.records.arch import Arch
     from hwnat.records.space import MBV3_NANO
     from hwnat.supernet.accuracy import Evaluator
-    from hwnat.supernet.data import load_dataset
+    from hwnat.supernet.inputs import network_inputs
     from hwnat.supernet.network import Supernet, weights_path
 
     if not FASHION.is_dir():
@@ -236,9 +237,9 @@ def test_a_trained_network_keeps_its_classes(native, tmp_path):
     subnet = Evaluator(Supernet.load(weights_path("mbv3-nano")), data, calibration=500)
     arch = Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest())
     module, size = subnet.subnet(arch), arch.resolution
-    seen = data.inputs(data.train.take(np.arange(128)), size).contiguous().numpy()
-    x = data.inputs(data.test, size)[:500].contiguous().numpy()
-    labels = data.test.labels[:500].numpy()
+    seen = network_inputs(data, data.train.take(np.arange(128)), size).contiguous().numpy()
+    x = network_inputs(data, data.test, size)[:500].contiguous().numpy()
+    labels = data.test.labels[:500]
     path = tmp_path / "net.tflite"
     write_int8(module, (1, 3, size, size), path, calibration=seen, native_hswish=native)
     session = TfliteTarget().load(path)

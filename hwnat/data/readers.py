@@ -11,14 +11,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from hwnat.errors import DataError, UsageError
 
-#: Default strength of augmentation.
-JITTER: Final = 0.1
 _MAX_VALIDATION: Final = 5000
 _IDX_BYTES: Final = 0x08
 _IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -34,16 +29,15 @@ class Images:
         labels: (n,) int64.
     """
 
-    pixels: Tensor
-    labels: Tensor
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: npt.NDArray[np.int64]) -> "Images":
         """Return the images at `indices`, in that order."""
-        index = torch.from_numpy(indices)
-        return Images(pixels=self.pixels[index], labels=self.labels[index])
+        return Images(pixels=self.pixels[indices], labels=self.labels[indices])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,64 +60,11 @@ class Dataset:
     @property
     def digest(self) -> str:
         """Hash of all images and labels in their parts."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
-            found.update(part.pixels.numpy().tobytes())
-            found.update(part.labels.numpy().tobytes())
-        return found.hexdigest()
-
-    def inputs(self, images: Images, resolution: int) -> Tensor:
-        """Return (n, 3, resolution, resolution) float32 network inputs."""
-        return self.normalise(resize(images.pixels.float(), resolution))
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Scale 0..255 to zero mean and unit deviation; repeat a grey channel three times."""
-        scaled = (pixels / 255 - self.mean) / self.std
-        return scaled.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-
-
-def resize(pixels: Tensor, resolution: int) -> Tensor:
-    """Resize (n, c, h, w) floats bilinearly, with antialiasing when shrinking."""
-    if pixels.shape[-2:] == (resolution, resolution):
-        return pixels
-    return functional.interpolate(
-        pixels, (resolution, resolution), mode="bilinear", antialias=True, align_corners=False
-    )
-
-
-def augment(
-    pixels: Tensor,
-    resolution: int,
-    *,
-    flip: bool,
-    generator: torch.Generator,
-    jitter: float = JITTER,
-) -> Tensor:
-    """Shift, scale, optionally mirror each image at random, and resize.
-
-    Args:
-        pixels: (n, c, h, w) floats.
-        resolution: of the result.
-        generator: decides all draws, four for each image.
-        flip: mirror half of the images; wrong for characters.
-        jitter: largest change of scale and position, as a share of the image.
-
-    Returns:
-        (n, c, resolution, resolution) floats; what lies outside an image is 0.
-    """
-    count = len(pixels)
-    draws = torch.rand((count, 4), generator=generator)
-    mirrored = (draws[:, 3] < 0.5) & torch.tensor(flip)
-    if jitter == 0:
-        chosen = mirrored.view(-1, 1, 1, 1)
-        return resize(torch.where(chosen, pixels.flip(3), pixels), resolution)
-    scale = 1 + jitter * (2 * draws[:, 0] - 1)
-    shift = jitter * (2 * draws[:, 1:3] - 1)
-    mirror = torch.where(mirrored, -1.0, 1.0)
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
-    grid = functional.affine_grid(theta, [count, 1, resolution, resolution], align_corners=False)
-    return functional.grid_sample(pixels, grid, mode="bilinear", align_corners=False)
+            digest.update(part.pixels.tobytes())
+            digest.update(part.labels.tobytes())
+        return digest.hexdigest()
 
 
 def load_dataset(source: str, *, seed: int = 0) -> Dataset:
@@ -172,17 +113,27 @@ def _split(source: str, parts: list[Images], *, seed: int) -> Dataset:
         test = parts[1]
     count = min(_MAX_VALIDATION, len(train) * 2 // 7)
     train, validation = _cut_off(source, train, count, rng)
-    scaled = train.pixels.float() / 255
-    std, mean = torch.std_mean(scaled)
+    mean, std = _mean_std(train.pixels)
     return Dataset(
         name=source,
         classes=classes,
         train=train,
         validation=validation,
         test=test,
-        mean=float(mean),
-        std=float(std) or 1.0,
+        mean=mean,
+        std=std or 1.0,
     )
+
+
+def _mean_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Return mean and sample deviation of pixels scaled to 0..1, from how often each level is."""
+    counts = np.zeros(256, np.int64)
+    for image in pixels:
+        counts += np.bincount(image.reshape(-1), minlength=256)
+    levels = np.arange(256) / 255
+    mean = float(np.average(levels, weights=counts))
+    squares = float(np.sum(counts * (levels - mean) ** 2))
+    return mean, (squares / max(1, int(counts.sum()) - 1)) ** 0.5
 
 
 def _cut_off(
@@ -190,7 +141,7 @@ def _cut_off(
 ) -> tuple[Images, Images]:
     """Split off `count` images so that every class keeps its share."""
     order = rng.permutation(len(images))
-    labels = images.labels.numpy()[order]
+    labels = images.labels[order]
     rank = np.zeros(len(order))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -225,8 +176,8 @@ def _images(pixels: npt.NDArray[np.generic], labels: npt.ArrayLike, where: str) 
         msg = f"{where}: {len(array)} images need as many integer labels; found {numbers.shape}."
         raise DataError(msg)
     return Images(
-        pixels=torch.from_numpy(array.transpose(0, 3, 1, 2).copy()),
-        labels=torch.from_numpy(numbers.astype(np.int64)),
+        pixels=np.ascontiguousarray(array.transpose(0, 3, 1, 2)),
+        labels=numbers.astype(np.int64),
     )
 
 

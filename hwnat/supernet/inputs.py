@@ -1,0 +1,67 @@
+"""Network inputs: pictures as tensors, resized, normalised and augmented."""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hwnat.data.readers import Dataset, Images
+
+#: Default strength of augmentation.
+JITTER: Final = 0.1
+
+
+def network_inputs(data: Dataset, images: Images, resolution: int) -> Tensor:
+    """Return (n, 3, resolution, resolution) float32 network inputs."""
+    return normalise(data, resize(torch.from_numpy(images.pixels).float(), resolution))
+
+
+def normalise(data: Dataset, pixels: Tensor) -> Tensor:
+    """Scale 0..255 to zero mean and unit deviation; repeat a grey channel three times."""
+    scaled = (pixels / 255 - data.mean) / data.std
+    return scaled.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def resize(pixels: Tensor, resolution: int) -> Tensor:
+    """Resize (n, c, h, w) floats bilinearly, with antialiasing when shrinking."""
+    if pixels.shape[-2:] == (resolution, resolution):
+        return pixels
+    return functional.interpolate(
+        pixels, (resolution, resolution), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def augment(
+    pixels: Tensor,
+    resolution: int,
+    *,
+    flip: bool,
+    generator: torch.Generator,
+    jitter: float = JITTER,
+) -> Tensor:
+    """Shift, scale, optionally mirror each image at random, and resize.
+
+    Args:
+        pixels: (n, c, h, w) floats.
+        resolution: of the result.
+        generator: decides all draws, four for each image.
+        flip: mirror half of the images; wrong for characters.
+        jitter: largest change of scale and position, as a share of the image.
+
+    Returns:
+        (n, c, resolution, resolution) floats; what lies outside an image is 0.
+    """
+    count = len(pixels)
+    draws = torch.rand((count, 4), generator=generator)
+    mirrored = (draws[:, 3] < 0.5) & torch.tensor(flip)
+    if jitter == 0:
+        chosen = mirrored.view(-1, 1, 1, 1)
+        return resize(torch.where(chosen, pixels.flip(3), pixels), resolution)
+    scale = 1 + jitter * (2 * draws[:, 0] - 1)
+    shift = jitter * (2 * draws[:, 1:3] - 1)
+    mirror = torch.where(mirrored, -1.0, 1.0)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale * mirror, scale, shift
+    grid = functional.affine_grid(theta, [count, 1, resolution, resolution], align_corners=False)
+    return functional.grid_sample(pixels, grid, mode="bilinear", align_corners=False)
