@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     help="Any network as ONNX, or as a file of the table's target, with a table of operators.",
 )
 @click.option("--space", "space_name", help="Refuse a table of another space.")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=1),
+    help="Outputs of the --genome's classifier  [default: those of the table].",
+)
 @click.option("--explain", is_flag=True, help="Print the cost of every block or operator.")
 @click.option(
     "--partial", is_flag=True, help="Print what can be predicted; exit code 3 if not all."
@@ -37,6 +42,7 @@ def predict(
     genome: str | None,
     model_path: Path | None,
     space_name: str | None,
+    classes: int | None,
     explain: bool,
     partial: bool,
     as_json: bool,
@@ -53,8 +59,8 @@ def predict(
     if table_path is None or (genome is None) == (model_path is None):
         msg = "Give a --table, and the network as --genome or as --model, one of the two."
         raise UsageError(msg)
-    if space_name and model_path is not None:
-        msg = "--space is for a --genome; a table of operators is of no particular space."
+    if (space_name or classes) and model_path is not None:
+        msg = "--space and --classes are for a --genome; a --model has its own."
         raise UsageError(msg)
     table = load_table(table_path)
     if model_path is not None:
@@ -67,7 +73,7 @@ def predict(
     if partial:
         msg = "--partial is for a --model; a genome's blocks are all in a table or it is refused."
         raise UsageError(msg)
-    text, found = _of_genome(str(genome), table, space_name)
+    text, found = _of_genome(str(genome), table, space_name, classes)
     _print_genome(text, table, found, explain=explain, as_json=as_json)
 
 
@@ -75,13 +81,14 @@ predict.add_command(evaluate)
 
 
 def _of_genome(
-    genome: str, table: "LatencyTable", space_name: str | None
+    genome: str, table: "LatencyTable", space_name: str | None, classes: int | None
 ) -> "tuple[str, Prediction]":
     from hwnat.predict.additive import AdditivePredictor
     from hwnat.records.arch import Arch
     from hwnat.records.space import get_space
 
-    predictor = AdditivePredictor(table, get_space(space_name) if space_name else None)
+    space = get_space(space_name) if space_name else None
+    predictor = AdditivePredictor(table, space, classes=classes)
     network = Arch.from_text(predictor.space, genome)
     ops = network.ops(classes=predictor.classes, batch=table.setup.batch)
     return network.text, predictor.predict(ops)

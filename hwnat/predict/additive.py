@@ -1,10 +1,13 @@
 """Latency as a calibrated sum of a table's entries, for one network or a population."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy.typing as npt
 
+from hwnat.errors import UsageError
 from hwnat.predict.base import Latencies, Part, Prediction, Predictor
+from hwnat.predict.classifier import with_classes
 from hwnat.predict.slots import SlotCosts, slot_costs
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
@@ -17,15 +20,20 @@ from hwnat.table.lookup import LatencyTable
 class AdditivePredictor:
     """`calibration(overhead + sum of entries, number of operations)` of a table.
 
+    A table measured with 10 classes predicts networks with 37 as well:
+    `AdditivePredictor(table, classes=37)`. Only the classifier differs. Its entry is interpolated
+    from the one that was measured, and its wider interval widens that of every network.
+
     Args:
         table: what was measured.
         space: whose genomes `latency_ns` takes; the table's own if left out.
-        classes: refuse a table of another number; None takes the table's.
+        classes: outputs of the networks' classifier; the table's own if left out.
         batch: refuse a table of another batch.
         precision: refuse a table of another precision; None takes the table's.
 
     Raises:
-        TableMismatchError: the table is of another space, precision, batch or class count.
+        TableMismatchError: the table is of another space, precision or batch.
+        UncoveredOpError: `classes` are not the table's, and it has no classifier to start from.
     """
 
     def __init__(
@@ -38,29 +46,35 @@ class AdditivePredictor:
         precision: str | None = None,
     ) -> None:
         self.table = table
-        name, self.classes = table.of_space()
+        name, held_classes = table.of_space()
+        self.classes = held_classes if classes is None else classes
         self.space = space or get_space(name)
         asked = {
             "space": (self.space.name, name),
-            "class count": (self.classes if classes is None else classes, self.classes),
             "batch": (batch, table.setup.batch),
             "precision": (precision or table.setup.precision, table.setup.precision),
         }
         for what, (wanted, held) in asked.items():
             if wanted != held:
                 raise mismatch(table, what, held=held, wanted=wanted)
-        self.compiled = compile_table(table, self.space)
+        # How uncertain entries usually are is a matter of what was measured.
+        measured = compile_table(table, self.space)
+        self.compiled = measured
+        if self.classes != held_classes:
+            priced = with_classes(table, self.space, self.classes)
+            self.compiled = replace(compile_table(priced, self.space), usual=measured.usual)
 
     def predict(self, ops: Sequence[OpSpec]) -> Prediction:
         """Predict one network from its operations.
 
         Raises:
             UncoveredOpError: the table lacks one; nothing is skipped.
-            TableMismatchError: the network has another batch or class count.
+            TableMismatchError: the network has another batch.
+            UsageError: it has another number of classes.
         """
         self._check(ops)
         entries = [(op.key, self._entry(op, image=ops[0].in_shape[1])) for op in ops]
-        total = self.table.overhead_ns + sum(each.p50_ns for _, each in entries)
+        total = self.table.overhead_ns + sum(entry.p50_ns for _, entry in entries)
         latency_ns = float(self.table.calibration.apply(total, len(ops)))
         interval_ns = self.compiled.interval_ns(latency_ns, squared_half_widths(entries))
         return Prediction(
@@ -76,8 +90,9 @@ class AdditivePredictor:
 
     def _entry(self, op: OpSpec, *, image: int) -> Entry:
         """Look an operation up; what the image's size leaves uncovered is measured with it."""
-        if op.key in self.table.entries:
-            return self.table.entries[op.key]
+        entry = self.compiled.table.entries.get(op.key)
+        if entry is not None:
+            return entry
         raise self.compiled.uncovered(op.key, image=image)
 
     def _check(self, ops: Sequence[OpSpec]) -> None:
@@ -86,8 +101,11 @@ class AdditivePredictor:
                 held = self.table.setup.batch
                 raise mismatch(self.table, "batch", held=held, wanted=op.in_shape[0])
             if op.kind == "linear" and op.out_channels != self.classes:
-                wanted = op.out_channels
-                raise mismatch(self.table, "class count", held=self.classes, wanted=wanted)
+                msg = (
+                    f"This predictor is for networks with {self.classes} classes; the network has "
+                    f"{op.out_channels}. Make another with classes={op.out_channels}."
+                )
+                raise UsageError(msg)
 
     def latency_ns(self, genomes: npt.ArrayLike) -> Latencies:
         """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.

@@ -76,7 +76,7 @@ class Predictor(Protocol):
 
         Raises:
             UncoveredOpError: an operation cannot be predicted; nothing is skipped.
-            TableMismatchError: the network has another batch, precision or class count.
+            TableMismatchError: the network has another batch or precision.
         """
         ...
 

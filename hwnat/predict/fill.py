@@ -18,7 +18,7 @@ from hwnat.predict.learned import MIN_SAMPLES, OperatorModels, Sample, fit_sampl
 from hwnat.predict.transfer import MIN_TIMINGS, transfer
 from hwnat.predict.workload import family, log_size
 from hwnat.records.op import OpSpec
-from hwnat.table.entry import MAX_NS, Entry, Filled, FittedModel
+from hwnat.table.entry import Entry, Filled, FittedModel, derived_entry
 from hwnat.table.lookup import LatencyTable
 
 #: Transfer from other devices; interpolate over map sizes, then ask models; ask models only.
@@ -143,18 +143,8 @@ def _estimated(models: OperatorModels, ops: Sequence[OpSpec], *, n: int) -> dict
     if not ops:
         return {}
     estimates = models.predict(ops)
-    rows = np.stack([estimates.low_ns, estimates.ns, estimates.high_ns])
-    whole = np.clip(np.rint(rows), 1, MAX_NS - 1).astype(np.int64).T.tolist()
+    rows = np.stack([estimates.ns, estimates.low_ns, estimates.high_ns]).T.tolist()
     return {
-        op.key: Entry(
-            p10_ns=low,
-            p50_ns=middle,
-            p90_ns=high,
-            low_ns=low,
-            high_ns=high,
-            n=n,
-            spread=0.0,
-            provenance="estimated",
-        )
-        for op, (low, middle, high) in zip(ops, whole, strict=True)
+        op.key: derived_entry(*ends, n=n, provenance="estimated")
+        for op, ends in zip(ops, rows, strict=True)
     }

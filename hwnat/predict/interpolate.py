@@ -20,13 +20,11 @@ from hwnat.predict.workload import family, log_size
 from hwnat.records.grid import distinct_ops
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space
-from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.entry import Z90, Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
 
 Floats = npt.NDArray[np.float64]
 
-#: Half of a normal distribution's central 90 %, in standard deviations.
-_Z90: Final = 1.645
 #: What was derived is never learned from.
 _LEARNED_FROM: Final = ("measured", "imported")
 
@@ -60,7 +58,7 @@ class Filled:
         totals = shares.sum(axis=1)
         shares /= totals[:, None]
         variance = np.einsum("mi,ij,mj->m", shares, self.covariance, shares, optimize=True)
-        width = np.exp(_Z90 * np.sqrt(variance + self.shared**2))
+        width = np.exp(Z90 * np.sqrt(variance + self.shared**2))
         return totals, totals / width, totals * width
 
 
@@ -170,22 +168,16 @@ def _variance(entry: Entry | None) -> float:
     """Return the variance that an interval stands for; of an entry that is still missing, 0."""
     if entry is None:
         return 0.0
-    return float(np.log(entry.high_ns / entry.low_ns) / (2 * _Z90)) ** 2
+    return float(np.log(entry.high_ns / entry.low_ns) / (2 * Z90)) ** 2
 
 
 def _entry(ns: float, variance: float, sizes: Sequence[float], size: float) -> Entry:
     """Make an entry from a prediction and the variance of its logarithm; `sizes` were measured."""
-    width = float(np.exp(_Z90 * np.sqrt(variance)))
-    p50_ns = min(max(1, round(ns)), MAX_NS - 1)
-    low_ns = max(1, min(p50_ns, round(ns / width)))
-    high_ns = min(max(p50_ns, round(ns * width)), MAX_NS - 1)
-    return Entry(
-        p10_ns=low_ns,
-        p50_ns=p50_ns,
-        p90_ns=high_ns,
-        low_ns=low_ns,
-        high_ns=high_ns,
+    width = float(np.exp(Z90 * np.sqrt(variance)))
+    return derived_entry(
+        ns,
+        ns / width,
+        ns * width,
         n=len(sizes),
-        spread=0.0,
         provenance="interpolated" if sizes[0] <= size <= sizes[-1] else "estimated",
     )

@@ -17,7 +17,7 @@ import numpy as np
 from hwnat.errors import DataError, UncoveredOpError, UsageError
 from hwnat.predict.gaussian import Floats, Regression, most_informative
 from hwnat.predict.relation import Relation, relate, without_sources
-from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.entry import Z90, Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
 
 #: Fewest timings that tell a device's speed from chance.
@@ -25,9 +25,7 @@ MIN_TIMINGS: Final = 3
 #: Operations that the planner weighs, and those it wants to know about.
 _CANDIDATES: Final = 1000
 _TARGETS: Final = 1000
-#: Half-width of a normal distribution's central 90 % in standard deviations, and how many
-#: left-out timings outweigh that assumption.
-_NORMAL: Final = 1.645
+#: So many left-out timings weigh as much as the assumption that errors are normal.
 _TRUST: Final = 30
 _COVERAGE: Final = 0.9
 #: Mixtures of two models that are tried.
@@ -148,28 +146,14 @@ def _quantile(errors: Floats, claimed: Floats) -> float:
     rank = min(count, int(np.ceil(_COVERAGE * (count + 1))))
     found = float(np.sort(np.abs(errors) / claimed)[rank - 1])
     trust = count / (count + _TRUST)
-    return float(np.exp(trust * np.log(max(found, 1e-3)) + (1 - trust) * np.log(_NORMAL)))
+    return float(np.exp(trust * np.log(max(found, 1e-3)) + (1 - trust) * np.log(Z90)))
 
 
 def _entries(relation: Relation, measured: Mapping[str, Entry], keys: Sequence[str]) -> list[Entry]:
     timed = {key: entry.p50_ns for key, entry in measured.items()}
     count = len(relation.rows(list(timed)))
     values = np.stack(expected([relation, without_sources(relation)], timed, keys))
-    whole = np.clip(np.rint(values), 1, MAX_NS - 1).astype(np.int64)
-    return [_entry(*map(int, each), count=count) for each in whole.T]
-
-
-def _entry(p50_ns: int, low_ns: int, high_ns: int, *, count: int) -> Entry:
-    return Entry(
-        p10_ns=low_ns,
-        p50_ns=p50_ns,
-        p90_ns=high_ns,
-        low_ns=low_ns,
-        high_ns=high_ns,
-        n=count,
-        spread=0.0,
-        provenance="transferred",
-    )
+    return [derived_entry(*ends, n=count, provenance="transferred") for ends in values.T.tolist()]
 
 
 def _uncovered(key: str, sources: Sequence[LatencyTable]) -> UncoveredOpError:

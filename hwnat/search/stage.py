@@ -27,7 +27,7 @@ def search(config: SearchConfig, folder: Path, *, progress: Progress | None = No
         UsageError: unknown names, or `folder` holds a search with other settings.
         InfeasibleError: no network of the space keeps the limits.
         DataError: weights of another space, a damaged file.
-        TableMismatchError: a table of another space or class count.
+        TableMismatchError: a table of another space.
     """
     data = load_dataset(config.data)
     run = prepare(config, data, folder)

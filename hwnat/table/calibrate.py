@@ -170,7 +170,7 @@ def robust_fit(rows: Floats, trust: Floats | None = None) -> Floats:
     for _ in range(_ROUNDS):
         root = np.sqrt(weights)
         matrix = np.concatenate([rows * root[:, None], prior])
-        found = _nonnegative(matrix, np.concatenate([root, target]))
+        found = nonnegative(matrix, np.concatenate([root, target]))
         errors = rows @ found - 1
         spread = max(float((weights * errors**2).sum() / known.sum()), _FLOOR**2)
         weights = known * (_FREEDOM + 1) / (_FREEDOM + known * errors**2 / spread)
@@ -187,10 +187,10 @@ def _left_out(rows: Floats, fit: Callable[[Floats], Floats]) -> Floats:
 
 def _fit(rows: Floats) -> Floats:
     """Return the non-negative least squares of `rows @ x = 1`."""
-    return _nonnegative(rows, np.ones(len(rows)))
+    return nonnegative(rows, np.ones(len(rows)))
 
 
-def _nonnegative(matrix: Floats, target: Floats) -> Floats:
+def nonnegative(matrix: Floats, target: Floats) -> Floats:
     """Return the non-negative least squares: the best of all sets of positive columns.
 
     Exact for the three columns there are, and it spares a device host SciPy.

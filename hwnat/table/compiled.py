@@ -188,10 +188,9 @@ def _usual(compiled: CompiledTable) -> float:
 def mismatch(table: LatencyTable, what: str, *, held: object, wanted: object) -> TableMismatchError:
     """Return the error for a table that was measured for something else."""
     space = wanted if what == "space" else table.space
-    classes = wanted if what == "class count" else table.classes
     msg = (
         f"Table {table.name} was measured for {what} {held}, not {wanted}. Use a table of that "
         f"{what}, or measure one with: hwnat profile --device {table.setup.device} "
-        f"--space {space} --classes {classes}"
+        f"--space {space} --classes {table.classes}"
     )
     return TableMismatchError(msg)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from hwnat.records.measurement import Measurement
-from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.entry import Entry, derived_entry, median_error
 
 #: A difference further below zero than so many standard errors is not told from one there.
 _LEAST: Final = -4.0
@@ -41,23 +41,20 @@ def differenced(
     """
     medians, errors, spread = [], [], 0.0
     for visits in (with_op, without):
-        ratios = np.array([each.ratio for each in visits])
+        ratios = np.array([visit.ratio for visit in visits])
         low, middle, high = map(float, np.quantile(ratios, [0.25, 0.5, 0.75]))
         medians.append(middle)
-        errors.append(1.2533 / 1.349 * (high - low) / math.sqrt(len(ratios)))
+        errors.append(median_error(high - low, len(ratios)))
         spread = max(spread, (high - low) / middle)
     per_op = reference_ns / count
     middle_ns = (medians[0] - medians[1]) * per_op - less_ns / count
     low, p50, high = _positive(middle_ns, math.hypot(*errors) * per_op)
-    p50_ns = min(max(1, round(p50)), MAX_NS - 1)
-    low_ns, high_ns = max(1, min(p50_ns, round(low))), max(p50_ns, round(high))
-    return Entry(
-        p10_ns=low_ns,
-        p50_ns=p50_ns,
-        p90_ns=high_ns,
-        low_ns=low_ns,
-        high_ns=high_ns,
-        n=sum(len(each.samples_ns) for each in with_op),
+    return derived_entry(
+        p50,
+        low,
+        high,
+        n=sum(len(visit.samples_ns) for visit in with_op),
+        provenance="measured",
         spread=round(spread, 4),
     )
 

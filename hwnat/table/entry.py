@@ -10,6 +10,10 @@ from hwnat.errors import DataError
 #: Above an hour; sums of so many nanoseconds still fit into 64 bits with room for a count.
 MAX_NS: Final = 1 << 42
 
+#: Half of a normal distribution's central 90 %, in standard deviations.
+Z90: Final = 1.645
+#: Standard error of a median over that of a mean, over an interquartile range in deviations.
+_MEDIAN_ERROR: Final = 1.2533 / 1.349
 #: Fewer visits say nothing about their spread, which then counts as at least so much.
 _FEW_VISITS: Final = 3
 _UNKNOWN_SPREAD: Final = 0.1
@@ -52,6 +56,48 @@ class Entry:
         if not (math.isfinite(self.spread) and self.spread >= 0):
             msg = f"spread {self.spread} is not possible"
             raise DataError(msg)
+
+
+def derived_entry(
+    ns: float,
+    low_ns: float,
+    high_ns: float,
+    *,
+    n: int,
+    provenance: Provenance,
+    spread: float = 0.0,
+) -> Entry:
+    """Return the entry of an operation whose own runs were not timed.
+
+    Values are rounded to whole nanoseconds and kept within those that a table can hold. The
+    percentiles of single runs are the ends of the interval, because there are no runs.
+
+    Args:
+        ns: the latency.
+        low_ns: lower end of its 90 % interval.
+        high_ns: upper end.
+        n: measurements that it was derived from.
+        provenance: how it was derived.
+        spread: of the visits that it was derived from, if there were any.
+
+    Raises:
+        DataError: a value is not a number.
+    """
+    if not (math.isfinite(ns) and math.isfinite(low_ns) and math.isfinite(high_ns)):
+        msg = f"A latency of {ns} ns, in {low_ns} to {high_ns} ns, is not finite."
+        raise DataError(msg)
+    p50 = min(max(1, round(ns)), MAX_NS - 1)
+    low, high = max(1, min(p50, round(low_ns))), min(max(p50, round(high_ns)), MAX_NS - 1)
+    return Entry(
+        p10_ns=low,
+        p50_ns=p50,
+        p90_ns=high,
+        low_ns=low,
+        high_ns=high,
+        n=n,
+        spread=spread,
+        provenance=provenance,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +178,21 @@ class Filled:
     sources: tuple[str, ...] = ()
 
 
+def median_error(spread: float, visits: int) -> float:
+    """Return the standard error of a median over visits, relative like `spread`.
+
+    Source: the median's standard error is 1.25 times the mean's, and an interquartile range is
+    1.35 standard deviations, for errors that are normal in the middle.
+    """
+    return _MEDIAN_ERROR * spread / math.sqrt(visits)
+
+
 def interval_ns(p50_ns: int, spread: float, visits: int) -> tuple[int, int]:
     """Return the 90 % interval of a median over visits, from the spread of their ratios.
 
-    Source: the median's standard error is 1.25 times the mean's, and an interquartile range is
-    1.35 standard deviations, for errors that are normal in the middle. One or two visits tell no
-    spread of their own.
+    One or two visits do not show their spread, so it counts as at least 10 %.
     """
     if visits < _FEW_VISITS:
         spread = max(spread, _UNKNOWN_SPREAD)
-    half = 1.645 * 1.2533 / 1.349 * spread / math.sqrt(visits)
+    half = Z90 * median_error(spread, visits)
     return max(1, math.floor(p50_ns / (1 + half))), math.ceil(p50_ns * (1 + half))

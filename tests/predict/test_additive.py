@@ -92,7 +92,6 @@ def test_a_resolution_that_was_not_measured_is_named_in_the_command(a_table):
     ("asked", "message"),
     [
         ({"space": MBV3_W10}, "space mbv3-nano, not mbv3-w1.0"),
-        ({"classes": 100}, "class count 10, not 100"),
         ({"batch": 4}, "batch 1, not 4"),
         ({"precision": "int8"}, "precision fp32, not int8"),
     ],
@@ -103,11 +102,31 @@ def test_a_table_of_something_else_is_refused(a_table, asked, message):
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("network", [{"classes": 11}, {"classes": 10, "batch": 2}])
-def test_a_network_of_another_kind_is_refused(a_table, network):
+def test_a_network_of_another_batch_or_class_count_is_refused(a_table):
     arch = Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest())
-    with pytest.raises(TableMismatchError):
-        AdditivePredictor(a_table()).predict(arch.ops(**network))
+    with pytest.raises(TableMismatchError, match="batch 1, not 2"):
+        AdditivePredictor(a_table()).predict(arch.ops(classes=10, batch=2))
+    with pytest.raises(UsageError, match="with classes=11"):
+        AdditivePredictor(a_table()).predict(arch.ops(classes=11))
+
+
+def test_networks_with_more_classes_are_predicted_with_wider_intervals(a_table):
+    fit = Calibration(form="scale", networks=checks(*[0.01] * 10))
+    table = a_table(calibration=fit)
+    own, other = AdditivePredictor(table), AdditivePredictor(table, classes=3700)
+    arch = Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest())
+    before, after = own.predict(arch.ops(classes=10)), other.predict(arch.ops(classes=3700))
+    assert [part.provenance for part in after.parts][-1] == "interpolated"
+    assert after.parts[:-1] == before.parts[:-1]
+    assert after.table_id == table.table_id
+    assert after.latency_ns > before.latency_ns
+    low, high = after.interval_ns
+    half = own.table.half_width
+    assert high > after.latency_ns / (1 - half) * 1.01
+    assert low < after.latency_ns / (1 + half) / 1.01
+    batch = other.estimate([arch.genome])
+    assert batch.latency_ns[0] == after.latency_ns
+    assert (batch.low_ns[0], batch.high_ns[0]) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize(

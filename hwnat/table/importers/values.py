@@ -6,15 +6,13 @@ from math import isfinite
 from typing import Any, Final
 
 from hwnat.errors import DataError
-from hwnat.table.entry import MAX_NS, Entry
+from hwnat.table.entry import MAX_NS, Z90, Entry
 from hwnat.table.importers.base import Source, Unit
 
 #: Nanoseconds in each unit.
 NS: Final[dict[Unit, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-#: Half the width of a normal distribution's central 90 %, and its interquartile range, in
-#: standard deviations.
-Z90: Final = 1.645
+#: Interquartile range of a normal distribution, in standard deviations.
 IQR: Final = 1.349
 
 
