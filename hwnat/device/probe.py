@@ -6,73 +6,20 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hwnat.device.cores import by_speed
-from hwnat.device.state import SAY, conditions, integer, numbered, parse_facts, zones
-from hwnat.device.state import STATE as STATE
+from hwnat.device.state import conditions, integer, numbered, parse_facts, zones
 from hwnat.device.state import parse_state as parse_state
 from hwnat.errors import DeviceError
 from hwnat.records.machine import Cluster, Machine
 from hwnat.records.measurement import Conditions, Host
 from hwnat.transport.base import Transport
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import script
 from hwnat.transport.words import printable
 
 _HASH: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}\b", re.ASCII)
 #: Keys and values of /proc/cpuinfo.
 Lines = Sequence[tuple[str, str]]
+#: Between the two parts of what `scripts/probe.sh` prints.
 _BETWEEN: Final = "\n--\n"
-#: What does not change while a device is on, then `_BETWEEN` and its state.
-PROBE: Final = f"""{STATE}
-identity() (
-{SAY}
-  if command -v getprop >/dev/null 2>&1; then
-    for k in ro.build.version.sdk ro.build.version.release ro.build.fingerprint \\
-      ro.product.manufacturer ro.product.model ro.soc.manufacturer ro.soc.model \\
-      ro.board.platform ro.hardware ro.product.cpu.abi; do
-      say "$(echo "$k" | tr . _)" "$(getprop "$k" 2>/dev/null)"
-    done
-  fi
-  say machine "$(uname -m 2>/dev/null)"
-  say kernel "$(uname -sr 2>/dev/null)"
-  say user "$(id -u 2>/dev/null)"
-  say bits "$(getconf LONG_BIT 2>/dev/null)"
-  first online /sys/devices/system/cpu/online
-  first present /sys/devices/system/cpu/present
-  for d in /sys/devices/system/cpu/cpu[0-9]*; do
-    c=${{d##*cpu}}
-    first "related.$c" "$d/cpufreq/related_cpus"
-    first "most.$c" "$d/cpufreq/cpuinfo_max_freq"
-    first "capacity.$c" "$d/cpu_capacity"
-  done
-  for f in model compatible; do
-    [ -r "/sys/firmware/devicetree/base/$f" ] || continue
-    say "tree_$f" "$(tr '\\000' ' ' <"/sys/firmware/devicetree/base/$f" 2>/dev/null)"
-  done
-  set -f; IFS='
-'; k=0
-  for l in $(grep '^MemTotal:' /proc/meminfo 2>/dev/null); do
-    l=${{l#*:}}; say memory "${{l#"${{l%%[! ]*}}"}}"
-  done
-  for l in $(grep '^PRETTY_NAME=' /etc/os-release 2>/dev/null); do say release "${{l#*=}}"; done
-  w='processor|model name|Hardware|Model|CPU implementer|CPU part'
-  for l in $(grep -E "^($w)[[:blank:]]*:" /proc/cpuinfo 2>/dev/null | tr '\t' ' '); do
-    k=$((k + 1)); say "cpu.$k" "$l"
-  done
-  echo "end\t$n\tend\t$n"
-)
-identity; echo --; state
-"""
-#: Prints the SHA-256 of what tells a device from others of its kind. The plain number never leaves
-#: it: what is printed may be recorded.
-_SERIAL: Final = """
-v=
-for k in ro.serialno ro.boot.serialno; do
-  [ -n "$v" ] || v=$(getprop "$k" 2>/dev/null)
-done
-for f in /proc/device-tree/serial-number /etc/machine-id; do
-  [ -n "$v" ] || v=$(tr -d '\\000\\n' 2>/dev/null <"$f")
-done
-[ -z "$v" ] || printf %s "$v" | sha256sum
-"""
 _ARM: Final = {
     0xB76: "Arm1176",
     0xC05: "Cortex-A5",
@@ -134,7 +81,7 @@ def now() -> str:
 
 def read_state(link: Transport) -> Conditions:
     """Read clocks, temperatures, battery and load; what a device does not tell is None."""
-    done = link.run(script(f"{STATE}\nstate"), timeout_s=60)
+    done = link.run(script("device/read_state"), timeout_s=60)
     return parse_state(done.stdout, at=now())
 
 
@@ -144,7 +91,7 @@ def probe_machine(link: Transport) -> Machine:
     Raises:
         DeviceError: it cannot be reached, or its answer is not whole.
     """
-    done = link.run(script(PROBE), timeout_s=60)
+    done = link.run(script("device/probe"), timeout_s=60)
     return parse_probe(done.stdout, at=now())
 
 
@@ -154,12 +101,12 @@ def read_serial(link: Transport) -> str | None:
     Raises:
         DeviceError: it cannot be reached.
     """
-    found = _HASH.match(link.run(script(_SERIAL), timeout_s=20).stdout)
+    found = _HASH.match(link.run(script("device/serial"), timeout_s=20).stdout)
     return found[1] if found else None
 
 
 def parse_probe(text: str, *, at: str) -> Machine:
-    """Return what `PROBE` printed.
+    """Return what `probe.sh` printed.
 
     Args:
         text: everything that it printed.

@@ -1,9 +1,7 @@
-r"""The state a device is in: a shell function that prints it, and what that means.
+"""What a device reports about its state, by `scripts/state.sh`.
 
-A line is a key and a value, both once more, with tabs between; the last one counts the others. So
-text that was cut or damaged is seen to be, and says nothing at all rather than half of it.
-
-Needs a POSIX shell. Outside Android it starts no program: it runs before and after each visit.
+A line is a key and a value, both twice, with tabs between; the last line counts the others. So text
+that was cut or damaged is recognised and ignored as a whole.
 """
 
 import re
@@ -12,60 +10,6 @@ from typing import Final
 
 from hwnat.records.measurement import Conditions
 
-#: Defines `say KEY VALUE`, and `first KEY FILE`, which says the file's first line. `echo` of some
-#: shells changes what has a backslash; such a value is left out.
-SAY: Final = """
-  n=0
-  say() {
-    case $2 in ''|*\\\\*|*'\t'*|*'
-'*) return 0;; esac
-    n=$((n + 1)); echo "$1\t$2\t$1\t$2"
-  }
-  first() { v=; { read -r v <"$2"; } 2>/dev/null; say "$1" "$v"; }
-"""
-#: Defines `state`, which prints the state. The body is a subshell: it changes nothing of the script
-#: that it is part of. What the system refuses to tell is left out.
-STATE: Final = f"""
-state() (
-{SAY}
-  for d in /sys/devices/system/cpu/cpu[0-9]*; do
-    c=${{d##*cpu}}
-    first "governor.$c" "$d/cpufreq/scaling_governor"
-    first "clock.$c" "$d/cpufreq/scaling_cur_freq"
-    first "limit.$c" "$d/cpufreq/scaling_max_freq"
-  done
-  for d in /sys/class/thermal/thermal_zone*; do
-    first "zone.${{d##*zone}}" "$d/type"
-    first "heat.${{d##*zone}}" "$d/temp"
-  done
-  v=; {{ read -r v rest </proc/loadavg; }} 2>/dev/null; say load "$v"
-  if command -v dumpsys >/dev/null 2>&1; then
-    set -f; IFS='
-'
-    hal=; k=0
-    for l in $(dumpsys thermalservice 2>/dev/null); do
-      case $l in
-        *'Thermal Status: '*) say status "${{l##*: }}";;
-        *'Current temperatures from HAL:'*) hal=1;;
-        *'Temperature{{'*) [ -z "$hal" ] || say "reading.$((k += 1))" "${{l#*Temperature}}";;
-        *) hal=;;
-      esac
-    done
-    for l in $(dumpsys battery 2>/dev/null); do
-      l=${{l#"${{l%%[! ]*}}"}}
-      case $l in
-        'level: '*) say battery "${{l#*: }}";;
-        'temperature: '*) say battery_heat "${{l#*: }}";;
-      esac
-    done
-    for l in $(dumpsys power 2>/dev/null | grep 'mWakefulness='); do
-      say wakefulness "${{l##*=}}"
-    done
-    say low_power "$(settings get global low_power 2>/dev/null)"
-  fi
-  echo "end\t$n\tend\t$n"
-)
-"""
 _LINE: Final = re.compile(r"([a-z][a-z_]{0,30}(?:\.\d{1,4})?)\t([^\t]+)\t\1\t\2", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,12}", re.ASCII)
 _READING: Final = re.compile(r"\{mValue=(-?\d{1,4}(?:\.\d{1,9})?), mType=(\d{1,2}), .*\}", re.ASCII)

@@ -8,12 +8,10 @@ from secrets import token_hex
 from time import monotonic, sleep
 from typing import Final
 
-from hwnat.device.probe import STATE
 from hwnat.errors import DeviceError
 from hwnat.remote.job import Visit, plan_text
-from hwnat.remote.scripts import DRIVER, START, STOP
 from hwnat.transport.base import Transport
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import program, script
 from hwnat.transport.words import printable
 
 _CALL_S: Final = 60.0
@@ -50,10 +48,10 @@ class Blocks:
         """
         token = token_hex(16)
         if not self._brought:
-            self._bring("driver", STATE + DRIVER)
+            self._bring("driver", program("remote/driver"))
             self._brought = True
         self._bring(f"plan-{token}", plan_text(visits, limit_s=self.limit_s))
-        argv = script(START, self.folder, token, str(self.most_s))
+        argv = script("remote/start", dir=self.folder, token=token, most_s=str(self.most_s))
         began, told = monotonic(), False
         while True:
             said = self.link.run(argv, timeout_s=_CALL_S).check().stdout.strip()
@@ -82,5 +80,5 @@ class Blocks:
         Raises:
             DeviceError: it does not answer.
         """
-        argv = script(STOP, self.folder, token, str(_STOP_S))
+        argv = script("remote/stop", dir=self.folder, token=token, wait_s=str(_STOP_S))
         self.link.run(argv, timeout_s=2 * _STOP_S)

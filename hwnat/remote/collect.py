@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from hwnat.errors import DeviceError, TransientDeviceError
-from hwnat.remote.scripts import POLL
 from hwnat.transport.base import Transport
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import script
 from hwnat.transport.words import printable
 
 #: The job of a visit, and SHA-256 or MD5 of the file.
@@ -78,7 +77,7 @@ def look(link: Transport, folder: str, *, token: str, done: Sequence[str] = ()) 
         DeviceError: the link was lost, or what came back is garbage.
     """
     mark = f"hwnat-{secrets.token_hex(16)}"
-    argv = script(POLL, folder, mark, token, *done)
+    argv = script("remote/poll", *done, dir=folder, mark=mark, token=token)
     text = link.run(argv, timeout_s=_POLL_S).check().stdout
     head, *pieces = text.split(f"\n{mark} ")
     found = _HEAD.fullmatch(head + "\n" if not head.endswith("\n") else head)

@@ -9,9 +9,8 @@ from secrets import token_hex
 from typing import Final
 
 from hwnat.errors import DataError
-from hwnat.remote.scripts import CUT
 from hwnat.transport.base import Completed, Probe, Transport
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import script
 
 #: Files that one command there compares; old versions of adb take short lines only.
 _AT_ONCE: Final = 30
@@ -101,7 +100,7 @@ class Depot:
                 here.write_bytes(b"".join(files[name].read_bytes() for name in some))
                 self._link.push(here, bundle)
             words = [word for each in some for word in (each, str(files[each].stat().st_size))]
-            cut = script(CUT, bundle, f"{self._hash}sum", *words)
+            cut = script("remote/cut", *words, whole=bundle, hash=f"{self._hash}sum")
             right |= self._right(self._link.run(cut, timeout_s=_CUT_S), files)
         return right
 

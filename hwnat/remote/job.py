@@ -70,7 +70,7 @@ class Result:
     Attributes:
         boot: name of the device's run since it was switched on; empty if it does not tell.
         up_s: how long it had been on when the visit began; `ended_up_s` when it had ended.
-        before: state of the device, as `hwnat.device.probe.STATE` prints it; so is `after`.
+        before: state of the device, as `state.sh` prints it; so is `after`.
     """
 
     job: str
@@ -86,7 +86,7 @@ class Result:
 
 
 def plan_text(visits: Sequence[Visit], *, limit_s: int) -> str:
-    """Return the plan of a block, for the script `hwnat.remote.scripts.DRIVER`.
+    """Return the plan of a block, for the script `driver.sh`.
 
     Args:
         visits: in the order they are made.

@@ -17,13 +17,12 @@ from time import monotonic, sleep
 from typing import Final, Literal
 
 from hwnat.device.conditions import exclusive
-from hwnat.device.settings import UNCHANGED, WORDS, wanted
+from hwnat.device.settings import WORDS, Wanted, wanted
 from hwnat.errors import DeviceError
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
-from hwnat.remote.lease_scripts import KEEPER, LEAVE, PREPARE, RENEW, TAKE
 from hwnat.transport.base import Transport
-from hwnat.transport.scripts import refused, script
+from hwnat.transport.shell import program, refused, script
 from hwnat.transport.words import device_path, printable
 
 #: A host of which nothing was heard for so long is gone.
@@ -73,7 +72,7 @@ class Lease:
         """
         if monotonic() - self._renewed_at < self._step_s / 2:
             return
-        if "renewed" not in self._ask(RENEW, str(self._lease_s)):
+        if "renewed" not in self._ask("renew", lease_s=str(self._lease_s)):
             raise self._given_up()
         self._renewed_at = monotonic()
 
@@ -93,7 +92,14 @@ class Lease:
         me = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:60] or "unnamed"
         how = "look" if only_look else "take"
         self._asked = True
-        said = self._request(me, str(self._lease_s), known, how, KEEPER, str(self._step_s))
+        said = self._request(
+            host_name=me,
+            lease_s=str(self._lease_s),
+            known=known,
+            how=how,
+            keeper=program("remote/keeper"),
+            step_s=str(self._step_s),
+        )
         if only_look and "taken" not in said:
             self._asked = False
             if "busy" in said:
@@ -109,11 +115,11 @@ class Lease:
         self._renewed_at = monotonic()
         return True
 
-    def _request(self, *words: str) -> list[str]:
+    def _request(self, **words: str) -> list[str]:
         """Ask for the device, and again while it puts its settings back itself."""
         ends = monotonic() + _RESTORING_S
         while True:
-            said = self._ask(TAKE, *words)
+            said = self._ask("take", **words)
             other = self._holder(said)
             if other is None:
                 return said
@@ -128,17 +134,17 @@ class Lease:
         Raises:
             DeviceError: the device has given this host up meanwhile.
         """
-        asked = UNCHANGED if machine is None else wanted(spec, machine)
+        asked = Wanted() if machine is None else wanted(spec, machine)
         for hint in asked.hints:
             self._say(hint)
-        said, ends, told = self._ask(PREPARE, *asked.words), monotonic() + _BLOCK_S, False
+        said, ends, told = self._ask("prepare", **asked.words), monotonic() + _BLOCK_S, False
         while "busy" in said and monotonic() < ends:
             if not told:
                 self._say("the block of an earlier command is not done yet; waiting for it")
             told = True
             sleep(1.0)
             self.renew()
-            said = self._ask(PREPARE, *asked.words)
+            said = self._ask("prepare", **asked.words)
         if "lost" in said:
             raise self._given_up()
         if "done" not in said:
@@ -159,7 +165,7 @@ class Lease:
         itself = f"the device puts them back itself within {self._lease_s + 2 * self._step_s} s, "
         itself += "once a block under way has ended; or run: hwnat device doctor " + self._device
         try:
-            said = self._ask(LEAVE)
+            said = self._ask("leave")
         except DeviceError as lost:
             self._say(f"settings are not put back from here ({lost}); {itself}")
             return
@@ -177,8 +183,8 @@ class Lease:
             words = ", ".join(WORDS[each][0] for each in failed)
             self._say(f"it does not let go of: {words}; {itself}")
 
-    def _ask(self, text: str, *words: str) -> list[str]:
-        argv = script(text, self._folder, self.token, *words)
+    def _ask(self, name: str, **words: str) -> list[str]:
+        argv = script(f"remote/{name}", folder=self._folder, token=self.token, **words)
         done = self._link.run(argv, timeout_s=60)
         if done.returncode:
             raise self._odd([done.stderr or done.stdout])

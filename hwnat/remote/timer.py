@@ -21,12 +21,11 @@ from hwnat.remote.lease import held
 from hwnat.remote.parity import Answers
 from hwnat.remote.patient import PatientTransport
 from hwnat.remote.pin import pin_words
-from hwnat.remote.scripts import SWEEP
 from hwnat.remote.session import Pace, Session
 from hwnat.remote.visits import Maker, Queue, due_jobs
 from hwnat.targets.visits import Due, Files, Tell, Timer
 from hwnat.transport.base import Probe, Transport, connect
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import script
 
 #: Folder under the device's working folder, with one for each setup.
 JOBS: Final = "jobs"
@@ -188,7 +187,7 @@ class DeviceTimer:
 
     def _sweep(self, jobs: str) -> None:
         """Delete what is not kept; only who holds the device knows that nobody needs it."""
-        self.link.run(script(SWEEP, jobs), timeout_s=60)
+        self.link.run(script("remote/sweep", jobs=jobs), timeout_s=60)
 
     def _compare(self, depot: Depot, files: Files, setup: Setup) -> None:
         """See once that the device computes what this machine does.

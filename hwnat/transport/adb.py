@@ -11,7 +11,7 @@ from hwnat.records.device import DeviceSpec
 from hwnat.transport.base import Transport
 from hwnat.transport.client import run_client
 from hwnat.transport.remote import RemoteTransport, find_program
-from hwnat.transport.scripts import OUTPUT_BYTES, refused
+from hwnat.transport.shell import OUTPUT_BYTES, refused
 from hwnat.transport.words import printable, shown
 
 #: /sdcard lets no program start.

@@ -17,26 +17,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, Literal
 
-#: Seconds between the signal that asks a command to end and the one that ends it.
-KILL_AFTER_S: Final = 2
+from hwnat.transport.shell import program
 
-#: Whether `timeout` knows -k, as BusyBox's does since 1.34; by what is printed, for its exit code
-#: proves nothing.
-KNOWS_KILL: Final = """[ "$(timeout -k 1 5 sh -c 'echo k' 2>/dev/null </dev/null)" = k ]"""
-#: $0 is the token, the rest is the command. The trap lets the shell outlive a command that was
-#: asked to end, so that one which does not is still killed, and keeps it from printing the mark.
-_INNER: Final = (
-    """trap 'exit 124' TERM; "$@"INPUT; r=$?; """
-    """printf '\\n%s)\\n' "$0" >&2; printf '\\n%s>%s\\n' "$0" "$r\""""
-)
-#: $0 is the token, $1 the seconds the command may take, $2 the script above.
-_OUTER: Final = (
-    """printf '%s(\\n' "$0" >&2; printf '%s<\\n' "$0"; n=$1; i=$2; shift 2; """
-    """if command -v timeout >/dev/null 2>&1; then w=ended; """
-    f"""timeout -k {KILL_AFTER_S} "$n" sh -c "$i" "$0" "$@" """
-    f"""|| {KNOWS_KILL} || w=unlimited; else w=unlimited; fi; """
-    """printf '\\n%s!%s\\n' "$0" "$w\""""
-)
+#: Seconds between the signal that asks a command to end and the one that ends it, in `framed.sh`.
+KILL_AFTER_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +54,9 @@ def command_line(token: str, argv: Sequence[str], *, timeout_s: float, reads: bo
         timeout_s: rounded up to seconds, which every `timeout` takes.
         reads: the command reads what is sent to it; else its stdin is empty.
     """
-    inner = _INNER.replace("INPUT", "" if reads else " </dev/null")
-    limit = str(max(1, ceil(timeout_s)))
-    return shlex.join(["sh", "-c", _OUTER, token, limit, inner, *argv])
+    limit_s = str(max(1, ceil(timeout_s)))
+    words = [token, limit_s, "yes" if reads else "no", program("transport/framed_inner"), *argv]
+    return shlex.join(["sh", "-c", program("transport/framed"), *words])
 
 
 def read(token: str, stdout: bytes, stderr: bytes) -> Framed:

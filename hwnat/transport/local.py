@@ -10,7 +10,7 @@ from hwnat.errors import DeviceError
 from hwnat.records.device import DeviceSpec
 from hwnat.transport.base import Completed, Probe, Transport
 from hwnat.transport.client import run_client
-from hwnat.transport.scripts import OUTPUT_BYTES, probe
+from hwnat.transport.shell import OUTPUT_BYTES, probe
 from hwnat.transport.words import shown
 
 _WORKDIR: Final = "~/.cache/hwnat/work"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from hwnat.errors import DeviceError, TransientDeviceError
-from hwnat.transport import framing, scripts
+from hwnat.transport import framing, shell
 from hwnat.transport.base import Completed, Probe
 from hwnat.transport.client import Ended, run_client
 from hwnat.transport.words import device_path, printable, shown
@@ -115,12 +115,21 @@ class RemoteTransport(ABC):
         part = posixpath.join(folder, f".hwnat-{secrets.token_hex(8)}.part")
         mode = "755" if os.access(source, os.X_OK) else "644"
         limit_s = 60 + size / _BYTES_PER_S
-        before = scripts.script(scripts.BEFORE_PUSH, path, folder, mode, sha256, md5)
-        if self._ask(before, what=what, timeout_s=limit_s).returncode == scripts.SAME:
+        before = shell.script(
+            "transport/before_push",
+            target=path,
+            folder=folder,
+            mode=mode,
+            sha256=sha256,
+            md5=md5,
+        )
+        if self._ask(before, what=what, timeout_s=limit_s).returncode == shell.SAME:
             return
         try:
             self._upload(source, part, timeout_s=limit_s)
-            after = scripts.script(scripts.AFTER_PUSH, path, part, mode, sha256, md5)
+            after = shell.script(
+                "transport/after_push", target=path, part=part, mode=mode, sha256=sha256, md5=md5
+            )
             self._ask(after, what=what, timeout_s=limit_s)
         except DeviceError as failed:
             # A lost link cannot clean up; the next push to the folder does.
@@ -137,8 +146,10 @@ class RemoteTransport(ABC):
         """
         path = device_path(source)
         what = f"Cannot pull {shown([source])} from {self.address}"
-        asked = self._ask(scripts.script(scripts.BEFORE_PULL, path), what=what, timeout_s=600)
-        found = scripts.described(asked.stdout)
+        asked = self._ask(
+            shell.script("transport/before_pull", source=path), what=what, timeout_s=600
+        )
+        found = shell.described(asked.stdout)
         if found is None or found[1] > _PULL_BYTES:
             msg = f"{what}: it is larger than {_PULL_BYTES >> 20} MiB, or its size is garbage: "
             msg += f"{printable(asked.stdout, limit=100)}; ask the device with: hwnat device doctor"
@@ -166,7 +177,7 @@ class RemoteTransport(ABC):
         Raises:
             DeviceError: it cannot be reached, or the folder cannot be made.
         """
-        return scripts.probe(
+        return shell.probe(
             self.run, self.workdir, address=self.address, client=printable(self._version())
         )
 
@@ -175,22 +186,22 @@ class RemoteTransport(ABC):
         """End what the link keeps running here; the next call starts it again."""
 
     def _ask(self, argv: Sequence[str], *, what: str, timeout_s: float) -> Completed:
-        """Run a script of `scripts`; return it if it ended as it should."""
+        """Run a script of `shell`; return it if it ended as it should."""
         done = self.run(argv, timeout_s=timeout_s)
         means = {
-            scripts.IS_FOLDER: "a folder has this name; name a file in it.",
-            scripts.NO_FILE: "no such file there; check the path.",
-            scripts.NO_HASH: "it has no sha256sum and no md5sum; install toybox or BusyBox.",
+            shell.IS_FOLDER: "a folder has this name; name a file in it.",
+            shell.NO_FILE: "no such file there; check the path.",
+            shell.NO_HASH: "it has no sha256sum and no md5sum; install toybox or BusyBox.",
         }
         if done.returncode in means:
             msg = f"{what}: {means[done.returncode]}"
             raise DeviceError(msg)
-        if done.returncode == scripts.DAMAGED:
+        if done.returncode == shell.DAMAGED:
             msg = f"{what}: what arrived differs from what was sent. Check cable and free space, "
             msg += "then run the same command again."
             raise TransientDeviceError(msg)
-        if done.returncode not in {0, scripts.SAME}:
-            raise scripts.refused(what, done.stderr or done.stdout)
+        if done.returncode not in {0, shell.SAME}:
+            raise shell.refused(what, done.stderr or done.stdout)
         return done
 
     def _call(
@@ -218,7 +229,7 @@ class RemoteTransport(ABC):
             self._raw(line) if raw else self._shell(line),
             timeout_s=max(1.0, timeout_s) + framing.KILL_AFTER_S + GRACE_S,
             stdin=stdin,
-            limit_bytes=size + scripts.OUTPUT_BYTES,
+            limit_bytes=size + shell.OUTPUT_BYTES,
         )
         found = framing.read(token, ended.stdout, ended.stderr)
         if found.state == "late" and ended.elapsed_s >= timeout_s:
@@ -235,7 +246,7 @@ class RemoteTransport(ABC):
         *,
         timeout_s: float,
         stdin: IO[bytes] | None = None,
-        limit_bytes: int = scripts.OUTPUT_BYTES,
+        limit_bytes: int = shell.OUTPUT_BYTES,
     ) -> Ended:
         """Run the client program.
 
@@ -258,7 +269,7 @@ class RemoteTransport(ABC):
         if ended.flooded:
             self._lost()
             return DeviceError(
-                f"{shown(argv)} was killed: it printed over {scripts.OUTPUT_BYTES >> 20} MiB on "
+                f"{shown(argv)} was killed: it printed over {shell.OUTPUT_BYTES >> 20} MiB on "
                 f"{self.address}; have it write to a file and pull that."
             )
         known = self._explain(ended.text)

@@ -12,11 +12,11 @@ from hwnat.records.device import DeviceSpec
 from hwnat.transport.base import Transport
 from hwnat.transport.client import run_client
 from hwnat.transport.remote import RemoteTransport, find_program
-from hwnat.transport.scripts import refused
+from hwnat.transport.shell import refused, script
 from hwnat.transport.words import printable, shown
 
 #: Under the home folder of the user there.
-WORKDIR: Final = ".cache/hwnat"
+WORKDIR: Final = ".cache/hwnat/work"
 _INSTALL: Final = "sudo apt install openssh-client"
 _OPTIONS: Final = (
     # Nothing is asked: a password or an unknown host is an error.
@@ -131,7 +131,7 @@ class SshTransport(RemoteTransport):
         return self._argv(command)
 
     def _upload(self, source: Path, target: str, *, timeout_s: float) -> None:
-        write = ["sh", "-c", 'cat >"$1"', "sh", target]
+        write = script("transport/write", target=target)
         with source.open("rb") as file:
             found = self._call(write, timeout_s=timeout_s, stdin=file)
         if found.status:

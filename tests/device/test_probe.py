@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnat.device.probe import PROBE, parse_probe, probe_machine, read_serial, read_state
+from hwnat.device.probe import parse_probe, probe_machine, read_serial, read_state
 from hwnat.errors import DeviceError
 from hwnat.records.machine import Cluster
 from hwnat.transport.adb import AdbTransport
 from hwnat.transport.local import LocalTransport
+from hwnat.transport.shell import program
 
 TABLES = Path(__file__).parents[2] / "latency_tables"
 SHELLS = ["dash", "bash", "mksh", "busybox ash"]
 
 
 def said(state=(), /, **facts):
-    """Return what PROBE prints: identity, then state."""
+    """Return what `probe.sh` prints: identity, then state."""
     blocks = []
     for pairs in (facts.items(), dict(state).items()):
         block = [(key, str(value)) for key, value in pairs]
@@ -112,7 +113,9 @@ def test_this_machine_is_still_the_one_that_the_shipped_tables_know():
 def test_each_shell_says_the_same(shell):
     if shutil.which(shell.split()[0]) is None:
         pytest.skip(f"no {shell} on this machine")
-    done = LocalTransport().run([*shell.split(), "-c", PROBE], timeout_s=20).check()
+    done = (
+        LocalTransport().run([*shell.split(), "-c", program("device/probe")], timeout_s=20).check()
+    )
     found, known = parse_probe(done.stdout, at="t"), probe_machine(LocalTransport())
     assert (found.host, found.clusters, found.abi) == (known.host, known.clusters, known.abi)
     assert done.stderr == ""

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnat.device.state import STATE, integer, parse_facts, parse_state
+from hwnat.device.state import integer, parse_facts, parse_state
 from hwnat.records.measurement import Conditions
 from hwnat.transport.local import LocalTransport
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import program, script
 
 SHELLS = ["dash", "bash", "mksh", "busybox ash"]
 
@@ -171,7 +171,11 @@ def test_the_first_of_two_values_counts():
 def test_this_machine_tells_its_state_in_each_shell(shell):
     if shutil.which(shell.split()[0]) is None:
         pytest.skip(f"no {shell} on this machine")
-    argv = [*shell.split(), "-c", f'{STATE}\nbefore=$-$IFS; state; [ "$before" = "$-$IFS" ]']
+    argv = [
+        *shell.split(),
+        "-c",
+        f'{program("device/state")}\nbefore=$-$IFS; state; [ "$before" = "$-$IFS" ]',
+    ]
     done = LocalTransport().run(argv, timeout_s=20).check()
     assert parse_state(done.stdout, at="t").load_1m >= 0
     assert done.stderr == ""
@@ -184,7 +188,7 @@ def test_a_phone_says_what_is_set_and_keeps_the_rest_to_itself(android_phone):
     )
     state.setting("low_power", 1)
     state.load(3.25)
-    done = link.run(script(f"{STATE}\nstate"), timeout_s=20)
+    done = link.run(script("device/read_state"), timeout_s=20)
     found = parse_state(done.stdout, at="t")
     assert (found.skin_c, found.temperature_c, found.thermal_status) == (36.4, 61.0, 2)
     assert (found.battery_percent, found.battery_c, found.low_power) == (41, 33.1, True)
@@ -192,14 +196,14 @@ def test_a_phone_says_what_is_set_and_keeps_the_rest_to_itself(android_phone):
     # Battery saver holds clocks down.
     assert max(found.limits_hz) < 2_850_000_000
     state.set(hal_ready=0)
-    quiet = parse_state(link.run(script(f"{STATE}\nstate"), timeout_s=20).stdout, at="t")
+    quiet = parse_state(link.run(script("device/read_state"), timeout_s=20).stdout, at="t")
     assert quiet.skin_c is None
 
 
 def test_reading_the_state_of_a_board_starts_no_program(linux_board):
     """It runs before and after every visit, and must not warm caches or cores."""
-    line = "PATH=/nowhere; state"
-    done = linux_board.link().run(script(f"{STATE}\n{line}"), timeout_s=20)
+    text = f"{program('device/state')}\nPATH=/nowhere; state"
+    done = linux_board.link().run(["sh", "-c", text], timeout_s=20)
     found = parse_state(done.stdout, at="t")
     assert found.clocks_hz == (1_500_000_000,) * 4
     assert found.temperature_c == 31.0

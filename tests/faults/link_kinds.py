@@ -11,11 +11,11 @@ from faults.rig import Rig
 COMMANDS = {
     "any": "",
     "look": "lives=no",
-    "start": r"plan-\$2",
+    "start": r"plan-\$token",
     "lease": "echo taken",
     "settings": "set fixed_performance",
     "renew": "echo renewed",
-    "push": r"set -- |chmod \"\$3\"|cat >",
+    "push": r"chmod \"\$mode\"|cat >",
 }
 ODD = r"what its block does|it says|POSIX shell|not whole|damaged|garbage|differs|printed|lost|hash"
 

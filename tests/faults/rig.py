@@ -19,6 +19,7 @@ from hwnat.profile.models import ExportedModels
 from hwnat.records.measurement import network_key
 from hwnat.remote.depot import Depot
 from hwnat.transport.base import Probe
+from hwnat.transport.shell import MARK
 
 ENTRY_POINTS = """[hwnat.targets]
 stub = faults.stubs:StubTarget
@@ -129,6 +130,7 @@ class Rig:
         tools.mkdir(parents=True, exist_ok=True)
         for each in (tools, tools.parent):
             each.chmod(0o777)
+        self.at(MARK).touch()
         (tools / "faults.new").write_text(lines)
         (tools / "faults.new").replace(tools / "faults")
 

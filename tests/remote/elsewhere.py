@@ -17,6 +17,7 @@ from hwnat.records.store import Store
 from hwnat.remote.session import Pace
 from hwnat.remote.timer import device_timer
 from hwnat.targets.base import Session
+from hwnat.transport.shell import MARK
 
 PACE = {"poll_s": 0.2, "first": 4, "block_s": 3.0, "limit_s": 2}
 
@@ -93,6 +94,7 @@ class Elsewhere:
         self.at("tools").mkdir(parents=True, exist_ok=True)
         self.at("tools").chmod(0o777)
         self.at(".").chmod(0o777)
+        self.at(MARK).touch()
         self.at("tools/faults").write_text(lines)
 
     @property

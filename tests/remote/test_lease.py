@@ -17,10 +17,9 @@ from hwnat.device.probe import probe_machine
 from hwnat.errors import DeviceError, TransientDeviceError
 from hwnat.records.device import load_device
 from hwnat.remote.lease import held, recover
-from hwnat.remote.lease_scripts import KEEPER, TAKE
 from hwnat.transport.adb import AdbTransport
 from hwnat.transport.local import LocalTransport
-from hwnat.transport.scripts import script
+from hwnat.transport.shell import script
 
 #: A command of its own; it holds the device until it is ended.
 HOLD = """
@@ -436,7 +435,17 @@ def test_only_one_of_many_takes_over(tmp_path):
         (lease / "owner").write_text("00ff old-host\n")
         (lease / "beat").write_text("0 1 other-boot\n")
         argv = [
-            script(TAKE, f"{tmp_path}/hwnat", f"{n:032x}", f"h{n}", "60", "", "take", "exit 0", "1")
+            script(
+                "remote/take",
+                folder=f"{tmp_path}/hwnat",
+                token=f"{n:032x}",
+                host_name=f"h{n}",
+                lease_s="60",
+                known="",
+                how="take",
+                keeper="exit 0",
+                step_s="1",
+            )
             for n in range(8)
         ]
         pipe = subprocess.PIPE
@@ -450,5 +459,7 @@ def test_only_one_of_many_takes_over(tmp_path):
 
 
 def test_a_keeper_of_nobody_ends(tmp_path):
-    done = LocalTransport().run(script(KEEPER, str(tmp_path), "0" * 32, "0"), timeout_s=10)
+    done = LocalTransport().run(
+        script("remote/keeper", folder=str(tmp_path), token="0" * 32, step_s="0"), timeout_s=10
+    )
     assert done.returncode == 0

@@ -19,6 +19,7 @@ from hwnat.remote.parity import Answers
 from hwnat.remote.timer import device_timer
 from hwnat.table.lookup import load_table
 from hwnat.targets.base import get_target
+from hwnat.transport.shell import MARK
 
 GATE = {"load": 1000.0, "wait_s": 5.0}
 QUICK = {"rounds": 1, "runs": 5, "warmup": 1, "visit_ms": 5.0}
@@ -121,6 +122,7 @@ def test_a_table_of_a_device_is_validated_and_files_are_timed_on_it(plugged, tmp
 def test_a_wrong_answer_of_a_device_is_refused(tmp_path, litert_tools, nano_model):
     file = here(tmp_path, target="tflite", runner="litert")
     shutil.copytree(litert_tools, tmp_path / "work/tools")
+    (tmp_path / "work" / MARK).touch()
     models = {"net": nano_model("net", "tflite", "fp32"), "block": nano_model("block", "tflite")}
     with device_timer(load_device(file), tell=lambda _: None) as timer:
         asked = Answers(

@@ -139,7 +139,7 @@ class TransportConformance:
         assert found.time_limit
         assert found.hash == "sha256"
         assert found.free_bytes > 0
-        assert link.run(["ls", "-A", found.workdir], timeout_s=60).check().stdout == ""
+        assert link.run(["ls", "-A", found.workdir], timeout_s=60).check().stdout == ".hwnat\n"
 
     def test_it_can_be_used_again_after_it_was_closed(self, link):
         assert link.run(["echo", "1"], timeout_s=60).stdout == "1\n"

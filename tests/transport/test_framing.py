@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hwnat.transport.base import Completed
 from hwnat.transport.framing import command_line, new_token, read
-from hwnat.transport.scripts import probe
+from hwnat.transport.shell import probe
 
 TOKEN = "hwnat-0123456789abcdef0123456789abcdef"
 DONE = (
@@ -172,16 +172,16 @@ def test_a_probe_tells_an_older_timeout_apart(older, old, tmp_path):
             argv=tuple(argv), returncode=done.returncode, stdout=done.stdout, stderr=done.stderr
         )
 
-    assert probe(run, str(tmp_path), address="it", client=None).time_limit is not old
+    assert probe(run, str(tmp_path / "work"), address="it", client=None).time_limit is not old
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=1))
 def test_the_line_is_one_call_of_a_shell_however_odd_its_words(argv):
     words = shlex.split(command_line(TOKEN, argv, timeout_s=1.2))
     assert words[:2] == ["sh", "-c"]
-    assert words[3:5] == [TOKEN, "2"]
-    assert words[6:] == argv
-    assert not any(TOKEN in word for word in (words[2], words[5]))
+    assert words[3:6] == [TOKEN, "2", "no"]
+    assert words[7:] == argv
+    assert not any(TOKEN in word for word in (words[2], words[6]))
 
 
 def test_tokens_differ():

@@ -82,7 +82,7 @@ def test_a_device_file_leads_to_its_board(board):
     made.close()
     assert found.address == f"ssh {board.sshd.user}@127.0.0.1 port {board.sshd.port}"
     assert found.client.startswith("OpenSSH")
-    assert found.workdir == ".cache/hwnat"
+    assert found.workdir == ".cache/hwnat/work"
 
 
 def test_a_device_file_without_a_host_says_so():

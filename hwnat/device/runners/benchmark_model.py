@@ -13,7 +13,7 @@ from hwnat.errors import DeviceError, UsageError
 from hwnat.records.device import DeviceSpec, Precision
 from hwnat.records.machine import Machine
 from hwnat.records.measurement import Alternation
-from hwnat.transport import scripts
+from hwnat.transport import shell
 from hwnat.transport.base import Transport
 from hwnat.transport.words import printable
 
@@ -73,8 +73,8 @@ class BenchmarkModelRunner:
         It tells no version, so the first digits of its SHA-256, or MD5, stand for one.
         """
         path = f"{folder}/{self.name}"
-        found = link.run(scripts.script(scripts.BEFORE_PULL, path), timeout_s=60)
-        if found.returncode == scripts.NO_FILE:
+        found = link.run(shell.script("transport/before_pull", source=path), timeout_s=60)
+        if found.returncode == shell.NO_FILE:
             msg = (
                 f"Device {self._device}: it has no {self.name}. Google publishes that program for "
                 "Android and Linux with LiteRT's documentation (performance, benchmark tools); "
@@ -82,7 +82,7 @@ class BenchmarkModelRunner:
                 f"hwnat device setup {self._device} --benchmark-model PATH"
             )
             raise UsageError(msg)
-        described = scripts.described(found.check().stdout)
+        described = shell.described(found.check().stdout)
         if described is None:
             msg = f"Device {self._device}: {self.name} was not hashed but answered with "
             msg += f"{printable(found.stdout, limit=100)!r}; ask: hwnat device doctor "

@@ -1,75 +1,38 @@
-"""What hwnat asks a device's shell to do with files; the words of a script are its arguments.
+"""Shell programs for devices, files of `hwnat/*/scripts/`, and what their answers mean.
 
-Every one is a constant: nothing that a device printed, and no name, is ever part of it. They need
-a POSIX shell, `mkdir`, `mv`, `chmod`, `rm`, `wc` and `sha256sum` or `md5sum`: toybox, BusyBox and
-GNU have them.
+Each file is a constant: nothing that a device printed, and no name, is ever part of it. They need a
+POSIX shell and the usual small programs, which toybox, BusyBox and GNU have. A script names its
+arguments in its first line, `folder=$1 token=$2`, and includes another by `. other.sh`.
 """
 
+import posixpath
 import re
 import secrets
+from functools import cache
+from importlib.resources import files
 from typing import Final, Literal, Protocol, cast
 
-from hwnat.errors import DeviceError
+from hwnat.errors import DeviceError, UsageError
 from hwnat.transport.base import Completed, Probe
-from hwnat.transport.framing import KNOWS_KILL
 from hwnat.transport.words import device_path, printable
 
-#: What a command may print, both streams together; an endless one must not fill this memory.
+#: The most that a command may print, both streams together; an endless one must not fill memory.
 OUTPUT_BYTES: Final = 64 << 20
 
-# How a script ends; a shell and its utilities use other numbers.
+# How a script of this folder ends; a shell and its utilities use other numbers.
 SAME: Final = 40
 IS_FOLDER: Final = 41
 NO_FOLDER: Final = 42
 NO_HASH: Final = 43
 DAMAGED: Final = 44
 NO_FILE: Final = 45
+NOT_OURS: Final = 46
 
-_HASHES: Final = f"""
-same() {{
-  if command -v sha256sum >/dev/null 2>&1; then h=$(sha256sum <"$1") && [ "${{h%% *}}" = "$2" ]
-  elif command -v md5sum >/dev/null 2>&1; then h=$(md5sum <"$1") && [ "${{h%% *}}" = "$3" ]
-  else exit {NO_HASH}; fi
-}}
-"""
-#: $1 target, $2 its folder, $3 mode, $4 SHA-256, $5 MD5. What a push that was cut off left behind
-#: an hour ago goes: a later one has another name.
-BEFORE_PUSH: Final = f"""{_HASHES}
-[ -d "$1" ] && exit {IS_FOLDER}
-[ -f "$1" ] && same "$1" "$4" "$5" && chmod "$3" "$1" && exit {SAME}
-mkdir -p "$2" || exit {NO_FOLDER}
-find "$2" -maxdepth 1 -type f -name '.hwnat-*.part' -mmin +60 -exec rm -f {{}} + 2>/dev/null
-exit 0
-"""
-#: $1 target, $2 the copy, $3 mode, $4 SHA-256, $5 MD5.
-AFTER_PUSH: Final = f"""{_HASHES}
-same "$2" "$4" "$5" || {{ rm -f "$2"; exit {DAMAGED}; }}
-[ -d "$1" ] && exit {IS_FOLDER}
-chmod "$3" "$2" && mv -f "$2" "$1"
-"""
-#: $1 source.
-BEFORE_PULL: Final = f"""
-[ -f "$1" ] || exit {NO_FILE}
-n=$(wc -c <"$1") || exit 1
-if command -v sha256sum >/dev/null 2>&1; then h=$(sha256sum <"$1") && echo "sha256" $n "${{h%% *}}"
-elif command -v md5sum >/dev/null 2>&1; then h=$(md5sum <"$1") && echo "md5" $n "${{h%% *}}"
-else exit {NO_HASH}; fi
-"""
-#: $1 folder, $2 a word for a file's name. Only a kernel that refuses to start a file ends with 126.
-_PROBE: Final = f"""
-mkdir -p "$1" || exit {NO_FOLDER}
-f=$1/.hwnat-$2.part
-{{ printf '#!/bin/sh\\nexit 0\\n' >"$f" && chmod 700 "$f"; }} || exit {NO_FOLDER}
-"$f" >/dev/null 2>&1; r=$?
-rm -f "$f"
-echo executable=$r
-{KNOWS_KILL} && echo timeout=1
-for each in sha256sum md5sum; do
-  command -v $each >/dev/null 2>&1 && echo $each=1
-done
-df -P -k "$1" 2>/dev/null | tail -n 1 | {{ read -r a b c d e; echo free=$d; }}
-exit 0
-"""
+#: This file marks a working folder as hwnat's.
+MARK: Final = ".hwnat"
+_INCLUDED: Final = re.compile(r"^ *\. ([a-z_./]+\.sh)\n", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^ *#.*\n", re.MULTILINE)
+_NAMED: Final = re.compile(r"([a-z0-9_]+)=\$[1-9](?: |$)")
 _DESCRIBED: Final = re.compile(r"(sha256|md5) (\d{1,15}) ([0-9a-f]{64}|[0-9a-f]{32})\n")
 
 #: Words in an error of a device -> what they mean and what to do.
@@ -96,9 +59,43 @@ class Run(Protocol):
         ...
 
 
-def script(text: str, *words: str) -> list[str]:
-    """Return the command that runs a script of this module."""
-    return ["sh", "-c", text, "sh", *words]
+@cache
+def program(name: str) -> str:
+    """Return a script with those that it includes, without comments.
+
+    Args:
+        name: folder of the package and file, such as `remote/start`.
+    """
+    path = f"{posixpath.dirname(name)}/scripts/{posixpath.basename(name)}"
+    return _text(f"{path}.sh")
+
+
+def _text(path: str) -> str:
+    text = (files("hwnat") / path).read_text("utf-8")
+    folder = posixpath.dirname(path)
+    return _INCLUDED.sub(
+        lambda line: _text(posixpath.normpath(posixpath.join(folder, line[1]))),
+        _COMMENT.sub("", text),
+    )
+
+
+def script(name: str, *rest: str, **words: str) -> list[str]:
+    """Return the command that runs a script.
+
+    Args:
+        name: as for `program`.
+        rest: words after those that the script names.
+        words: its arguments, by the names in its first line.
+
+    Raises:
+        TypeError: these are not the script's arguments.
+    """
+    text = program(name)
+    names = _NAMED.findall(text.partition("\n")[0])
+    if set(names) != set(words):
+        msg = f"Script {name} takes {names}, not {sorted(words)}."
+        raise TypeError(msg)
+    return ["sh", "-c", text, "sh", *(words[key] for key in names), *rest]
 
 
 def refused(what: str, printed: str) -> DeviceError:
@@ -110,7 +107,7 @@ def refused(what: str, printed: str) -> DeviceError:
 
 
 def described(printed: str) -> tuple[Literal["sha256", "md5"], int, str] | None:
-    """Return hash, size in bytes and digest of what `BEFORE_PULL` printed; None for garbage."""
+    """Return hash, size in bytes and digest of what `before_pull.sh` printed; None for garbage."""
     found = _DESCRIBED.fullmatch(printed)
     if found is None:
         return None
@@ -125,7 +122,14 @@ def probe(run: Run, workdir: str, *, address: str, client: str | None) -> Probe:
         DeviceError: the device does not answer, or the folder cannot be made.
     """
     folder = device_path(workdir.rstrip("/") or "/.")
-    done = run(script(_PROBE, folder, secrets.token_hex(8)), timeout_s=20)
+    done = run(script("transport/probe", folder=folder, word=secrets.token_hex(8)), timeout_s=20)
+    if done.returncode == NOT_OURS:
+        msg = (
+            f"The folder {printable(workdir)} of {address} holds files and was not made by hwnat, "
+            "which deletes what is in its folder. Set another `workdir` in the device file; or, if "
+            f"everything in it may go, run on the device: touch {printable(workdir)}/{MARK}"
+        )
+        raise UsageError(msg)
     if done.returncode:
         what = f"Cannot work in {printable(workdir)} of {address}"
         raise refused(what, done.stderr)

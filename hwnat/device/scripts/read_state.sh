@@ -1,0 +1,2 @@
+. state.sh
+state

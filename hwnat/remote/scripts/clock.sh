@@ -1,0 +1,7 @@
+# clock sets `up`, the seconds since the device was switched on, and `boot`, the name of that run.
+# shellcheck disable=SC2034 # the scripts that include this one read them
+clock() {
+  up=; boot=
+  { read -r up _ </proc/uptime; read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+  up=${up%%.*}
+}

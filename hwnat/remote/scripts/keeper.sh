@@ -1,0 +1,20 @@
+# A process on the device that puts the settings back when the host is gone and no block runs. It
+# gives up after a while if the device does not let it; the journal stays for the next command.
+folder=$1 token=$2 step_s=$3
+. lease.sh
+. ../../device/scripts/settings.sh
+echo $$ >"$LEASE/keeper"
+while sleep "$step_s"; do
+  whose; [ "$owner" = "$token" ] || exit 0
+  age; [ "$old" -le "$most" ] && continue
+  busy && continue
+  claim || continue
+  own restoring the-device-itself
+  n=0
+  while beat 30; ! restore; do
+    n=$((n + 1)); [ "$n" -lt 20 ] || exit 1
+    sleep "$step_s"
+  done
+  rm -rf "$LEASE"
+  exit 0
+done

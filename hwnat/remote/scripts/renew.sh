@@ -1,0 +1,6 @@
+# Say that this host is there.
+folder=$1 token=$2 lease_s=$3
+. lease.sh
+require_owner
+beat "$lease_s" || exit 1
+echo renewed

@@ -1,0 +1,3 @@
+# Write what is sent into a file.
+target=$1
+cat >"$target"
