@@ -22,7 +22,7 @@ import torch
 
 from hwnat.data.readers import load_dataset
 from hwnat.records.arch import Arch
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.search.nat import REFERENCE_ERROR, Search, adaptation_recipe
 from hwnat.search.pareto import hypervolume, non_dominated
 from hwnat.search.run import DEMO_SCALE, SearchConfig

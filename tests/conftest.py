@@ -35,6 +35,14 @@ settings.register_profile("hwnat", deadline=None)
 settings.load_profile("hwnat")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def configuration(tmp_path_factory):
+    """Keep the device files that tests trust out of the user's configuration."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Return the folder of published measurements; the test is skipped where there is none."""

@@ -24,9 +24,9 @@ device.add_command(setup)
 @json_option
 def list_(as_json: bool) -> None:
     """List the device files at hand."""
-    from hwnat.records.device import device_names, load_device
+    from hwnat.records.device import device_names, read_device
 
-    devices = [load_device(name) for name in device_names()]
+    devices = [read_device(name).spec for name in device_names()]
     if as_json:
         print_json(devices)
         return
@@ -40,6 +40,33 @@ def list_(as_json: bool) -> None:
     ]
     columns = ("device", "transport", "target", "threads", "affinity", "precision", "verified")
     print_table("", (*columns, "about"), rows)
+
+
+@device.command()
+@click.argument("name", metavar="FILE")
+@json_option
+def trust(name: str, as_json: bool) -> None:
+    """Let a device file name programs and folders of this machine or of the device.
+
+    hwnat records the hash of the file's content in your configuration, so an edited file has to
+    be trusted again. Device files that came with hwnat need no trust.
+    """
+    from hwnat.records.device import read_device
+    from hwnat.records.trust import trusted_path
+
+    file = read_device(name)
+    needed = not file.is_allowed()
+    if needed:
+        file.trust()
+    if as_json:
+        print_json({"file": file.path, "powers": file.powers, "trusted_now": needed})
+        return
+    if not file.powers:
+        click.echo(f"{file.path} names no program or folder; it needs no trust.")
+        return
+    for power in file.powers:
+        click.echo(f"{file.path} {power}.")
+    click.echo(f"Trusted; recorded in {trusted_path()}." if needed else "It is trusted already.")
 
 
 @device.command()
@@ -71,14 +98,14 @@ def doctor(name: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from hwnat.profile.timer import is_here
-    from hwnat.records.device import load_device
+    from hwnat.records.device import load_device, read_device
 
-    spec = load_device(name)
+    spec, trust = load_device(name), read_device(name).trust_words
     if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
-        told = {"device": spec.name, "runtime": _runtime(spec), **asdict(spec.npu)}
-        _print({**told, "advice": ()}, as_json=as_json)
-        return
-    _print(_here(spec) if is_here(spec) else _elsewhere(spec), as_json=as_json)
+        report: Mapping[str, Any] = {"runtime": _runtime(spec), **asdict(spec.npu), "advice": ()}
+    else:
+        report = _here(spec) if is_here(spec) else _elsewhere(spec)
+    _print({"device": spec.name, "trust": trust, **report}, as_json=as_json)
 
 
 def _runtime(spec: "DeviceSpec") -> str:

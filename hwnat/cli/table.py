@@ -58,7 +58,7 @@ def show(path: Path, by_stage: bool, plot: Path | None, as_json: bool) -> None:
 def _show_stages(table: "LatencyTable", plot: Path | None, *, as_json: bool) -> None:
     """Print, and draw, where a table's time goes."""
     from hwnat.errors import UsageError
-    from hwnat.records.store import write_text
+    from hwnat.records.write import write_text
     from hwnat.table.stages import by_stage, svg
 
     if plot and plot.suffix != ".svg":

@@ -21,7 +21,7 @@ from hwnat.profile.file import time_file
 from hwnat.records.arch import Arch
 from hwnat.records.artifact import Artifact
 from hwnat.records.parse import read_text, record, strict_json
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Estimator, Floats, Quantising, Target, get_target
 

@@ -18,12 +18,12 @@ from hwnat.errors import DeviceError, TableMismatchError, UsageError
 from hwnat.profile.models import ExportedModels, Progress
 from hwnat.profile.plan import Plan
 from hwnat.records.arch import Arch
-from hwnat.records.device import DeviceSpec, Npu, load_device
+from hwnat.records.device import DeviceSpec, Npu, named_device
 from hwnat.records.measurement import Host, Setup, network_key
 from hwnat.records.op import OpSpec
 from hwnat.records.parse import read_text
 from hwnat.records.space import get_space
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
@@ -205,7 +205,7 @@ def estimate_networks(
 
 def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> NpuEstimator:
     """Return what estimates as a table was estimated."""
-    device = load_device(table.setup.device)
+    device = named_device(table.setup.device, where=f"Table {table.name}")
     estimates = _estimates(device, cache, progress)
     setup = _setup(device, estimates.npu, estimates.models.target, batch=table.setup.batch)
     if setup != table.setup:

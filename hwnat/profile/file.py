@@ -14,7 +14,7 @@ from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
 from hwnat.profile.paired import shuffled_rounds
 from hwnat.profile.timer import open_timer, target_of
 from hwnat.records.arch import Arch
-from hwnat.records.device import DeviceSpec, Precision, load_device
+from hwnat.records.device import DeviceSpec, Precision, named_device
 from hwnat.records.measurement import Host, Measurement, Setup, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
@@ -124,7 +124,7 @@ def _device_of(table: LatencyTable) -> DeviceSpec:
     if setup.runner is None:
         device = DeviceSpec(name=setup.device, transport="local", target=setup.target)
     else:
-        device = load_device(setup.device)
+        device = named_device(setup.device, where=f"Table {table.name}")
     return replace(
         device,
         target=setup.target,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 import tomllib
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -11,13 +12,20 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hwnat.errors import DataError, UsageError
-from hwnat.records import parse
+from hwnat.records import parse, trust
 
 #: Of the files that are timed, and of their arithmetic.
 Precision = Literal["fp32", "int8"]
 
 #: Where `load_device` looks for a name: the working directory, then what came with the package.
 FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
+#: Most rounds, runs or warm-up runs, and the longest visit.
+_MAX_COUNT: Final = 1_000_000
+_MAX_VISIT_MS: Final = 1e5
+#: More cores than Linux supports: what a larger number means is an error.
+MAX_CORES: Final = 8192
+#: Most bytes of a device file.
+_MAX_BYTES: Final = 64 << 10
 
 #: Letters that no program takes for an option, a command or the end of a line.
 _WORDS: Final = {
@@ -58,8 +66,15 @@ class TimingProtocol:
     visit_ms: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.runs < 1 or self.warmup < 0 or not 0 <= self.visit_ms < 1e5:
-            msg = f"protocol {self} needs at least one round and one run, nothing negative."
+        counts = (self.rounds, self.runs, self.warmup)
+        if min(self.rounds, self.runs) < 1 or self.warmup < 0 or max(counts) > _MAX_COUNT:
+            msg = (
+                f"protocol {self} needs at least one round and one run, no negative warm-up, and "
+                f"at most {_MAX_COUNT} of each."
+            )
+            raise DataError(msg)
+        if not 0 <= self.visit_ms < _MAX_VISIT_MS:
+            msg = f"protocol {self} needs a visit_ms from 0 to {_MAX_VISIT_MS:g}."
             raise DataError(msg)
 
 
@@ -183,19 +198,23 @@ class DeviceSpec:
 
     def __post_init__(self) -> None:
         _check_address(self)
-        if self.threads < 1:
-            msg = f"threads is {self.threads}; it must be at least 1."
+        if not 1 <= self.threads <= MAX_CORES:
+            msg = f"threads is {self.threads}; it must be at least 1 and at most {MAX_CORES}."
             raise DataError(msg)
         cores = self.affinity if self.affinity != "auto" else (0,)
-        if not cores or min(cores) < 0 or len(set(cores)) != len(cores):
-            msg = f"affinity {self.affinity} is not a list of distinct core numbers."
+        distinct = len(set(cores)) == len(cores)
+        if not cores or min(cores) < 0 or max(cores) >= MAX_CORES or not distinct:
+            msg = f"affinity {self.affinity!s:.80} is not a list of distinct core numbers."
             raise DataError(msg)
 
 
 def _check_address(spec: DeviceSpec) -> None:
     """Refuse what does not say where a device is, or could be taken for something else."""
-    if not spec.name or spec.name[0] in ".-~" or "/" in spec.name or not _plain(spec.name):
-        msg = f"name {spec.name!r} is not that of a file in devices/; use letters and digits."
+    if not parse.is_name(spec.name):
+        msg = (
+            f"name {spec.name!r:.120} is not the name of a device; use letters, digits and . _ - "
+            "and begin with a letter or a digit."
+        )
         raise DataError(msg)
     if spec.transport in _BUILT_IN:
         for key, transport in _KEYS_OF.items():
@@ -216,11 +235,17 @@ def _check_address(spec: DeviceSpec) -> None:
     if spec.port is not None and not 1 <= spec.port <= 65_535:
         msg = f"port is {spec.port}; it must be from 1 to 65535."
         raise DataError(msg)
-    _check_workdir(spec)
+    _check_paths(spec)
 
 
-def _check_workdir(spec: DeviceSpec) -> None:
-    """Refuse a folder that is none, or that is another one in each program's eyes."""
+def _check_paths(spec: DeviceSpec) -> None:
+    """Refuse a program or a folder that depends on where hwnat is started."""
+    if "/" in spec.python and not spec.python.startswith("/"):
+        msg = f"python is {spec.python!r:.80}; give the name of a program or its full path."
+        raise DataError(msg)
+    if spec.transcript is not None and not _plain(spec.transcript):
+        msg = f"transcript is {spec.transcript!r:.80}; it must be the path of a file."
+        raise DataError(msg)
     folder = spec.workdir
     if folder is None:
         return
@@ -242,28 +267,120 @@ def device_names() -> tuple[str, ...]:
 
 
 def load_device(name: str | Path) -> DeviceSpec:
-    """Load a device by the name of its file or by a path that ends in `.toml`.
+    """Load a device that may be connected to, by its name or by a path that ends in `.toml`.
+
+    A path is for what the user types. A name that a file holds goes to `named_device`.
+
+    Raises:
+        UsageError: no such file, not TOML, an unknown key or an impossible value.
+        DataError: the file asks for something that needs the user's trust, and does not have it.
+    """
+    file = read_device(name)
+    if not file.is_allowed():
+        command = shlex.join(("hwnat", "device", "trust", str(file.path)))
+        msg = (
+            f"{file.path} {' and '.join(file.powers)}. hwnat follows such a device file only if "
+            f"you trust it. Read the file, then run: {command}"
+        )
+        raise DataError(msg)
+    return file.spec
+
+
+def named_device(name: str, *, where: str) -> DeviceSpec:
+    """Load the device that a table or another file names; such a name is never a path.
+
+    Args:
+        name: of a device file in `FOLDERS`, without its suffix.
+        where: the file that holds the name.
+
+    Raises:
+        DataError: the name is a path, or the device file lacks the user's trust.
+        UsageError: there is no such device file, or it is wrong.
+    """
+    if not parse.is_name(name):
+        msg = f"{where} names the device {name!r:.80}, which is not the name of a device file."
+        raise DataError(msg)
+    return load_device(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFile:
+    """A device file as it was read.
+
+    Attributes:
+        content: its bytes, which trust depends on.
+    """
+
+    path: Path
+    content: bytes
+    spec: DeviceSpec
+
+    @property
+    def powers(self) -> tuple[str, ...]:
+        """What the file asks for that needs the user's trust; empty if nothing does."""
+        return trust.powers(self.spec)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the file came with hwnat."""
+        return self.path.resolve().parent == FOLDERS[-1].resolve()
+
+    def is_allowed(self) -> bool:
+        """Return whether hwnat may do what the file asks for.
+
+        Raises:
+            DataError: the record of trusted files is damaged.
+        """
+        return not self.powers or self.is_shipped or trust.is_trusted(self.content)
+
+    @property
+    def trust_words(self) -> str:
+        """Why hwnat does what the file asks for, or that it does not."""
+        if self.is_shipped:
+            return "came with hwnat"
+        if not self.powers:
+            return "not needed: names no program or folder"
+        asked = ", ".join(self.powers)
+        return f"yes: {asked}" if trust.is_trusted(self.content) else f"no: {asked}"
+
+    def trust(self) -> None:
+        """Record that the user trusts this content.
+
+        Raises:
+            UsageError: the record cannot be written.
+        """
+        trust.trust(self.content, path=self.path)
+
+
+def read_device(name: str | Path) -> DeviceFile:
+    """Read a device file by its name or path, to show it or to judge it.
 
     Raises:
         UsageError: no such file, not TOML, an unknown key or an impossible value.
     """
     path = Path(name)
     if path.suffix != ".toml":
-        found = [folder / f"{name}.toml" for folder in FOLDERS]
-        path = next((each for each in found if each.is_file()), found[0])
-    if not path.is_file():
+        candidates = [folder / f"{name}.toml" for folder in FOLDERS]
+        path = next((path for path in candidates if path.is_file()), candidates[0])
+    try:
+        is_there = path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        is_there = False
+    if not is_there:
         known = device_names()
-        near = get_close_matches(str(name), known, n=1)
+        near = get_close_matches(str(name)[:80], known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         msg = f"No device file {path}.{hint} Known devices: {', '.join(known) or 'none'}."
         raise UsageError(msg)
+    content = parse.read_bytes(path, what="device file", max_bytes=_MAX_BYTES, error=UsageError)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
+        raw = tomllib.loads(content.decode())
+    # Beyond wrong TOML: an integer of thousands of digits, and nesting without an end.
+    except (ValueError, RecursionError) as problem:
         msg = f"{path}: not a TOML file: {problem}."
         raise UsageError(msg) from problem
     spec = parse.record(DeviceSpec, {"name": path.stem, **raw}, where=str(path), error=UsageError)
     if spec.name != path.stem:
         msg = f"{path}: name is '{spec.name}'; leave it out or call it '{path.stem}'."
         raise UsageError(msg)
-    return spec
+    return DeviceFile(path=path, content=content, spec=spec)

@@ -1,16 +1,48 @@
-"""From JSON or TOML values to records: strict, one line for each thing that can be wrong."""
+"""Read files and check them: from bytes to JSON or TOML, and from there to records.
+
+Every file that hwnat reads goes through these functions, so every file gets the same checks: size,
+encoding, depth, duplicate keys, ranges of numbers, types.
+"""
 
 import json
+import math
+import os
+import re
+import reprlib
+import stat
 import types
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hwnat.errors import DataError, HwnatError
 
 T = TypeVar("T")
+
+#: Most bytes of a file: a table of 100,000 operations has 24 MB.
+MAX_BYTES: Final = 32 << 20
+#: How deeply JSON may nest; what hwnat writes has eight levels at most.
+MAX_DEPTH: Final = 64
+#: Integers of a file fit into 64 bits, sign included.
+MAX_INT: Final = (1 << 63) - 1
+#: What a file may call a device, a target or a space: never a path, never an option.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 2
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text may name a device, a target or a space in a file.
+
+    >>> is_name("pixel-8"), is_name("../pixel-8"), is_name("pixel-8.toml")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(text) is not None and not text.endswith(".toml")
 
 
 def record(cls: type[T], raw: object, *, where: str, error: type[HwnatError] = DataError) -> T:
@@ -24,8 +56,8 @@ def record(cls: type[T], raw: object, *, where: str, error: type[HwnatError] = D
         error: what to raise.
 
     Raises:
-        HwnatError: `error`, for an unknown or missing key, a value of another type, or one
-            that the record itself refuses.
+        HwnatError: `error`, for an unknown or missing key, a value of another type, a number that
+            is not finite or beyond 64 bits, or a value that the record itself refuses.
     """
     if not isinstance(raw, Mapping):
         msg = f"{where}: expected a table of keys, found {type(raw).__name__}."
@@ -34,8 +66,8 @@ def record(cls: type[T], raw: object, *, where: str, error: type[HwnatError] = D
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for key in raw:
         if key not in hints:
-            near = get_close_matches(str(key), known, n=1, cutoff=0.0)
-            msg = f"{where}: unknown key '{key}'. Did you mean '{near[0]}'?"
+            near = get_close_matches(str(key)[:80], known, n=1, cutoff=0.0)
+            msg = f"{where}: unknown key '{key!s:.80}'. Did you mean '{near[0]}'?"
             raise error(msg)
     for field in fields(cls):  # type: ignore[arg-type]
         if field.name not in raw and field.default is field.default_factory is MISSING:
@@ -59,36 +91,51 @@ def _value(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> An
         return _union(args, raw, where=where, error=error)
     if isinstance(hint, type) and is_dataclass(hint):
         return record(hint, raw, where=where, error=error)
-    if origin is Literal and raw in args:
+    # Types must match, too, because True equals 1.
+    if origin is Literal and any(raw == arg and type(raw) is type(arg) for arg in args):
         return raw
     if origin is tuple and isinstance(raw, list | tuple):
-        if args[-1] is Ellipsis:
-            args = (args[0],) * len(raw)
-        if len(args) == len(raw):
-            pairs = zip(args, raw, strict=True)
-            return tuple(_value(each, item, where=where, error=error) for each, item in pairs)
+        hints = (args[0],) * len(raw) if args[-1] is Ellipsis else args
+        if len(hints) == len(raw):
+            pairs = zip(hints, raw, strict=True)
+            return tuple(_value(kind, item, where=where, error=error) for kind, item in pairs)
     if origin is Mapping and isinstance(raw, Mapping):
         return {
-            str(key): _value(args[1], item, where=f"{where}: {key}", error=error)
+            str(key): _value(args[1], item, where=f"{where}: {key!s:.80}", error=error)
             for key, item in raw.items()
         }
-    if hint is float and type(raw) is int:
-        return float(raw)
-    # An exact match of types, because a bool would pass for an int.
+    return _scalar(hint, raw, where=where, error=error)
+
+
+def _scalar(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> Any:  # noqa: ANN401
+    """Return `raw` as a text, a number or a truth value; True is no number."""
+    if hint in (int, float) and type(raw) in (int, float):
+        _check_number(raw, where=where, error=error)
+        if hint is float:
+            return float(raw)  # type: ignore[arg-type]
     if type(raw) is not hint:
-        msg = f"{where}: expected {_name(hint)}, found {raw!r:.80}."
+        msg = f"{where}: expected {_name(hint)}, found {_shown(raw)}."
         raise error(msg)
     return raw
+
+
+def _check_number(raw: object, *, where: str, error: type[HwnatError]) -> None:
+    if isinstance(raw, int) and abs(raw) > MAX_INT:
+        msg = f"{where}: an integer of {raw.bit_length()} bits is too large; it must fit into 64."
+        raise error(msg)
+    if isinstance(raw, float) and not math.isfinite(raw):
+        msg = f"{where}: {raw} is not a finite number."
+        raise error(msg)
 
 
 def _union(args: tuple[Any, ...], raw: object, *, where: str, error: type[HwnatError]) -> Any:  # noqa: ANN401
     """Return `raw` as the first member of a union that takes it."""
     if raw is None and type(None) in args:
         return None
-    members = [each for each in args if each is not type(None)]
-    for each in members[:-1]:
+    members = [member for member in args if member is not type(None)]
+    for member in members[:-1]:
         try:
-            return _value(each, raw, where=where, error=error)
+            return _value(member, raw, where=where, error=error)
         except error:
             continue
     return _value(members[-1], raw, where=where, error=error)
@@ -100,42 +147,126 @@ def _name(hint: Any) -> str:  # noqa: ANN401
     return getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
 
 
+def _shown(raw: object) -> str:
+    """Return a short text of any value, however large or deep it is."""
+    try:
+        return _SHORT.repr(raw)[:200]
+    except ValueError:  # Python prints no integer of thousands of digits
+        return f"a large {type(raw).__name__}"
+
+
 def strict_json(text: str, *, where: str) -> Any:  # noqa: ANN401
-    """Decode JSON, refusing duplicate keys, NaN and infinities.
+    """Decode JSON; refuse what a measurement or its description cannot hold.
+
+    Refused are duplicate keys, numbers that are not finite or beyond 64 bits, text that is not
+    Unicode (half of a surrogate pair), and nesting beyond `MAX_DEPTH`.
 
     Raises:
         DataError: `where` is truncated or not such JSON.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [key for key, _ in pairs]
-            twice = next(key for key in names if names.count(key) > 1)
-            msg = f"{where}: key '{twice}' occurs twice."
+        decoded = dict(pairs)
+        if len(decoded) != len(pairs):
+            twice = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
+            msg = f"{where}: key '{twice:.80}' occurs twice."
             raise DataError(msg)
-        return found
+        return decoded
 
     def refuse(constant: str) -> None:
         msg = f"{where}: holds {constant}, which is not a measurement."
         raise DataError(msg)
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        decoded = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as damage:
         msg = f"{where}: not JSON, or truncated ({damage}); restore it or make it again."
         raise DataError(msg) from damage
+    for leaf in _leaves(decoded, where=where):
+        if isinstance(leaf, str):
+            if not leaf.isascii():
+                _check_unicode(leaf, where=where)
+        else:
+            _check_number(leaf, where=where, error=DataError)
+    return decoded
 
 
-def read_text(path: Path, *, what: str) -> str:
-    """Read a UTF-8 file.
+def _leaves(decoded: object, *, where: str) -> Iterator[object]:
+    """Yield every text, key and number of decoded JSON, level by level."""
+    level: list[object] = [decoded]
+    for _ in range(MAX_DEPTH):
+        deeper: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                yield from value
+                deeper.extend(value.values())
+            elif isinstance(value, list):
+                deeper.extend(value)
+            else:
+                yield value
+        if not deeper:
+            return
+        level = deeper
+    msg = f"{where}: nested more than {MAX_DEPTH} levels deep; restore it or make it again."
+    raise DataError(msg)
+
+
+def _check_unicode(text: str, *, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as damage:
+        msg = f"{where}: holds text that is not Unicode ({damage.reason}); make it again."
+        raise DataError(msg) from damage
+
+
+def read_bytes(
+    path: Path, *, what: str, max_bytes: int = MAX_BYTES, error: type[HwnatError] = DataError
+) -> bytes:
+    """Read a regular file whole.
+
+    A FIFO or a device is refused, not waited for.
+
+    Args:
+        path: of the file; links are followed.
+        what: the file is expected to be, for messages.
+        max_bytes: most bytes that are read.
+        error: what to raise.
 
     Raises:
-        DataError: it is missing or not text; `what` says what was expected.
+        HwnatError: `error`, if the file is missing, unreadable, not regular or too large.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or "not UTF-8 text"
+        # Without O_NONBLOCK, opening a FIFO waits for somebody who writes to it.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if stat.S_ISDIR(status.st_mode) or not stat.S_ISREG(status.st_mode):
+                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+                msg = f"Cannot read {what} {path}: it is {kind}; name a file."
+                raise error(msg)
+            content = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
         msg = f"Cannot read {what} {path}: {reason}; restore it or make it again."
-        raise DataError(msg) from problem
+        raise error(msg) from problem
+    if len(content) > max_bytes or status.st_size > max_bytes:
+        limit = f"{max_bytes >> 20} MiB" if max_bytes >> 20 else f"{max_bytes >> 10} KiB"
+        msg = f"Cannot read {what} {path}: it is larger than {limit}; name a smaller file."
+        raise error(msg)
+    return content
+
+
+def read_text(
+    path: Path, *, what: str, max_bytes: int = MAX_BYTES, error: type[HwnatError] = DataError
+) -> str:
+    """Read a regular file of UTF-8 text whole; arguments and errors are those of `read_bytes`.
+
+    Raises:
+        HwnatError: `error`, also if the file is not UTF-8.
+    """
+    content = read_bytes(path, what=what, max_bytes=max_bytes, error=error)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as problem:
+        msg = f"Cannot read {what} {path}: not UTF-8 text; restore it or make it again."
+        raise error(msg) from problem

@@ -1,13 +1,12 @@
 """Measurements on disk: SQLite, one commit each, so nothing is lost when the process dies."""
 
 import json
-import os
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -22,11 +21,13 @@ R = TypeVar("R", Measurement, ProfileRun)
 STORE_SCHEMA: Final = 1
 #: Marks the file as ours ("hwna"); sqlite3 keeps it in the header.
 _APPLICATION_ID: Final = 0x68776E61
-_TABLES: Final = """
-create table measurements (job text primary key, setup text, subject text, body text) strict;
-create index by_setup on measurements (setup);
-create table runs (number integer primary key, body text unique) strict;
-"""
+_TABLES: Final = (
+    "create table measurements (job text primary key, setup text, subject text, body text) strict",
+    "create index by_setup on measurements (setup)",
+    "create table runs (number integer primary key, body text unique) strict",
+)
+#: How long a lock that another process holds is waited for.
+_BUSY_S: Final = 30.0
 
 
 class Store:
@@ -41,7 +42,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Commits are explicit; a lock held by another profile is waited for.
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as problem:
             msg = f"Cannot open store {path}: {problem}."
             raise UsageError(msg) from problem
@@ -49,23 +50,51 @@ class Store:
             self._open()
 
     def _open(self) -> None:
+        if self._is_empty():
+            # Another process may have filled the file meanwhile: only under the lock it is sure.
+            self._db.execute("begin immediate")
+            try:
+                if self._is_empty():
+                    for statement in _TABLES:
+                        self._db.execute(statement)
+                    self._db.execute(f"pragma application_id={_APPLICATION_ID}")
+                    self._db.execute(f"pragma user_version={STORE_SCHEMA}")
+                self._db.execute("commit")
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+        (mark,) = self._db.execute("pragma application_id").fetchone()
+        (schema,) = self._db.execute("pragma user_version").fetchone()
+        if mark != _APPLICATION_ID:
+            msg = f"{self.path} is a database of another program; name another file."
+            raise DataError(msg)
+        if schema != STORE_SCHEMA:
+            msg = f"{self.path} has store schema {schema}; this hwnat reads {STORE_SCHEMA}."
+            raise DataError(msg)
+        self._use_wal()
+        # WAL with NORMAL survives the death of the process; only a power cut loses commits.
+        self._db.execute("pragma synchronous=normal")
+
+    def _is_empty(self) -> bool:
+        """Return whether the file is new: no tables, and no program's mark."""
         (mark,) = self._db.execute("pragma application_id").fetchone()
         (schema,) = self._db.execute("pragma user_version").fetchone()
         (tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
-        if (mark, schema, tables) == (0, 0, 0):
-            self._db.execute("pragma journal_mode=wal")
-            self._db.executescript(
-                f"begin immediate; {_TABLES} pragma application_id={_APPLICATION_ID};"
-                f"pragma user_version={STORE_SCHEMA}; commit;"
-            )
-        elif mark != _APPLICATION_ID:
-            msg = f"{self.path} is a database of another program; name another file."
-            raise DataError(msg)
-        elif schema != STORE_SCHEMA:
-            msg = f"{self.path} has store schema {schema}; this hwnat reads {STORE_SCHEMA}."
-            raise DataError(msg)
-        # WAL with NORMAL survives the death of the process; only a power cut loses commits.
-        self._db.execute("pragma synchronous=normal")
+        return (mark, schema, tables) == (0, 0, 0)
+
+    def _use_wal(self) -> None:
+        """Set the journal mode, which the file keeps; needs the file for itself for a moment."""
+        deadline = monotonic() + _BUSY_S
+        while True:
+            try:
+                self._db.execute("pragma journal_mode=wal")
+            except sqlite3.OperationalError as problem:
+                # SQLite does not wait for this lock, lest two connections wait for each other.
+                if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                    raise
+                sleep(0.01)
+            else:
+                return
 
     def __enter__(self) -> Self:
         return self
@@ -139,33 +168,3 @@ class Store:
         return parse.record(
             cls, parse.strict_json(body, where=str(self.path)), where=str(self.path)
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step: readers see the old file or the new one.
-
-    Raises:
-        UsageError: the place cannot be written to.
-    """
-    try:
-        _replace_text(path, text)
-    except OSError as problem:
-        msg = f"Cannot write {path}: {problem.strerror}."
-        raise UsageError(msg) from problem
-
-
-def _replace_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a table is meant to be read by others.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -16,7 +16,7 @@ from hwnat.data.readers import Dataset
 from hwnat.errors import InconclusiveError, InfeasibleError
 from hwnat.records.arch import Arch
 from hwnat.records.space import Genomes, Space
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.search.archive import Archive, sample_like
 from hwnat.search.objectives import CostModel
 from hwnat.search.pareto import hypervolume, non_dominated

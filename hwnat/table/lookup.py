@@ -13,7 +13,7 @@ from hwnat.errors import DataError, TableMismatchError, UncoveredOpError
 from hwnat.records import parse
 from hwnat.records.device import TimingProtocol
 from hwnat.records.measurement import Conditions, Setup, plain
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
 from hwnat.table.entry import MAX_NS, Effort, Entry, FittedModel, Origin, interval_ns
 

@@ -8,7 +8,7 @@ import torch
 
 from hwnat.cli.main import main
 from hwnat.records.space import MBV3_NANO
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.search.run import Candidate, Front, SearchConfig
 from hwnat.supernet.network import Supernet
 

@@ -6,13 +6,14 @@ from hwnat.device.runners.compiler import source_id
 
 
 @pytest.fixture
-def device_file(board, tmp_path):
+def device_file(hwnat, board, tmp_path):
     (tmp_path / "devices").mkdir()
     folder = f"{board.userland.folder}/{tmp_path.name}"
     words = {"transport": "ssh", "host": "127.0.0.1", "target": "tflite", "workdir": folder}
     words["user"] = board.sshd.user
     lines = [f'{key} = "{value}"' for key, value in words.items()]
     (tmp_path / "devices/pi.toml").write_text("\n".join([*lines, f"port = {board.sshd.port}"]))
+    assert hwnat("device", "trust", "pi")[0] == 0
 
 
 @pytest.mark.usefixtures("device_file")
@@ -47,6 +48,7 @@ def test_this_machine_is_set_up_where_a_runner_times_it(hwnat, tmp_path, litert_
     words["workdir"] = str(tmp_path / "work")
     lines = [f'{key} = "{value}"' for key, value in words.items()]
     (tmp_path / "devices/me.toml").write_text("\n".join(lines))
+    assert hwnat("device", "trust", "devices/me.toml")[0] == 0
     code, out, err = hwnat("device", "doctor", "me", "--json")
     assert (code, json.loads(out)["runner"], json.loads(out)["runtime"]) == (0, "litert", None)
     assert "hwnat device setup me --litert PATH" in json.loads(out)["advice"][0]

@@ -16,6 +16,7 @@ from played.sshd import Sshd, find_sshd, free_port
 from played.state import State
 from played.userland import Userland
 
+from hwnat.records.device import read_device
 from hwnat.transport.adb import AdbTransport
 from hwnat.transport.ssh import SshTransport
 
@@ -44,11 +45,12 @@ class Attached:
         raise NotImplementedError
 
     def device_file(self, folder: Path, name: str = "device", **keys: object) -> Path:
-        """Write a device file: `device_file(tmp_path, threads=2, gate={"wait_s": 1.0})`."""
+        """Write a trusted device file: `device_file(tmp_path, threads=2, gate={"wait_s": 1.0})`."""
         first = {"target": "tflite", "workdir": f"{self.userland.folder}/hwnat"}
         path = folder / f"{name}.toml"
         keys = self.address() | first | keys
         path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in keys.items()))
+        read_device(path).trust()
         return path
 
 

@@ -135,9 +135,9 @@ def test_every_kind_of_host_is_taken(host):
     assert (spec.host, spec.port, spec.user) == (host, 2222, "pi")
 
 
-@pytest.mark.parametrize("name", ["", ".x", "-x", "a/b", "a\nb", "a\x1b[m"])
+@pytest.mark.parametrize("name", ["", ".x", "-x", "a/b", "..", "a b", "a\nb", "a\x1b[m", "a.toml"])
 def test_a_name_that_is_no_plain_file_name_is_refused(name):
-    with pytest.raises(DataError, match="is not that of a file in devices/"):
+    with pytest.raises(DataError, match="is not the name of a device"):
         DeviceSpec(name=name, transport="local", target="onnx")
 
 

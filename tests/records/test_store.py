@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwnat.errors import DataError, UsageError
 from hwnat.records.device import TimingProtocol
 from hwnat.records.measurement import Conditions, Measurement, ProfileRun
-from hwnat.records.store import STORE_SCHEMA, Store, write_text
+from hwnat.records.store import STORE_SCHEMA, Store
 
 WRITER = """
 import sys
@@ -194,13 +194,3 @@ def test_a_record_that_was_tampered_with_is_refused(tmp_path):
 def test_a_folder_is_no_store(tmp_path):
     with pytest.raises(UsageError, match="Cannot open store"):
         Store(tmp_path)
-
-
-def test_text_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "table.json"
-    write_text(path, "first")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "second" * 10_000 + "\udcff")
-    assert path.read_text() == "first"
-    assert [each.name for each in path.parent.iterdir()] == ["table.json"]
-    assert path.stat().st_mode & 0o777 == 0o644

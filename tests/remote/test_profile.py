@@ -14,7 +14,7 @@ from hwnat.device.runners.compiler import source_id
 from hwnat.errors import DeviceError, TableMismatchError, UsageError
 from hwnat.profile.file import time_file
 from hwnat.profile.validate import validate
-from hwnat.records.device import load_device
+from hwnat.records.device import load_device, read_device
 from hwnat.remote.parity import Answers
 from hwnat.remote.timer import device_timer
 from hwnat.table.lookup import load_table
@@ -86,6 +86,7 @@ def here(folder, name="box", **keys):
     path = folder / "devices" / f"{name}.toml"
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in words.items()))
+    read_device(path).trust()
     return path
 
 

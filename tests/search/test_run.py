@@ -4,7 +4,7 @@ import pytest
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.space import MBV3_NANO
-from hwnat.records.store import write_text
+from hwnat.records.write import write_text
 from hwnat.search.archive import Archive
 from hwnat.search.run import (
     Candidate,

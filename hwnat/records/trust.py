@@ -1,0 +1,126 @@
+"""Which device files may name programs and folders: those of hwnat, and those you trust.
+
+A device file that somebody sent you can name a program of this machine. hwnat follows such a file
+only after `hwnat device trust FILE` has recorded the hash of its content in your configuration.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from hwnat.errors import DataError, UsageError
+from hwnat.records import parse
+from hwnat.records.lock import file_lock, run_directory
+from hwnat.records.write import write_text
+
+if TYPE_CHECKING:
+    from hwnat.records.device import DeviceSpec
+
+#: Names of Python that PATH resolves: on a remote device, the installation decides what they are.
+_PYTHON: Final = re.compile(r"python(3(\.\d{1,2})?)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """The content of the file of trusted device files.
+
+    Attributes:
+        schema: of the file.
+        devices: SHA-256 of a device file's content, in hexadecimal, to the path it had.
+    """
+
+    schema: int = 1
+    devices: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.schema != 1:
+            msg = f"schema {self.schema}; this hwnat reads 1."
+            raise DataError(msg)
+
+
+def powers(spec: "DeviceSpec") -> tuple[str, ...]:
+    """Return what a device file asks for that needs your trust, one phrase each."""
+    asked = []
+    if spec.transport == "local" and spec.runner is not None:
+        asked.append(f"starts runner '{spec.runner}' on this machine")
+    if not _PYTHON.fullmatch(spec.python):
+        asked.append(f"starts the program '{spec.python}'")
+    if spec.workdir is not None:
+        asked.append(f"writes to folder '{spec.workdir}' and starts programs there")
+    if spec.transcript is not None and _is_outside(spec.transcript):
+        asked.append(f"reads '{spec.transcript}'")
+    if spec.npu is not None and _is_outside(spec.npu.config):
+        asked.append(f"reads '{spec.npu.config}'")
+    return tuple(asked)
+
+
+def _is_outside(path: str) -> bool:
+    return path.startswith("/") or ".." in PurePosixPath(path).parts
+
+
+def digest(content: bytes) -> str:
+    """Return what a device file is recognised by: the SHA-256 of its content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_trusted(content: bytes) -> bool:
+    """Return whether the device file with this content was trusted by this user.
+
+    Raises:
+        DataError: the file of trusted device files is damaged.
+        UsageError: it belongs to another user, or others may write to it.
+    """
+    return digest(content) in _read(trusted_path()).devices
+
+
+def trust(content: bytes, *, path: Path) -> None:
+    """Record the content of a device file as trusted.
+
+    Args:
+        content: of the device file.
+        path: where it was, for people who read the record.
+
+    Raises:
+        DataError: the record is damaged.
+        UsageError: the record cannot be written.
+    """
+    record = trusted_path()
+    with file_lock(run_directory() / "trust.lock", what=f"{record}", waiting=lambda _: None):
+        known = dict(_read(record).devices)
+        known[digest(content)] = str(path.resolve())
+        text = json.dumps(asdict(Trusted(devices=known)), indent=1, sort_keys=True)
+        write_text(record, text + "\n", mode=0o600)
+
+
+def trusted_path() -> Path:
+    """Return the path of the record: `hwnat/trusted.json` in your configuration folder.
+
+    Source: the XDG Base Directory Specification.
+
+    Raises:
+        UsageError: there is no home folder.
+    """
+    named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    try:
+        folder = named if named.is_absolute() else Path.home() / ".config"
+    except RuntimeError as problem:
+        msg = "No home folder for your configuration; set XDG_CONFIG_HOME to a folder of yours."
+        raise UsageError(msg) from problem
+    return folder / "hwnat" / "trusted.json"
+
+
+def _read(path: Path) -> Trusted:
+    try:
+        status = path.stat()
+    except OSError:
+        return Trusted()
+    if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o022:
+        msg = f"{path} can be changed by other users; run: chmod 600 {path}"
+        raise UsageError(msg)
+    text = parse.read_text(path, what="list of trusted device files")
+    return parse.record(Trusted, parse.strict_json(text, where=str(path)), where=str(path))
