@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from hwnat.errors import DataError, UsageError
@@ -19,6 +19,8 @@ Precision = Literal["fp32", "int8"]
 
 #: Where `load_device` looks for a name: the working directory, then what came with the package.
 FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
+#: Names of Python that PATH resolves, so the device's installation decides what they start.
+_PYTHON: Final = re.compile(r"python(3(\.\d{1,2})?)?", re.ASCII)
 #: Most rounds, runs or warm-up runs, and the longest visit.
 _MAX_COUNT: Final = 1_000_000
 _MAX_VISIT_MS: Final = 1e5
@@ -261,6 +263,26 @@ def _plain(text: str) -> bool:
     return text.isprintable()
 
 
+def powers(spec: DeviceSpec) -> tuple[str, ...]:
+    """Return what a device file asks for that needs your trust, one phrase each."""
+    asked = []
+    if spec.transport == "local" and spec.runner is not None:
+        asked.append(f"starts runner '{spec.runner}' on this machine")
+    if not _PYTHON.fullmatch(spec.python):
+        asked.append(f"starts the program '{spec.python}'")
+    if spec.workdir is not None:
+        asked.append(f"writes to folder '{spec.workdir}' and starts programs there")
+    if spec.transcript is not None and _is_outside(spec.transcript):
+        asked.append(f"reads '{spec.transcript}'")
+    if spec.npu is not None and _is_outside(spec.npu.config):
+        asked.append(f"reads '{spec.npu.config}'")
+    return tuple(asked)
+
+
+def _is_outside(path: str) -> bool:
+    return path.startswith("/") or ".." in PurePosixPath(path).parts
+
+
 def device_names() -> tuple[str, ...]:
     """Return the sorted names of the device files at hand."""
     return tuple(sorted({path.stem for folder in FOLDERS for path in folder.glob("*.toml")}))
@@ -318,7 +340,7 @@ class DeviceFile:
     @property
     def powers(self) -> tuple[str, ...]:
         """What the file asks for that needs the user's trust; empty if nothing does."""
-        return trust.powers(self.spec)
+        return powers(self.spec)
 
     @property
     def is_shipped(self) -> bool:

@@ -7,22 +7,14 @@ only after `hwnat device trust FILE` has recorded the hash of its content in you
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records import parse
 from hwnat.records.lock import file_lock, run_directory
 from hwnat.records.write import write_text
-
-if TYPE_CHECKING:
-    from hwnat.records.device import DeviceSpec
-
-#: Names of Python that PATH resolves: on a remote device, the installation decides what they are.
-_PYTHON: Final = re.compile(r"python(3(\.\d{1,2})?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +33,6 @@ class Trusted:
         if self.schema != 1:
             msg = f"schema {self.schema}; this hwnat reads 1."
             raise DataError(msg)
-
-
-def powers(spec: "DeviceSpec") -> tuple[str, ...]:
-    """Return what a device file asks for that needs your trust, one phrase each."""
-    asked = []
-    if spec.transport == "local" and spec.runner is not None:
-        asked.append(f"starts runner '{spec.runner}' on this machine")
-    if not _PYTHON.fullmatch(spec.python):
-        asked.append(f"starts the program '{spec.python}'")
-    if spec.workdir is not None:
-        asked.append(f"writes to folder '{spec.workdir}' and starts programs there")
-    if spec.transcript is not None and _is_outside(spec.transcript):
-        asked.append(f"reads '{spec.transcript}'")
-    if spec.npu is not None and _is_outside(spec.npu.config):
-        asked.append(f"reads '{spec.npu.config}'")
-    return tuple(asked)
-
-
-def _is_outside(path: str) -> bool:
-    return path.startswith("/") or ".." in PurePosixPath(path).parts
 
 
 def digest(content: bytes) -> str:

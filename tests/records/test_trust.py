@@ -6,8 +6,8 @@ import os
 import pytest
 
 from hwnat.errors import DataError, UsageError
-from hwnat.records.device import DeviceSpec, load_device, named_device, read_device
-from hwnat.records.trust import powers, trusted_path
+from hwnat.records.device import DeviceSpec, load_device, named_device, powers, read_device
+from hwnat.records.trust import trusted_path
 
 LOCAL = {"transport": "local", "target": "onnx"}
 SSH = {"transport": "ssh", "host": "board", "target": "onnx"}
