@@ -18,7 +18,7 @@ from statistics import median
 from time import perf_counter
 
 from hwnat.device.probe import read_state
-from hwnat.predict.score import Score, score
+from hwnat.predict.score import Agreement, agreement
 from hwnat.profile.measure import profile
 from hwnat.profile.plan import Plan, make_plan
 from hwnat.records.device import load_device
@@ -51,8 +51,8 @@ class Result:
     wall_s: float
     load_1m: float | None
     calibration: str
-    ratio: Score
-    raw: Score
+    ratio: Agreement
+    raw: Agreement
     covered: float
     repeatability: float
     raw_repeatability: float
@@ -111,11 +111,11 @@ def run(target: str, case: str, plan: Plan, *, store: Path, cache: Path) -> Resu
         wall_s=round(wall_s, 1),
         load_1m=read_state(LocalTransport()).load_1m,
         calibration=table.calibration.form,
-        ratio=score(
+        ratio=agreement(
             [each.predicted_ns for each in table.validation],
             [each.measured_ns for each in table.validation],
         ),
-        raw=score(predicted, measured),
+        raw=agreement(predicted, measured),
         covered=covered(table),
         repeatability=sum(map(abs, halves)) / len(halves),
         raw_repeatability=sum(map(abs, raw_halves)) / len(raw_halves),
@@ -178,10 +178,10 @@ def row(result: Result) -> str:
         result.entries,
         f"{result.wall_s:.0f}",
         result.load_1m,
-        f"{raw.mean_error:.1%} → {ratio.mean_error:.1%}",
+        f"{raw.mape:.1%} → {ratio.mape:.1%}",
         f"{ratio.bias:+.1%}",
-        f"{raw.within_5:.0%} → {ratio.within_5:.0%}",
-        f"{raw.within_10:.0%} → {ratio.within_10:.0%}",
+        f"{raw.within5:.0%} → {ratio.within5:.0%}",
+        f"{raw.within10:.0%} → {ratio.within10:.0%}",
         f"{raw.kendall:.2f} → {ratio.kendall:.2f}",
         f"{result.covered:.0%}",
         f"{result.raw_repeatability:.1%} → {result.repeatability:.1%}",

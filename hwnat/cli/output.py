@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hwnat.predict.evaluate.base import Agreement, Evaluation
+    from hwnat.predict.score import Agreement, Evaluation
 
 #: Where long work keeps what it resumes from.
 RUNS: Final = Path("runs")

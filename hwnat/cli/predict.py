@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from hwnat.cli.output import json_option, milliseconds, print_json, print_table
-from hwnat.cli.predict_evaluate import evaluate
 
 if TYPE_CHECKING:
     from hwnat.predict.base import Prediction
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from hwnat.targets.trace import Trace
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
+@click.command()
 @click.option("--table", "table_path", type=click.Path(path_type=Path), help="Latency table.")
 @click.option("--genome", help="The network's digits, with a table of a space.")
 @click.option(
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 )
 @json_option
 def predict(
-    context: click.Context,
     table_path: Path | None,
     genome: str | None,
     model_path: Path | None,
@@ -47,15 +44,13 @@ def predict(
     partial: bool,
     as_json: bool,
 ) -> None:
-    """Predict a network's latency, or evaluate predictions on published measurements.
+    """Predict a network's latency.
 
     A --model is traced into the operators that the table's runtime really executes.
     """
     from hwnat.errors import DataError, UsageError
     from hwnat.table.lookup import load_table
 
-    if context.invoked_subcommand:
-        return
     if table_path is None or (genome is None) == (model_path is None):
         msg = "Give a --table, and the network as --genome or as --model, one of the two."
         raise UsageError(msg)
@@ -75,9 +70,6 @@ def predict(
         raise UsageError(msg)
     text, found = _of_genome(str(genome), table, space_name, classes)
     _print_genome(text, table, found, explain=explain, as_json=as_json)
-
-
-predict.add_command(evaluate)
 
 
 def _of_genome(
@@ -138,7 +130,7 @@ def _print_model(
     if not explain:
         _print_line(found)
         return
-    total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
+    total = found.sum_ns
     rows: list[tuple[str, ...]] = [
         (
             part.key,
@@ -163,11 +155,10 @@ def _print_model(
 
 def _sums(table: "LatencyTable", found: "Prediction") -> list[tuple[str, str]]:
     """Return the last lines of an explanation."""
-    total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
     partial = " of what can be predicted" if found.missing else ""
     return [
         ("starting a run", milliseconds(found.overhead_ns)),
-        (f"sum{partial}", milliseconds(total)),
+        (f"sum{partial}", milliseconds(found.sum_ns)),
         (f"after calibration ({table.calibration.form})", milliseconds(found.latency_ns)),
     ]
 
@@ -192,7 +183,7 @@ def _print_genome(
     if not explain:
         _print_line(found)
         return
-    total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
+    total = found.sum_ns
     rows: list[tuple[str, ...]] = [
         (p.key, milliseconds(p.latency_ns), f"{p.latency_ns / total:.1%}", p.provenance)
         for p in found.parts

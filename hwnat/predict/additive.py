@@ -74,7 +74,7 @@ class AdditivePredictor:
         """
         self._check(ops)
         entries = [(op.key, self._entry(op, image=ops[0].in_shape[1])) for op in ops]
-        total = self.table.overhead_ns + sum(entry.p50_ns for _, entry in entries)
+        total = self.compiled.table.sum_ns(op.key for op in ops)
         latency_ns = float(self.table.calibration.apply(total, len(ops)))
         interval_ns = self.compiled.interval_ns(latency_ns, squared_half_widths(entries))
         return Prediction(

@@ -67,6 +67,11 @@ class Prediction:
     table_id: str
     missing: tuple[Missing, ...] = ()
 
+    @property
+    def sum_ns(self) -> int:
+        """Overhead plus parts, before calibration."""
+        return self.overhead_ns + sum(part.latency_ns for part in self.parts)
+
 
 class Predictor(Protocol):
     """Latency of networks of one space on one device."""

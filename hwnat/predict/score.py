@@ -1,85 +1,121 @@
 """How well predictions agree with measurements."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.errors import UsageError
+from hwnat.errors import DataError, UsageError
 
 Floats = npt.NDArray[np.float64]
+#: How an evaluation was made, so that it can be repeated.
+Facts = Mapping[str, str | int | float | bool | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Agreement over `n` networks; errors are relative to the measurement.
+class Agreement:
+    """How well predictions agree with `n` measurements; errors are relative to the measurement.
 
     Attributes:
-        mean_error: mean of |predicted / measured - 1|.
+        mape: mean of |predicted / measured - 1|.
         bias: mean of predicted / measured - 1.
-        within_5: share of networks whose error is at most 5 %; `within_10` likewise.
         rmspe: root of the mean squared relative error.
-        spearman: rank correlation, ties averaged; NaN if either side is constant.
-        kendall: tau-b; NaN if either side is constant.
+        within5: share of errors of at most 5 %; `within10` likewise.
+        spearman: rank correlation, ties averaged; None where either side is constant.
+        kendall: tau-b; None where either side is constant.
+        coverage90: share of measurements inside their 90 % interval; None without intervals.
     """
 
     n: int
-    mean_error: float
+    mape: float
     bias: float
-    within_5: float
-    within_10: float
     rmspe: float
-    spearman: float
-    kendall: float
+    within5: float
+    within10: float
+    spearman: float | None
+    kendall: float | None
+    coverage90: float | None = None
+
+    def __post_init__(self) -> None:
+        shares = (self.within5, self.within10, self.coverage90 or 0.0)
+        if self.n < 1 or not all(0 <= share <= 1 for share in shares):
+            msg = f"shares {shares} of {self.n} measurements are not possible"
+            raise DataError(msg)
+        if not all(map(isfinite, (self.mape, self.bias, self.rmspe))):
+            msg = f"errors {self.mape}, {self.bias}, {self.rmspe} are not finite"
+            raise DataError(msg)
 
 
-def score(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Score:
-    """Compare (n,) predictions with (n,) positive measurements.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Agreement):
+    """A method's agreement, with that of simpler methods on the same measurements.
+
+    Attributes:
+        baselines: name of a simpler method to its agreement.
+        facts: what was evaluated: format, device, split, seed, and what was left out.
+    """
+
+    baselines: Mapping[str, Agreement] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+
+
+def agreement(
+    predicted: npt.ArrayLike,
+    measured: npt.ArrayLike,
+    interval: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+) -> Agreement:
+    """Compare (n,) predictions, and the (n,) lows and highs of `interval`, with measurements.
 
     Raises:
         UsageError: lengths differ, nothing to compare, or a value is not finite and positive.
 
-    >>> score([1.0, 2.1], [1.0, 2.0]).within_5
-    1.0
+    >>> agreement([1.0, 2.3], [1.0, 2.0], ([0.9, 2.1], [1.1, 2.5])).coverage90
+    0.5
     """
     p, m = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
     if p.shape != m.shape or p.ndim != 1 or not len(p):
         msg = f"Cannot compare {p.shape} predictions with {m.shape} measurements."
         raise UsageError(msg)
-    if not (np.isfinite(p).all() and np.isfinite(m).all() and (m > 0).all()):
-        msg = "Predictions and measurements must be finite, measurements positive."
+    if not (np.isfinite(p).all() and np.isfinite(m).all() and min(p.min(), m.min()) > 0):
+        msg = "Predictions and measurements must be finite and positive."
         raise UsageError(msg)
     error = p / m - 1
     # A limit of 5 % includes an error of 5 % that floating point puts a hair above.
     size = np.abs(error) - 1e-12
-    return Score(
+    spearman, kendall = _rank_correlations(p, m)
+    return Agreement(
         n=len(p),
-        mean_error=float(np.abs(error).mean()),
+        mape=float(np.abs(error).mean()),
         bias=float(error.mean()),
-        within_5=float((size <= 0.05).mean()),
-        within_10=float((size <= 0.10).mean()),
         rmspe=float(np.sqrt((error**2).mean())),
-        spearman=_correlation(_ranks(p), _ranks(m)),
-        kendall=_kendall(p, m),
+        within5=float((size <= 0.05).mean()),
+        within10=float((size <= 0.10).mean()),
+        spearman=spearman,
+        kendall=kendall,
+        coverage90=None if interval is None else _covered(m, interval),
     )
 
 
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 0, equal values sharing the mean of theirs; centred."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts + 1) / 2)[inverse]
-    return np.asarray(ranks - ranks.mean())
+def evaluation(own: Agreement, *, baselines: Mapping[str, Agreement], facts: Facts) -> Evaluation:
+    """Put a method's agreement beside that of its baselines."""
+    values = {name: getattr(own, name) for name in Agreement.__dataclass_fields__}
+    return Evaluation(**values, baselines=baselines, facts=facts)
 
 
-def _kendall(p: Floats, m: Floats) -> float:
-    """Tau-b, by a sort: all pairs of twelve thousand blocks would not fit into memory."""
-    from scipy.stats import kendalltau
+def _rank_correlations(p: Floats, m: Floats) -> tuple[float | None, float | None]:
+    """Return Spearman's rho and Kendall's tau-b; None where either side is constant."""
+    from scipy.stats import kendalltau, spearmanr
 
     if np.ptp(p) == 0 or np.ptp(m) == 0:
-        return float("nan")
-    return float(kendalltau(p, m).statistic)
+        return None, None
+    return float(spearmanr(p, m).statistic), float(kendalltau(p, m).statistic)
 
 
-def _correlation(a: Floats, b: Floats) -> float:
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm else float("nan")
+def _covered(measured: Floats, interval: tuple[npt.ArrayLike, npt.ArrayLike]) -> float:
+    low, high = (np.asarray(end, np.float64) for end in interval)
+    if not (low.shape == high.shape == measured.shape and (low <= high).all()):
+        msg = f"Intervals {low.shape} to {high.shape} do not fit {measured.shape} measurements."
+        raise UsageError(msg)
+    return float(((low <= measured) & (measured <= high)).mean())

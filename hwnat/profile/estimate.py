@@ -24,8 +24,8 @@ from hwnat.records.op import OpSpec
 from hwnat.records.parse import read_text
 from hwnat.records.space import get_space
 from hwnat.records.write import write_text
-from hwnat.table.calibrate import Calibration, NetworkCheck, calibrate
-from hwnat.table.entry import Entry
+from hwnat.table.calibrate import calibrate
+from hwnat.table.entry import Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Estimator, Target, get_target
 from hwnat.transport.base import Transport
@@ -146,7 +146,9 @@ def estimate_table(
         [found[key] for key in known],
     )
     checks = [
-        _check(calibration, arch, sums[key], len(sources[key]), found[key])
+        calibration.check(
+            arch.text, sum_ns=sums[key], ops=len(sources[key]), measured_ns=found[key]
+        )
         for arch in plan.validation
         for key in [_key(plan, arch)]
     ]
@@ -254,30 +256,7 @@ def _edition(npu: Npu) -> str:
 
 
 def _entry(latency_ns: int) -> Entry:
-    return Entry(
-        p10_ns=latency_ns,
-        p50_ns=latency_ns,
-        p90_ns=latency_ns,
-        low_ns=latency_ns,
-        high_ns=latency_ns,
-        n=1,
-        spread=0.0,
-        provenance="estimated",
-    )
-
-
-def _check(
-    calibration: Calibration, arch: Arch, sum_ns: int, ops: int, latency_ns: int
-) -> NetworkCheck:
-    predicted_ns = float(calibration.apply(sum_ns, ops))
-    return NetworkCheck(
-        genome=arch.text,
-        sum_ns=sum_ns,
-        ops=ops,
-        measured_ns=latency_ns,
-        predicted_ns=round(predicted_ns, 1),
-        error=round(predicted_ns / latency_ns - 1, 6),
-    )
+    return derived_entry(latency_ns, latency_ns, latency_ns, n=1, provenance="estimated")
 
 
 def _silent(stage: str, done: int, total: int) -> None:

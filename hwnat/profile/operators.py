@@ -205,9 +205,8 @@ class _Judge:
         found = self.predictor.predict(network.trace, partial=True)
         if found.missing:
             return None  # its sum is too low to say anything
-        total = found.overhead_ns + sum(part.latency_ns for part in found.parts)
         measured = entry(self.visits[network.key], reference_ns=self.reference_ns).p50_ns
-        return network.key, total, len(found.parts), measured
+        return network.key, found.sum_ns, len(found.parts), measured
 
     def check(self, network: Network, calibration: Calibration) -> NetworkCheck | None:
         """Return how well a network is predicted; None if a part of it cannot be."""
@@ -215,15 +214,7 @@ class _Judge:
         if found is None:
             return None
         name, total, ops, measured = found
-        predicted = float(calibration.apply(total, ops))
-        return NetworkCheck(
-            genome=name,
-            sum_ns=total,
-            ops=ops,
-            measured_ns=measured,
-            predicted_ns=round(predicted, 1),
-            error=round(predicted / measured - 1, 6),
-        )
+        return calibration.check(name, sum_ns=total, ops=ops, measured_ns=measured)
 
 
 def _entries(

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.predict.additive import AdditivePredictor
-from hwnat.predict.evaluate.base import Evaluation, agreement, evaluation
+from hwnat.predict.score import Evaluation, agreement, evaluation
 from hwnat.profile.estimate import estimate_networks
 from hwnat.profile.file import time_networks
 from hwnat.profile.models import Progress
@@ -97,11 +97,7 @@ def _plain(
 def _sums(table: LatencyTable, archs: Sequence[Arch], *, classes: int) -> Floats:
     batch = table.setup.batch
     return np.array(
-        [
-            table.overhead_ns
-            + sum(table.lookup(op.key).p50_ns for op in arch.ops(classes=classes, batch=batch))
-            for arch in archs
-        ],
+        [table.sum_ns(op.key for op in arch.ops(classes=classes, batch=batch)) for arch in archs],
         np.float64,
     )
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -51,16 +51,7 @@ def build_table(
             f"Go on with: {_command(run)}"
         )
         raise InconclusiveError(msg)
-    overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
-    judged = _Networks(
-        run=run,
-        visits=visits,
-        entries=entries,
-        reference_ns=reference_ns,
-        overhead_ns=overhead_ns,
-    )
-    calibration = judged.calibrate()
-    return LatencyTable(
+    table = LatencyTable(
         setup=run.setup,
         protocol=run.protocol,
         space=run.space,
@@ -68,10 +59,10 @@ def build_table(
         resolutions=run.resolutions,
         granularity="block",
         reference_ns=reference_ns,
-        overhead_ns=overhead_ns,
+        overhead_ns=entry(visits[run.overhead], reference_ns=reference_ns).p50_ns,
         entries=entries,
-        calibration=calibration,
-        validation=judged.validate(calibration),
+        calibration=Calibration(),
+        validation=(),
         conditions=(measured[0].before, measured[-1].after),
         hwnat=hwnat.__version__,
         created=measured[-1].ended,
@@ -79,6 +70,9 @@ def build_table(
         models=filled.models if filled else (),
         effort=effort,
     )
+    whole = _Networks(run=run, visits=visits, table=table)
+    calibration = whole.calibrate()
+    return replace(table, calibration=calibration, validation=whole.validate(calibration))
 
 
 def _command(run: ProfileRun) -> str:
@@ -155,19 +149,17 @@ class _Networks:
 
     run: ProfileRun
     visits: Mapping[str, Sequence[Measurement]]
-    entries: Mapping[str, Entry]
-    reference_ns: int
-    overhead_ns: int
+    table: LatencyTable
 
     def _sum(self, genome: str) -> tuple[int, int]:
         """Return overhead plus entries, and the number of blocks of a network."""
         arch = Arch.from_text(get_space(self.run.space), genome)
         ops = arch.ops(classes=self.run.classes, batch=self.run.setup.batch)
-        return self.overhead_ns + sum(self.entries[op.key].p50_ns for op in ops), len(ops)
+        return self.table.sum_ns(op.key for op in ops), len(ops)
 
     def _measured_ns(self, genome: str) -> int:
         visits = self.visits[self.run.network(genome)]
-        return entry(visits, reference_ns=self.reference_ns).p50_ns
+        return entry(visits, reference_ns=self.table.timed_as()[1]).p50_ns
 
     def calibrate(self) -> Calibration:
         genomes = self.run.calibration
@@ -178,16 +170,9 @@ class _Networks:
     def validate(self, calibration: Calibration) -> tuple[NetworkCheck, ...]:
         checks = []
         for genome in self.run.validation:
-            (sum_ns, ops), measured_ns = self._sum(genome), self._measured_ns(genome)
-            predicted_ns = float(calibration.apply(sum_ns, ops))
+            sum_ns, ops = self._sum(genome)
+            measured_ns = self._measured_ns(genome)
             checks.append(
-                NetworkCheck(
-                    genome=genome,
-                    sum_ns=sum_ns,
-                    ops=ops,
-                    measured_ns=measured_ns,
-                    predicted_ns=round(predicted_ns, 1),
-                    error=round(predicted_ns / measured_ns - 1, 6),
-                )
+                calibration.check(genome, sum_ns=sum_ns, ops=ops, measured_ns=measured_ns)
             )
         return tuple(checks)

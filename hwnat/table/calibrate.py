@@ -85,6 +85,18 @@ class Calibration:
         sums, counts = np.asarray(sum_ns, np.float64), np.asarray(ops, np.float64)
         return np.asarray(self.scale * sums + self.per_op_ns * counts + self.constant_ns)
 
+    def check(self, genome: str, *, sum_ns: int, ops: int, measured_ns: int) -> NetworkCheck:
+        """Return how well a network that the fit has not seen is predicted."""
+        predicted_ns = float(self.apply(sum_ns, ops))
+        return NetworkCheck(
+            genome=genome,
+            sum_ns=sum_ns,
+            ops=ops,
+            measured_ns=measured_ns,
+            predicted_ns=round(predicted_ns, 1),
+            error=round(predicted_ns / measured_ns - 1, 6),
+        )
+
     def half_width(
         self, coverage: float = 0.9, *, unseen: Sequence[NetworkCheck] = ()
     ) -> float | None:

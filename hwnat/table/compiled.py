@@ -10,9 +10,8 @@ import numpy.typing as npt
 from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
 from hwnat.records.arch import Arch
 from hwnat.records.space import Space
-from hwnat.table.dense import DenseTable, Floats, Integers, lay_out
+from hwnat.table.dense import MISSING, DenseTable, Floats, Integers, lay_out
 from hwnat.table.lookup import LatencyTable
-from hwnat.table.packed import PackedTable, pack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,7 +46,6 @@ class CompiledTable:
 
     Attributes:
         dense: entries by slot, corner and gene.
-        packed: the same, summed up for queries.
         residual: half-width of the calibration alone; None if it has too few networks to say.
         usual: mean over the calibration networks of their entries' squared relative half-width;
             a network that cannot be looked up counts 0, which widens.
@@ -56,7 +54,6 @@ class CompiledTable:
     table: LatencyTable
     space: Space
     dense: DenseTable
-    packed: PackedTable
     residual: float | None
     usual: float = 0.0
 
@@ -69,14 +66,7 @@ class CompiledTable:
             UncoveredOpError: a network needs an entry that the table lacks.
             UsageError: not an array of canonical genomes of the space.
         """
-        rows = self._rows(genomes)
-        if len(rows) != 1:
-            sums, ops = self._sums(rows)
-            return self.table.calibration.apply(sums, ops)
-        sum_ns, count = self.packed.sum(rows[0].tolist())
-        if sum_ns < 0:
-            self._refuse(rows[0].tolist())
-        return self.table.calibration.apply([sum_ns], [count])
+        return self.table.calibration.apply(*self._sums(self._rows(genomes)))
 
     def estimate(self, genomes: npt.ArrayLike) -> Estimates:
         """Predict (n, genes) canonical genomes with 90 % intervals.
@@ -87,7 +77,7 @@ class CompiledTable:
         """
         rows = self._rows(genomes)
         entries_var = np.empty(len(rows))
-        latency_ns = self.table.calibration.apply(*self._sums(rows, var=entries_var))
+        latency_ns = self.table.calibration.apply(*self._sums(rows, variance=entries_var))
         low_ns, high_ns = self.interval_ns(latency_ns, entries_var) or (None, None)
         return Estimates(latency_ns=latency_ns, low_ns=low_ns, high_ns=high_ns)
 
@@ -113,10 +103,10 @@ class CompiledTable:
         known = image in self.table.resolutions or image not in self.space.resolutions
         return self.table.uncovered(key, resolution=None if known else image)
 
-    def _sums(self, rows: Integers, *, var: Floats | None = None) -> tuple[Integers, Integers]:
-        sums, ops = self.packed.sums(rows, var=var)
-        if len(rows) and sums.min() < 0:
-            self._refuse(rows[int((sums < 0).argmax())].tolist())
+    def _sums(self, rows: Integers, *, variance: Floats | None = None) -> tuple[Integers, Integers]:
+        sums, ops = self.dense.sums(rows, variance=variance)
+        if (sums == MISSING).any():
+            self._refuse(rows[int((sums == MISSING).argmax())].tolist())
         return sums, ops
 
     def _rows(self, genomes: npt.ArrayLike) -> Integers:
@@ -158,12 +148,10 @@ def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
     name, _ = table.of_space()
     if name != space.name:
         raise mismatch(table, "space", held=name, wanted=space.name)
-    dense = lay_out(table, space)
     compiled = CompiledTable(
         table=table,
         space=space,
-        dense=dense,
-        packed=pack(dense, space),
+        dense=lay_out(table, space),
         residual=table.half_width,
     )
     return replace(compiled, usual=_usual(compiled))
@@ -171,18 +159,22 @@ def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
 
 def _usual(compiled: CompiledTable) -> float:
     """Return the mean over the calibration networks of their entries' relative variance."""
-    calibration, found = compiled.table.calibration, []
-    for each in calibration.networks:
+    calibration, space = compiled.table.calibration, compiled.space
+    if not calibration.networks:
+        return 0.0
+    known = []
+    for network in calibration.networks:
         try:
-            rows = np.array([compiled.space.decode(each.genome)])
+            known.append(space.decode(network.genome))
         except UsageError:
-            rows = np.empty((0, compiled.space.genes), np.int64)
-        var = np.zeros(len(rows))
-        sums, ops = compiled.packed.sums(rows, var=var)
-        known = sums > 0
-        relative = var[known] * (calibration.scale / calibration.apply(sums, ops)[known]) ** 2
-        found.append(float(relative.sum()))
-    return float(np.mean(found)) if found else 0.0
+            continue  # an imported network is of another space
+    rows = np.array(known, np.int64).reshape(-1, space.genes)
+    variance = np.empty(len(rows))
+    sums, ops = compiled.dense.sums(rows, variance=variance)
+    covered = sums != MISSING
+    latency_ns = calibration.apply(sums[covered], ops[covered])
+    relative = variance[covered] * (calibration.scale / latency_ns) ** 2
+    return float(relative.sum()) / len(calibration.networks)
 
 
 def mismatch(table: LatencyTable, what: str, *, held: object, wanted: object) -> TableMismatchError:

@@ -6,13 +6,14 @@ corner, a block's cost depends on its slot and gene only, so a network is a sum 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnat.records.grid import grid
-from hwnat.records.space import MAX_BLOCK, Space
+from hwnat.records.space import MAX_BLOCK, MAX_DEPTH, Space
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 
@@ -22,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 #: Stands for a latency that the table lacks; no sum of real ones makes up for it.
 MISSING: Final = -1
 CHOICES: Final = MAX_BLOCK + 1
+#: Genomes added up at a time: what they gather stays in the cache.
+_CHUNK: Final = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +32,7 @@ class DenseTable:
     """Entries in nanoseconds before calibration; MISSING where the table lacks one.
 
     Attributes:
+        space: whose genomes select the entries.
         fixed_ops: operations that every network runs.
         fixed_ns: (corners,) overhead plus the entries of those operations.
         fixed_var: (corners,) sum of their squared half-widths, ns².
@@ -37,6 +41,7 @@ class DenseTable:
         op: (slots, corners, choices) numbers; equal numbers are one operation, so one entry.
     """
 
+    space: Space
     fixed_ops: int
     fixed_ns: Integers
     fixed_var: Floats
@@ -45,14 +50,57 @@ class DenseTable:
     op: Integers
 
     def __post_init__(self) -> None:
-        for each in (self.fixed_ns, self.fixed_var, self.block_ns, self.half_ns, self.op):
-            each.setflags(write=False)
+        for array in (self.fixed_ns, self.fixed_var, self.block_ns, self.half_ns, self.op):
+            array.setflags(write=False)
 
     @property
     def covered(self) -> npt.NDArray[np.bool_]:
         """(corners,): nothing at all is missing there."""
         blocks = (self.block_ns != MISSING).all(axis=(0, 2))
         return np.asarray((self.fixed_ns != MISSING) & blocks)
+
+    def sums(
+        self, genomes: Integers, *, variance: Floats | None = None
+    ) -> tuple[Integers, Integers]:
+        """Add up (n, genes) genomes; returns (n,) nanoseconds and (n,) operations.
+
+        Args:
+            genomes: any integers. The sum is MISSING where a row is no canonical genome of the
+                space, or needs an entry that is missing.
+            variance: (n,), filled with the squared half-widths of the sums, ns².
+        """
+        sums, ops = np.empty(len(genomes), np.int64), np.empty(len(genomes), np.int64)
+        for start in range(0, len(genomes), _CHUNK):
+            here = slice(start, start + _CHUNK)
+            sums[here], ops[here] = self._chunk(
+                genomes[here], None if variance is None else variance[here]
+            )
+        return sums, ops
+
+    def _chunk(self, genomes: Integers, variance: Floats | None) -> tuple[Integers, Integers]:
+        widths = [gene for gene, _ in self.space.skeletons]
+        canonical = (self.space.repair(genomes) == genomes).all(axis=1)
+        canonical &= np.isin(genomes[:, 1], widths)
+        rows = np.where(canonical[:, None], genomes, self.space.bounds[0])
+        corners = rows[:, 0] * len(widths) + np.searchsorted(widths, rows[:, 1])
+        genes = rows[:, 2:]
+        cells = np.arange(genes.shape[1]), corners[:, None], genes
+        fixed_ns, block_ns = self.fixed_ns[corners], self.block_ns[cells]
+        covered = canonical & (fixed_ns != MISSING) & (block_ns != MISSING).all(axis=1)
+        if variance is not None:
+            variance[:] = self.fixed_var[corners] + self._block_variance(cells)
+        sums = np.where(covered, fixed_ns + block_ns.sum(axis=1), MISSING)
+        return sums, self.fixed_ops + np.count_nonzero(genes, axis=1)
+
+    def _block_variance(self, cells: tuple[Integers, Integers, Integers]) -> Floats:
+        """Return (n,) squared half-widths of sums of blocks; equal blocks of a stage err alike."""
+        half_ns, op = self.half_ns[cells], self.op[cells]
+        total = np.square(half_ns).sum(axis=1)
+        halves = [half_ns[:, depth::MAX_DEPTH] for depth in range(MAX_DEPTH)]
+        ops = [op[:, depth::MAX_DEPTH] for depth in range(MAX_DEPTH)]
+        for a, b in combinations(range(MAX_DEPTH), 2):
+            total += 2 * (halves[a] * halves[b] * (ops[a] == ops[b])).sum(axis=1)
+        return np.asarray(total)
 
 
 def half_width_ns(entry: Entry) -> int:
@@ -84,11 +132,10 @@ def lay_out(table: LatencyTable, space: Space) -> DenseTable:
     for corner, (size, width) in enumerate(corners):
         here = grid(space, size, width, classes=classes, batch=table.setup.batch)
         fixed_ops = len(here.fixed)
-        found = [table.entries.get(each.key) for each in here.fixed]
-        fixed = [each for each in found if each is not None]
-        if len(fixed) == fixed_ops:
-            fixed_ns[corner] = table.overhead_ns + sum(each.p50_ns for each in fixed)
-            fixed_var[corner] = sum(half_width_ns(each) ** 2 for each in fixed)
+        fixed = [op.key for op in here.fixed]
+        if all(key in table.entries for key in fixed):
+            fixed_ns[corner] = table.sum_ns(fixed)
+            fixed_var[corner] = squared_half_widths((key, table.entries[key]) for key in fixed)
         for slot, choices in enumerate(here.blocks):
             for gene, block in enumerate(choices, start=1):
                 key = block.key
@@ -97,6 +144,7 @@ def lay_out(table: LatencyTable, space: Space) -> DenseTable:
                     block_ns[slot, corner, gene] = entry.p50_ns
                     half_ns[slot, corner, gene] = half_width_ns(entry)
     return DenseTable(
+        space=space,
         fixed_ops=fixed_ops,
         fixed_ns=fixed_ns,
         fixed_var=fixed_var,

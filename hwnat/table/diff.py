@@ -197,5 +197,4 @@ def _latency_ns(table: LatencyTable, keys: Sequence[str]) -> float | None:
     """Return a network's calibrated latency, None if an operation has no entry."""
     if any(key not in table.entries for key in keys):
         return None
-    total = table.overhead_ns + sum(table.entries[key].p50_ns for key in keys)
-    return float(table.calibration.apply(total, len(keys)))
+    return float(table.calibration.apply(table.sum_ns(keys), len(keys)))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -127,6 +127,14 @@ class LatencyTable:
             return self.entries[key]
         except KeyError:
             raise self.uncovered(key) from None
+
+    def sum_ns(self, keys: Iterable[str]) -> int:
+        """Return the overhead plus the entries of a network's operations, before calibration.
+
+        Raises:
+            UncoveredOpError: one of them has no entry.
+        """
+        return self.overhead_ns + sum(self.lookup(key).p50_ns for key in keys)
 
     def uncovered(self, key: str, *, resolution: int | None = None) -> UncoveredOpError:
         """Return the error for an operation that is missing, by itself or with a resolution."""

@@ -1,9 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from hwnat.errors import UsageError
+from hwnat.records.arch import Arch
 from hwnat.records.grid import grid
-from hwnat.records.space import MBV3, MBV3_NANO
+from hwnat.records.space import MBV3, MBV3_NANO, Space
 from hwnat.table.dense import MISSING, half_width_ns, lay_out, squared_half_widths
+
+narrow = replace(MBV3_NANO.skeletons[0][1], stages=MBV3_NANO.skeletons[0][1].stages[:2])
+#: Its width genes leave a gap.
+GAP = Space(
+    name="gap",
+    resolutions=(24, 32),
+    skeletons=((0, narrow), (2, replace(narrow, width=1.5, stem_channels=24))),
+)
 
 
 def test_every_entry_lies_where_its_slot_corner_and_gene_say(a_table):
@@ -55,3 +69,59 @@ def test_half_widths_add_in_quadrature_but_those_of_one_operation_add_up(an_entr
     assert squared_half_widths([("a", a), ("b", b)]) == 3**2 + 4**2
     assert squared_half_widths([("a", a), ("b", b), ("a", a)]) == 6**2 + 4**2
     assert np.sqrt(squared_half_widths([])) == 0
+
+
+def is_canonical(row):
+    try:
+        return GAP.check(row) == tuple(row) and row[1] in (0, 2)
+    except UsageError:
+        return False
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32),
+    spoilt=st.lists(
+        st.tuples(
+            st.integers(0, 19),
+            st.integers(0, GAP.genes - 1),
+            st.one_of(st.integers(-3, 14), st.sampled_from([256, 257, -255, 2**32, -(2**63)])),
+        )
+    ),
+)
+def test_only_canonical_genomes_have_a_sum(a_table, seed, spoilt):
+    table = a_table(GAP)
+    rows = GAP.sample(20, rng=np.random.default_rng(seed))
+    rows[:, 1] = np.where(rows[:, 1] == 1, 2, rows[:, 1])
+    for row, gene, value in spoilt:
+        rows[row, gene] = value
+    sums, ops = lay_out(table, GAP).sums(rows)
+    for row, sum_ns, count in zip(rows.tolist(), sums.tolist(), ops.tolist(), strict=True):
+        if is_canonical(row):
+            keys = [op.key for op in Arch(space=GAP, genome=tuple(row)).ops(classes=10)]
+            assert (sum_ns, count) == (table.sum_ns(keys), len(keys))
+        else:
+            assert sum_ns == MISSING
+
+
+def test_variances_of_many_genomes_are_those_of_each(a_table, an_entry):
+    rng = np.random.default_rng(3)
+    entries = {
+        key: an_entry(entry.p50_ns, high_ns=entry.p50_ns + int(rng.integers(1, 90_000)))
+        for key, entry in a_table(GAP).entries.items()
+    }
+    table = a_table(GAP, entries=entries)
+    rows = GAP.sample(9000, rng=rng)
+    rows[:, 1] = rng.choice([0, 2], len(rows))
+    variance = np.empty(len(rows))
+    lay_out(table, GAP).sums(rows, variance=variance)
+    for index in (0, 1, 2, 8191, 8192, 8999):
+        keys = [op.key for op in Arch(space=GAP, genome=tuple(rows[index])).ops(classes=10)]
+        expected = squared_half_widths((key, table.entries[key]) for key in keys)
+        assert variance[index] == pytest.approx(expected)
+
+
+def test_a_table_that_covers_nothing_refuses_everything(a_table, an_entry):
+    nothing = lay_out(a_table(entries={"x|y": an_entry(5)}), MBV3_NANO)
+    rows = MBV3_NANO.sample(9, rng=np.random.default_rng(0))
+    assert (nothing.sums(rows)[0] == MISSING).all()

@@ -2,9 +2,9 @@ import json
 from dataclasses import asdict
 
 import pytest
+from evaluate.transfer import evaluate_transfer, score_transfer
 
 from hwnat.errors import DataError, HwnatError, UsageError
-from hwnat.predict.evaluate.transfer import evaluate_transfer, score_transfer
 
 
 def published(path, *, speed, memory):

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from evaluate.offgrid import Published, evaluate_offgrid, score_offgrid
 
 from hwnat.errors import DataError, UsageError
-from hwnat.predict.evaluate.offgrid import Published, evaluate_offgrid, score_offgrid
 from hwnat.records.cost import total_cost
 from hwnat.records.grid import distinct_ops
 from hwnat.records.space import MBV3_NANO, MBV3_W12, get_space

@@ -6,11 +6,11 @@ from typing import Final
 
 import numpy as np
 
+from evaluate.networks import chain_networks
 from hwnat.errors import UsageError
-from hwnat.predict.evaluate.base import Agreement, Evaluation, Facts, agreement, evaluation
-from hwnat.predict.evaluate.networks import chain_networks
 from hwnat.predict.gaussian import Floats
 from hwnat.predict.relation import relate, without_sources, work
+from hwnat.predict.score import Agreement, Evaluation, Facts, agreement, evaluation
 from hwnat.predict.transfer import choose_timings, expected, transfer
 from hwnat.table.entry import Entry
 from hwnat.table.importers.assemble import to_table

@@ -1,11 +1,18 @@
-"""`hwnat predict evaluate`: how well the methods do on what others measured and published."""
+"""Score the predictors on measurements that others published.
 
+python benchmarks/predict_evaluate.py --format FORMAT … [--json]
+
+docs/latency.md lists the commands behind its figures.
+"""
+
+import sys
 from pathlib import Path
 from typing import Final
 
 import click
 
 from hwnat.cli.output import json_option, print_evaluation, print_json
+from hwnat.errors import HwnatError
 
 FORMATS: Final = ("mobile-ml-benchmark", "nn-meter-blocks", "ofa-yaml", "nsganet-yaml")
 
@@ -48,7 +55,7 @@ def evaluate(
     ofa-yaml, nsganet-yaml: networks at resolutions between those of the tables.
     """
     if file_format == "mobile-ml-benchmark":
-        from hwnat.predict.evaluate.operators import evaluate_operators
+        from evaluate.operators import evaluate_operators
 
         found = evaluate_operators(
             _path("--ops", ops),
@@ -59,13 +66,13 @@ def evaluate(
             measured=measured,
         )
     elif file_format == "nn-meter-blocks":
-        from hwnat.predict.evaluate.transfer import evaluate_transfer
+        from evaluate.transfer import evaluate_transfer
 
         others = _paths("--sources", sources)
         new = Path(_text("--target", target))
         found = evaluate_transfer(others, new, budget=budget, seed=seed)
     else:
-        from hwnat.predict.evaluate.offgrid import evaluate_offgrid
+        from evaluate.offgrid import evaluate_offgrid
 
         seen, hidden = _paths("--tables", tables), _paths("--test", test)
         found = evaluate_offgrid(seen, hidden, networks, seed=seed, file_format=file_format)
@@ -88,3 +95,16 @@ def _path(option: str, value: Path | None) -> Path:
 
 def _paths(option: str, value: str | None) -> list[Path]:
     return [Path(each) for each in _text(option, value).split(",") if each]
+
+
+def main() -> None:
+    """Run the command; a refused file or option ends with one line and its exit code."""
+    try:
+        evaluate()
+    except HwnatError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

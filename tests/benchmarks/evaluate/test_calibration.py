@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from evaluate.calibration import Totals, fit, half_width, scale, spread_out
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnat.errors import UsageError
-from hwnat.predict.evaluate.calibration import Totals, fit, half_width, scale, spread_out
 
 
 def totals(count=40, *, noise=0.0, seed=0, coefficients=(1.05, 2_000.0, 900_000.0)):

@@ -11,10 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from hwnat.errors import DataError, UsageError
-from hwnat.predict.choice import Sample
-from hwnat.predict.evaluate.base import Agreement, Evaluation, agreement, evaluation
-from hwnat.predict.evaluate.calibration import (
+from evaluate.calibration import (
     Floats,
     Integers,
     Totals,
@@ -23,7 +20,10 @@ from hwnat.predict.evaluate.calibration import (
     scale,
     spread_out,
 )
+from hwnat.errors import DataError, UsageError
+from hwnat.predict.choice import Sample
 from hwnat.predict.learned import Estimates, fit_samples
+from hwnat.predict.score import Agreement, Evaluation, agreement, evaluation
 from hwnat.table.calibrate import calibrate as calibrate_table
 from hwnat.table.importers.base import Source
 from hwnat.table.importers.mobile_ml_benchmark import (

@@ -1,8 +1,8 @@
 from itertools import pairwise
 
 import numpy as np
+from evaluate.networks import chain_networks
 
-from hwnat.predict.evaluate.networks import chain_networks
 from hwnat.records.op import OpSpec
 
 STEM = OpSpec(kind="conv", in_shape=(1, 8, 8, 3), out_channels=4, kernel=3, stride=2)

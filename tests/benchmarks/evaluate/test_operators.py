@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from evaluate.operators import evaluate_operators, predicted, read_published
 
 from hwnat.errors import DataError, UncoveredOpError, UsageError
-from hwnat.predict.evaluate.operators import evaluate_operators, predicted, read_published
 
 OPS_HEADER = "model,operation,feature,phone|gpu|float,phone|gpu|kernel"
 NETS_HEADER = "model,FLOPS,size,phone|gpu|float|mean,phone|gpu|float|std"
@@ -100,7 +100,7 @@ def test_equal_seeds_give_equal_evaluations_and_others_other_networks(files):
 
 @pytest.mark.slow
 def test_no_model_sees_the_network_it_predicts(files, monkeypatch):
-    from hwnat.predict.evaluate import operators
+    from evaluate import operators
 
     data = read_published(*files(), "phone")
     real, trained, asked = operators.fit_samples, [], []

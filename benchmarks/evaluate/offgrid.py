@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import DataError, UncoveredOpError, UsageError
-from hwnat.predict.evaluate.base import Agreement, Evaluation, agreement, evaluation
 from hwnat.predict.interpolate import Filled, fill
+from hwnat.predict.score import Agreement, Evaluation, agreement, evaluation
 from hwnat.predict.workload import family
 from hwnat.records.cost import total_cost
 from hwnat.records.grid import Grid, distinct_ops, grid

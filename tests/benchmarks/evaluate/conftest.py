@@ -1,0 +1,3 @@
+"""Tables of made-up phones."""
+
+from played.tables import phone  # noqa: F401
