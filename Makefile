@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test install lint types layers fast slow format clean
+.PHONY: help demo test install lint types layers fast slow docs format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +19,18 @@ test: lint types layers fast slow ## lint, types, layers and all tests
 
 install: $(READY) ## create .venv and install everything
 
-lint: $(READY) ## style and formatting
+lint: $(READY) ## style, spelling, shell programs, prose, device files and tables
 	@echo "ruff"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@echo "shellcheck"
+	@find .ci hwnat tests -name '*.sh' -o -path .ci/run | xargs $(BIN)/shellcheck
+	@echo "codespell"
+	@$(BIN)/codespell .
+	@echo "proselint"
+	@$(BIN)/python tools/check_prose.py
+	@echo "device files and tables"
+	@$(BIN)/python tools/check_records.py
 
 types: $(READY) ## static types
 	@echo "mypy"
@@ -40,12 +48,16 @@ slow: $(READY) ## tests of the whole chain, then the coverage of all tests
 	@echo "slow tests"
 	@$(PYTEST) -m "slow and not device" --cov --cov-append --cov-report=term:skip-covered
 
+docs: $(READY) ## the documentation as a site, in site/
+	@echo "mkdocs"
+	@NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
+
 format: $(READY) ## rewrite the sources in the common format
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
 clean: ## remove .venv and all caches, keep runs/
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build hwnat.egg-info
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build site hwnat.egg-info
 
 # A killed run leaves no .ready behind, so the next call goes on; an environment without pip is rebuilt.
 $(READY): pyproject.toml constraints.txt

@@ -30,6 +30,20 @@ from played.programs import (  # noqa: F401
     older_runtimes,
 )
 
+#: Tests of a shipped suite that take over two seconds; the suites know no marks of this project.
+SLOW = (
+    "test_a_large_network_at_224_agrees_with_torch",
+    "test_what_a_command_started_dies_with_it_at_its_time_limit",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if getattr(item, "originalname", None) in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.
 settings.register_profile("hwnat", deadline=None)
 settings.load_profile("hwnat")

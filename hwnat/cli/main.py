@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+import hwnat
 from hwnat.errors import HwnatError, UsageError
 
 #: Name of a command or group, "module:object" in hwnat.cli, and its line in `hwnat --help`.
@@ -76,7 +77,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="hwnat")
+@click.version_option(hwnat.__version__, prog_name="hwnat")
 def app() -> None:
     """From a device to verified, deployable networks.
 

@@ -6,7 +6,7 @@ from importlib.metadata import metadata
 import click
 import pytest
 
-from hwnat import errors
+from hwnat import __version__, errors
 from hwnat.cli import main as cli
 
 
@@ -116,4 +116,4 @@ def test_every_listed_command_exists(name):
 def test_the_version_is_told():
     code, out, _ = hwnat("--version")
     assert code == 0
-    assert "0.1.0" in out
+    assert __version__ in out

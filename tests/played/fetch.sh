@@ -52,7 +52,7 @@ fetch_system() {
     for each in bin lib; do
         cp -a "$root/$each/." "$root/usr/$each/" && rm -rf "${root:?}/$each" || return 1
     done
-    rm -rf "$root/usr/share" "$root/usr/lib/aarch64-linux-gnu/gconv"
+    rm -rf "${root:?}/usr/share" "${root:?}/usr/lib/aarch64-linux-gnu/gconv"
     ln -s usr/lib "$root/lib"
     "$arm64/qemu-aarch64" -L "$root" "$root/usr/bin/toybox" >"$root/toybox" &&
         "$arm64/qemu-aarch64" -L "$root" "$root/usr/bin/busybox" --list >"$root/busybox" &&

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 from hwnat.errors import UsageError
 from hwnat.records.arch import Arch
 from hwnat.records.space import MBV3, MBV3_NANO, MBV3_W10, MBV3_W12, Space, get_space
+from hwnat.testing.spaces import SpaceConformance
 
 GENES = st.lists(st.integers(-5, 30), min_size=22, max_size=22)
+
+
+class TestSpaces(SpaceConformance):
+    """Each of our spaces, from the fixture `space` of conftest.py."""
+
+    @pytest.fixture
+    def space(self, space):
+        return space
 
 
 @given(space=..., rows=st.lists(GENES, max_size=5))
@@ -31,14 +40,6 @@ def test_a_genome_survives_its_published_text(arch: Arch):
     assert len(arch.text) == 23
 
 
-def test_samples_are_canonical_and_follow_the_seed(space):
-    drawn = space.sample(500, rng=np.random.default_rng(1))
-    assert drawn.shape == (500, 22)
-    assert (space.repair(drawn) == drawn).all()
-    assert (space.sample(500, rng=np.random.default_rng(1)) == drawn).all()
-    assert (space.sample(500, rng=np.random.default_rng(2)) != drawn).any()
-
-
 def test_samples_reach_every_choice_about_equally_often(space):
     drawn = space.sample(4000, rng=np.random.default_rng(0))
     depths = (drawn[:, 2:].reshape(-1, 4) > 0).sum(axis=1)
@@ -46,12 +47,6 @@ def test_samples_reach_every_choice_about_equally_often(space):
     first = np.bincount(drawn[:, 2], minlength=10)[1:] / len(drawn)
     assert first == pytest.approx(1 / 9, abs=0.03)
     assert set(drawn[:, 0]) == set(range(len(space.resolutions)))
-
-
-def test_the_extremes_are_the_bounds(space):
-    low, high = space.bounds
-    assert space.smallest() == tuple(low)
-    assert space.largest() == tuple(high)
 
 
 def test_widths_are_fixed_in_the_single_spaces_and_free_in_the_joint_one():
@@ -82,10 +77,6 @@ def test_a_bad_genome_is_told_which_gene_is_wrong(text, message):
 def test_a_genome_of_another_length_is_refused(length):
     with pytest.raises(UsageError, match=f"has 22 genes; this genome has {length}"):
         MBV3.check([1] * length)
-
-
-def test_spaces_are_found_by_name(space):
-    assert get_space(space.name) is space
 
 
 def test_an_unknown_space_is_answered_with_the_known_ones():

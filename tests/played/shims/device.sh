@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What the programs of a pretended device share. Each fact is a file of one line in $S; a file is
 # replaced, never rewritten, so that whoever reads it sees a whole line.
 S=/data/state
@@ -24,7 +25,7 @@ apply() {
     fact clock_percent 100; p=$V
     fact fixed_performance 0; if [ "$V" = 1 ] && [ "$p" -gt 75 ]; then p=75; fi
     fact settings/global/low_power 0; if [ "$V" = 1 ] && [ "$p" -gt 60 ]; then p=60; fi
-    for policy in $CPU/cpufreq/policy*; do
+    for policy in "$CPU"/cpufreq/policy*; do
         IFS= read -r most <"$policy/cpuinfo_max_freq"
         cap=$((most * p / 100))
         [ -e $S/android ] && give "$policy/scaling_max_freq" $cap 444
