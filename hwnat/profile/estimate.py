@@ -5,16 +5,13 @@ printed is kept beside the file, and a table that was interrupted goes on there.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import hwnat
 from hwnat.device.conditions import now
-from hwnat.device.runners.logs import Estimate, parse_log
-from hwnat.errors import DeviceError, TableMismatchError, UsageError
+from hwnat.errors import TableMismatchError, UsageError
 from hwnat.profile.models import ExportedModels, Progress
 from hwnat.profile.plan import Plan
 from hwnat.records.arch import Arch
@@ -28,39 +25,9 @@ from hwnat.table.calibrate import calibrate
 from hwnat.table.entry import Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Estimator, Target, get_target
+from hwnat.targets.tflite.vela import read_latency_ns
 from hwnat.transport.base import Transport
 from hwnat.transport.local import LocalTransport
-
-#: With `--show-cpu-operations` Vela lists what it leaves to the CPU.
-_ON_CPU: Final = re.compile(r"^ +CPU: .*? = (\S+) \(outputs", re.MULTILINE)
-_SHOWN: Final = 5
-
-
-def read_estimate(text: str, *, where: str) -> tuple[Estimate, int]:
-    """Return the estimate and its nanoseconds out of what the compiler printed.
-
-    Raises:
-        DeviceError: operators fall back to the CPU, whose time an estimate leaves out; the
-            message names them.
-        DataError: the text is incomplete or contradicts itself.
-    """
-    names = list(dict.fromkeys(_ON_CPU.findall(text)))
-    if names:
-        shown = ", ".join(names[:_SHOWN])
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        every = "" if re.search(r"^NPU operators = [1-9]", text, re.MULTILINE) else "all "
-        msg = (
-            f"{where}: {every}{len(names)} operators fall back to the CPU, {shown}{more}, "
-            "so the estimate lacks their time. Leave them out of the network, or name an "
-            "accelerator that runs them."
-        )
-        raise DeviceError(msg)
-    log = parse_log(text, tool="vela", where=where)
-    left = sum(each.cpu_operators or 0 for each in log.delegates)
-    if log.estimate is None or log.estimate.latency_ns is None or left:
-        msg = f"{where}: {left} operators fall back to the CPU, so the estimate lacks their time."
-        raise DeviceError(msg)
-    return log.estimate, log.estimate.latency_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +47,13 @@ class NpuEstimator:
             sources: key -> what it runs.
 
         Raises:
-            DeviceError: see `read_estimate`, and `Estimator.estimate`.
+            DeviceError: see `read_latency_ns`, and `Estimator.estimate`.
         """
         self.models.export(sources, progress=self.progress)
         found = {}
         for count, key in enumerate(sources, start=1):
-            _, found[key] = read_estimate(self._text(key), where=f"{self.npu.accelerator}, {key}")
+            where = f"{self.npu.accelerator}, {key}"
+            found[key] = read_latency_ns(self._text(key), where=where)
             self.progress("estimate", count, len(sources))
         return found
 
@@ -179,7 +147,7 @@ def estimate_file(path: Path, table: LatencyTable) -> Entry:
     """
     estimates = _as_table(table, path.parent, None)
     text = estimates.estimator.estimate(path, estimates.npu, link=estimates.link)
-    return _entry(read_estimate(text, where=str(path))[1])
+    return _entry(read_latency_ns(text, where=str(path)))
 
 
 def estimate_networks(

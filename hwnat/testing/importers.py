@@ -40,10 +40,11 @@ class ImporterSample:
     Attributes:
         format: name of the importer's entry point.
         device: as in `Request.device`.
-        files: file name to text.
+        files: file name to text; to bytes in a binary format.
         entries: canonical operation key to the p50 in nanoseconds.
         unmapped: foreign keys that get no entry.
-        planted: text of one value, which occurs once in all files, and the key of its entry.
+        planted: text of one value, which occurs once in all files, and the key of its entry; None
+            in a binary format, for which the tests of single values are skipped.
         options: of the request; `{folder}` in a value is the folder of the files in `beside`.
         beside: further files, which options name.
         networks: name of a whole network to its measured nanoseconds.
@@ -51,10 +52,10 @@ class ImporterSample:
 
     format: str
     device: str
-    files: Mapping[str, str]
+    files: Mapping[str, str | bytes]
     entries: Mapping[str, int]
     unmapped: frozenset[str]
-    planted: tuple[str, str]
+    planted: tuple[str, str] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, str] = field(default_factory=dict)
     networks: Mapping[str, int] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Reading:
         self, changed: Mapping[str, bytes] | None = None, *, lenient: bool = False
     ) -> Imported:
         """Read the sample, with some files replaced by other bytes."""
-        contents = {name: text.encode() for name, text in self.sample.files.items()}
+        contents = {name: as_bytes(content) for name, content in self.sample.files.items()}
         contents |= dict(changed or {})
         sources = [Source.of(name, content) for name, content in contents.items()]
         return self.importer.read(sources, self.request(lenient=lenient))
@@ -93,12 +94,26 @@ class Reading:
         assert_sound(imported)
         return None
 
-    def planted(self, value: str) -> dict[str, bytes]:
-        """Return the file with the planted value, which is replaced by `value`."""
-        text, _ = self.sample.planted
-        ((name, content),) = (item for item in self.sample.files.items() if text in item[1])
+    def texts(self) -> dict[str, str]:
+        """Return the files of a text format; a binary format skips the test."""
+        texts = {name: held for name, held in self.sample.files.items() if isinstance(held, str)}
+        if len(texts) != len(self.sample.files):
+            pytest.skip(f"{self.sample.format} is a binary format")
+        return texts
+
+    def planted(self, value: str) -> tuple[dict[str, bytes], str]:
+        """Return the file with the planted value replaced by `value`, and the entry's key."""
+        texts = self.texts()
+        assert self.sample.planted is not None, "a text format needs a planted value"
+        text, key = self.sample.planted
+        ((name, content),) = (item for item in texts.items() if text in item[1])
         assert content.count(text) == 1
-        return {name: content.replace(text, value).encode()}
+        return {name: content.replace(text, value).encode()}, key
+
+
+def as_bytes(content: str | bytes) -> bytes:
+    """Return a file's bytes."""
+    return content if isinstance(content, bytes) else content.encode()
 
 
 def latencies(imported: Imported) -> dict[str, int]:
@@ -118,20 +133,21 @@ def assert_sound(imported: Imported) -> None:
 
 
 @st.composite
-def damaged(draw: st.DrawFn, text: str) -> bytes:
+def damaged(draw: st.DrawFn, held: str | bytes) -> bytes:
     """Damage a file as people, editors and disks do."""
-    lines = text.split("\n")
+    if isinstance(held, bytes):
+        if draw(st.booleans()):
+            return held[: draw(st.integers(0, len(held)))]
+        return _with_other_bytes(draw, held)
+    lines = held.split("\n")
     kind = draw(st.sampled_from(["number", "drop", "double", "swap", "bytes"]))
     if kind == "number":
-        number = draw(st.sampled_from(list(_NUMBER.finditer(text))))
+        number = draw(st.sampled_from(list(_NUMBER.finditer(held))))
         value = draw(st.sampled_from(IMPOSSIBLE) | st.floats().map(str) | st.text(max_size=8))
-        changed = text[: number.start()] + value + text[number.end() :]
+        changed = held[: number.start()] + value + held[number.end() :]
         return changed.encode("utf-8", "surrogatepass")
     if kind == "bytes":
-        content = bytearray(text.encode())
-        for _ in range(draw(st.integers(1, 4))):
-            content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
-        return bytes(content)
+        return _with_other_bytes(draw, held.encode())
     first, second = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
     if kind == "drop":
         del lines[first]
@@ -140,6 +156,14 @@ def damaged(draw: st.DrawFn, text: str) -> bytes:
     else:
         lines[first], lines[second] = lines[second], lines[first]
     return "\n".join(lines).encode()
+
+
+def _with_other_bytes(draw: st.DrawFn, held: bytes) -> bytes:
+    """Replace up to four bytes."""
+    content = bytearray(held)
+    for _ in range(draw(st.integers(1, 4))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    return bytes(content)
 
 
 class ImporterConformance:
@@ -151,7 +175,7 @@ class ImporterConformance:
         raise NotImplementedError
 
     @pytest.fixture
-    def others(self) -> Mapping[str, Mapping[str, str]]:
+    def others(self) -> Mapping[str, Mapping[str, str | bytes]]:
         """Return files of other formats, by format; they must be refused. None by default."""
         return {}
 
@@ -184,9 +208,9 @@ class ImporterConformance:
         self, reading: Reading, tmp_path: Path
     ) -> None:
         paths = []
-        for name, text in reading.sample.files.items():
+        for name, content in reading.sample.files.items():
             paths.append(tmp_path / name)
-            paths[-1].write_text(text)
+            paths[-1].write_bytes(as_bytes(content))
         imported = import_files(reading.sample.format, paths, reading.request())
         assert latencies(imported) == reading.sample.entries
         assert [source.name for source in imported.sources] == [str(path) for path in paths]
@@ -195,7 +219,7 @@ class ImporterConformance:
     def test_line_ends_and_a_byte_order_mark_change_nothing(self, reading: Reading) -> None:
         windows = {
             name: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
-            for name, text in reading.sample.files.items()
+            for name, text in reading.texts().items()
         }
         assert latencies(reading.read(windows)) == reading.sample.entries
 
@@ -203,7 +227,7 @@ class ImporterConformance:
     def test_a_value_that_is_no_latency_never_becomes_an_entry(
         self, reading: Reading, value: str
     ) -> None:
-        changed = reading.planted(value)
+        changed, key = reading.planted(value)
         refusal = reading.refusal(changed)
         if refusal is not None:
             (name,) = changed
@@ -211,15 +235,17 @@ class ImporterConformance:
             assert "\n" not in refusal
             return
         imported = reading.read(changed)
-        assert reading.sample.planted[1] not in imported.entries
+        assert key not in imported.entries
         assert imported.unmapped
 
     @pytest.mark.parametrize("value", ["-1", "-0.5"])
     def test_lint_reads_on_after_such_a_value_and_reports_it(
         self, reading: Reading, value: str
     ) -> None:
-        imported = reading.read(reading.planted(value), lenient=True)
-        _, planted_key = reading.sample.planted
+        changed, planted_key = reading.planted(value)
+        with pytest.raises(DataError, match=re.escape(next(iter(changed)))):
+            reading.read(changed)
+        imported = reading.read(changed, lenient=True)
         rest = {key: ns for key, ns in reading.sample.entries.items() if key != planted_key}
         assert latencies(imported) == rest
         (finding,) = [item for item in imported.findings if item.rule == "not-measured"]
@@ -236,12 +262,12 @@ class ImporterConformance:
             reading.read(dict.fromkeys(reading.sample.files, content))
 
     def test_files_of_other_formats_are_refused(
-        self, reading: Reading, others: Mapping[str, Mapping[str, str]]
+        self, reading: Reading, others: Mapping[str, Mapping[str, str | bytes]]
     ) -> None:
         for other, files in others.items():
             if other == reading.sample.format:
                 continue
-            sources = [Source.of(name, text.encode()) for name, text in files.items()]
+            sources = [Source.of(name, as_bytes(content)) for name, content in files.items()]
             with pytest.raises(HwnatError):
                 reading.importer.read(sources, reading.request())
 
@@ -253,25 +279,33 @@ class ImporterConformance:
             import_files(sample.format, [], Request(device=sample.device))
 
     def test_a_truncated_file_gives_an_error_or_less_of_the_same(self, reading: Reading) -> None:
-        expected = reading.sample.entries
-        for name, text in reading.sample.files.items():
-            for end in range(0, len(text), max(1, len(text) // 60)):
+        expected, refused = reading.sample.entries, 0
+        for name, held in reading.sample.files.items():
+            whole = as_bytes(held)
+            for end in range(0, len(whole), max(1, len(whole) // 60)):
                 try:
-                    imported = reading.read({name: text[:end].encode()})
+                    imported = reading.read({name: whole[:end]})
                 except HwnatError:
+                    refused += 1
                     continue
                 assert_sound(imported)
                 assert set(imported.entries) <= set(expected)
                 wrong = [key for key, ns in latencies(imported).items() if ns != expected[key]]
                 # Only the last number may be wrong: one that is cut looks like a shorter one.
                 assert len(wrong) <= 1
+        # At the least, an empty file is refused.
+        assert refused
 
     @given(data=st.data())
     @settings(max_examples=60, deadline=None, suppress_health_check=_HEALTHY)
-    def test_a_damaged_file_gives_sound_entries_or_an_error(
+    def test_a_damaged_file_gives_sound_entries_or_an_error_that_names_a_file(
         self, reading: Reading, data: st.DataObject
     ) -> None:
         name = data.draw(st.sampled_from(sorted(reading.sample.files)))
         content = data.draw(damaged(reading.sample.files[name]))
+        named = [*reading.sample.files, *reading.sample.beside]
         for lenient in (False, True):
-            assert reading.refusal({name: content}, lenient=lenient) != ""
+            refusal = reading.refusal({name: content}, lenient=lenient)
+            if refusal is not None:
+                assert any(file in refusal for file in named), refusal
+                assert "\n" not in refusal

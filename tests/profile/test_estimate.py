@@ -1,15 +1,13 @@
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from hwnat.errors import DataError, DeviceError, TableMismatchError, UsageError
+from hwnat.errors import TableMismatchError, UsageError
 from hwnat.profile.estimate import (
     estimate_file,
     estimate_networks,
     estimate_table,
-    read_estimate,
 )
 from hwnat.profile.measure import profile
 from hwnat.profile.models import ExportedModels, bound
@@ -19,8 +17,6 @@ from hwnat.records.device import load_device
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.lookup import load_table
 from hwnat.targets.base import get_target
-from hwnat.targets.tflite.file import FileBuilder
-from hwnat.transport.local import LocalTransport
 
 DEVICE = """
 transport = "local"
@@ -31,7 +27,6 @@ accelerator = "npu-1"
 system = "Fast"
 memory = "Sram"
 """
-CPU_LINES = "".join(f"   CPU: Passthrough = mean_{i} (outputs [1, 1, 1, 64])\n" for i in range(7))
 
 
 @pytest.fixture
@@ -153,49 +148,3 @@ def test_files_of_two_precisions_lie_apart(precision, device, tmp_path):
     target = get_target("tflite", precision=precision)
     assert precision in ExportedModels(target=target, folder=tmp_path).path("a key").name
     assert device
-
-
-def test_operators_on_the_cpu_are_named(runtime_logs):
-    text = (runtime_logs / "vela.txt").read_text()
-    with pytest.raises(DeviceError, match="2 operators fall back"):
-        read_estimate(text, where="net")
-    some = text.replace("(12.5%)\n", "(12.5%)\n" + CPU_LINES)
-    with pytest.raises(DeviceError, match=r"net: 7 operators .*mean_0, .*mean_4 and 2 more"):
-        read_estimate(some, where="net")
-
-
-def test_a_network_that_is_all_on_the_cpu_has_no_estimate(runtime_logs):
-    text = (runtime_logs / "vela_cpu.txt").read_text()
-    with pytest.raises(DeviceError, match="every operator on the CPU"):
-        read_estimate(text, where="net")
-    with pytest.raises(DeviceError, match="mean_0"):
-        read_estimate(text.replace("(100.0%)\n", "(100.0%)\n" + CPU_LINES), where="net")
-
-
-def test_a_text_cut_anywhere_gives_no_estimate(runtime_logs):
-    lines = (runtime_logs / "vela.txt").read_text().replace("= 2 (12.5%)", "= 0 (0.0%)")
-    lines = lines.replace("= 14 (87.5%)", "= 16 (100.0%)").splitlines(keepends=True)
-    estimate, latency_ns = read_estimate("".join(lines), where="net")
-    assert (estimate.cycles, latency_ns) == (50000, 50000)
-    last = max(i for i, line in enumerate(lines) if "Batch Inference time" in line)
-    for end in range(last):
-        with pytest.raises((DataError, DeviceError)):
-            read_estimate("".join(lines[:end]), where="net")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("ethosu") is None, reason="no Vela; pip install hwnat[ethosu]")
-@pytest.mark.parametrize("before", [True, False], ids=["some", "all"])
-def test_vela_says_which_operators_fall_back(before, tmp_path):
-    builder, path = FileBuilder({"MUL": 2}), tmp_path / "net.tflite"
-    x = y = builder.tensor((1, 4, 4, 8), "input")
-    if before:
-        y = builder.add("MUL", [x, x], (1, 4, 4, 8), "MulOptions")
-    z = builder.add("L2_NORMALIZATION", [y], (1, 4, 4, 8), "L2NormOptions")
-    for each in {x, y, z}:
-        builder.quantise(each, 0.05)
-    path.write_bytes(builder.finish([x], [z]))
-    npu = load_device("ethos-u55-128").npu
-    text = get_target("ethosu").estimate(path, npu, link=LocalTransport())
-    with pytest.raises(DeviceError, match=r"net: (1|all 1) operators .*l2_normalization_"):
-        read_estimate(text, where="net")

@@ -8,7 +8,8 @@ import re
 from typing import Final
 
 from hwnat.device.runners.base import Order, Runner, Timed
-from hwnat.device.runners.logs import Delegation, Timing, parse_log
+from hwnat.device.runners.logs.benchmark_model import read_benchmark_model
+from hwnat.device.runners.logs.record import Delegation, Runs
 from hwnat.errors import DeviceError, UsageError
 from hwnat.records.device import DeviceSpec, Precision
 from hwnat.records.machine import Machine
@@ -122,14 +123,9 @@ class BenchmarkModelRunner:
         The average stands where a build prints no median, or one too coarse for so short a model.
         """
         asked = _ASKED.findall(output)
-        log = parse_log(
-            output, tool=self.name, where=where, expected=int(asked[-1]) if asked else None
-        )
+        log = read_benchmark_model(output, where=where, runs=int(asked[-1]) if asked else None)
         if self._delegate is not None:
             self._require_full(self._delegate, log.delegates, where=where)
-        if log.inference is None:
-            msg = f"{where}: this is a profile of operators by {self.name}, without a run that was "
-            raise DeviceError(msg + "timed; run the same hwnat profile command again.")
         return Timed(samples_ns=(_typical_ns(log.inference),))
 
     def _require_full(self, name: str, said: tuple[Delegation, ...], *, where: str) -> None:
@@ -167,9 +163,9 @@ class BenchmarkModelRunner:
 _CHECK: type[Runner] = BenchmarkModelRunner
 
 
-def _typical_ns(timing: Timing) -> int:
+def _typical_ns(runs: Runs) -> int:
     """Return what stands for all runs of a process."""
-    median, average = timing.median_ns, timing.avg_ns
+    median, average = runs.median_ns, runs.avg_ns
     coarse = median is not None and median < _COARSE_NS
     preferred = (average, median) if coarse else (median, average)
     return next(each for each in preferred if each is not None)

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from hwnat.device.runners.base import Order, Runner, Timed
-from hwnat.device.runners.logs import parse_log
+from hwnat.device.runners.logs.litert_benchmark import read_litert_benchmark
 from hwnat.errors import DeviceError, UsageError
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
@@ -102,7 +102,7 @@ class LitertBenchmarkRunner:
 
     def read(self, output: str, *, where: str) -> Timed:
         """Return the median of all runs; see `Runner.read`."""
-        log = parse_log(output, tool=self.name, where=where)
+        log = read_litert_benchmark(output, where=where)
         for each in log.delegates:
             if each.name != "CPU":
                 msg = (
@@ -111,7 +111,7 @@ class LitertBenchmarkRunner:
                     'runner = "benchmark_model" in the device file.'
                 )
                 raise DeviceError(msg)
-        if log.inference is None or log.inference.median_ns is None:
+        if log.inference.median_ns is None:
             msg = f"{where}: the report has no median; run the same hwnat profile command again."
             raise DeviceError(msg)
         return Timed(samples_ns=(log.inference.median_ns,))

@@ -6,9 +6,11 @@ parses it strictly (hwnat.table.importers.values), turns it into nanoseconds and
 """
 
 import hashlib
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self, runtime_checkable
 
@@ -20,43 +22,63 @@ Unit = Literal["ns", "us", "ms", "s"]
 Granularity = Literal["block", "operator"]
 Severity = Literal["error", "warning"]
 GROUP: Final = "hwnat.importers"
+#: The largest published file of any known format has 2 MB.
+MOST_BYTES: Final = 16 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file's text, and the hash of its bytes."""
+    """A file that is imported."""
 
     name: str
-    text: str
-    sha256: str
+    content: bytes
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a UTF-8 file; a byte-order mark is dropped.
+        """Read a file.
 
         Raises:
-            DataError: it is missing or not text.
+            DataError: it is missing, no regular file, or larger than 16 MiB.
         """
         try:
-            content = path.read_bytes()
+            state = path.stat()
+            if not stat.S_ISREG(state.st_mode):
+                msg = f"Cannot read {path}: it is not a regular file. Name a file."
+                raise DataError(msg)
+            if state.st_size > MOST_BYTES:
+                msg = (
+                    f"Cannot read {path}: it has {state.st_size:,} bytes; the limit for an "
+                    f"imported file is {MOST_BYTES:,}. Split the file."
+                )
+                raise DataError(msg)
+            with path.open("rb") as file:
+                return cls.of(str(path), file.read(MOST_BYTES + 1))
         except OSError as problem:
-            msg = f"Cannot read {path}: {problem.strerror}; name a file that exists."
+            msg = f"Cannot read {path}: {problem.strerror}. Name a file that exists."
             raise DataError(msg) from problem
-        return cls.of(str(path), content)
 
     @classmethod
     def of(cls, name: str, content: bytes) -> Self:
-        """Decode a file's bytes.
+        """Return the source of bytes that were already read."""
+        return cls(name=name, content=content)
+
+    @cached_property
+    def text(self) -> str:
+        """The content as text; a byte-order mark is dropped.
 
         Raises:
-            DataError: they are not UTF-8 text.
+            DataError: it is not UTF-8.
         """
         try:
-            text = content.decode("utf-8-sig")
+            return self.content.decode("utf-8-sig")
         except UnicodeDecodeError as problem:
-            msg = f"{name}: not UTF-8 text (byte {problem.start}); is it the file you mean?"
+            msg = f"{self.name}: not UTF-8 text (byte {problem.start}). Is this the right file?"
             raise DataError(msg) from problem
-        return cls(name=name, text=text, sha256=hashlib.sha256(content).hexdigest())
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the content, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
 
     def at(self, line: int) -> str:
         """Name a place in the file; lines count from 1."""

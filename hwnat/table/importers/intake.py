@@ -97,7 +97,7 @@ class Intake:
         if ns is None:
             self._unmapped[foreign] = "its value is no latency"
             return
-        deviation = self._deviation_ns(std, where=f"{where}: {foreign}: std")
+        deviation = self.deviation_ns(std, where=f"{where}: {foreign}: std")
         count = number(n, where=f"{where}: {foreign}: count")
         if count < 1 or count != int(count):
             msg = f"{where}: {foreign}: {n!r:.60} is no count of runs."
@@ -181,7 +181,7 @@ class Intake:
             facts=facts or Facts(),
         )
 
-    def _deviation_ns(self, std: object, *, where: str) -> float:
+    def deviation_ns(self, std: object, *, where: str) -> float:
         """Return a standard deviation in ns; none given is 0."""
         if std is None:
             return 0.0

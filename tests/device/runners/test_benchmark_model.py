@@ -213,7 +213,7 @@ def test_a_file_that_is_no_model_is_an_error_of_the_runner(put, tmp_path):
     runner = BenchmarkModelRunner(a_spec())
     done, _ = timed(runner, an_order(tmp_path / "m.tflite"), put())
     assert done.returncode
-    with pytest.raises(DeviceError, match="does not read the model"):
+    with pytest.raises(DeviceError, match="cannot read the model"):
         runner.read(done.stdout + done.stderr, where="pixel")
 
 
@@ -249,7 +249,7 @@ def test_operators_left_to_the_cpu_are_counted():
 
 
 def test_fewer_runs_than_were_asked_for_are_refused():
-    with pytest.raises(DataError, match="5 runs, 9 were asked for"):
+    with pytest.raises(DataError, match="5 runs, 9 were requested"):
         BenchmarkModelRunner(a_spec()).read(a_log(asked=9), where="pixel")
 
 

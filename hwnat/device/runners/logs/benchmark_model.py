@@ -1,9 +1,8 @@
-"""What TensorFlow Lite's and LiteRT's `benchmark_model` prints, in all generations.
+"""What TensorFlow Lite's and LiteRT's `benchmark_model` prints about the runs, in all generations.
 
-An output is complete when its summary has come, the memory footprint has followed where this
-generation prints one, and every operator table that was announced has reached `nodes observed`.
-What may follow, the peak memory and tables of delegates and subgraphs, has no mark of its own:
-where it is missing, fields are None and rows are absent, and none is wrong.
+An output is complete when its summary has come and the memory footprint has followed, if this
+generation prints one. The peak memory has no mark of its own: it is None if it is missing.
+Operator tables are not read here; `hwnat table import` reads them.
 
 Source: format strings of tensorflow/lite/tools/benchmark, 1.14 to LiteRT 2.3.
 """
@@ -12,9 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from hwnat.device.runners.logs.op_table import Profile, read_profile, read_stat
-from hwnat.device.runners.logs.output import NUMBER, Output
-from hwnat.device.runners.logs.record import Delegation, RuntimeLog, Timing
+from hwnat.device.runners.logs.output import NUMBER, Output, runner_output
+from hwnat.device.runners.logs.record import Delegation, ModelLog, Runs
 
 TOOL: Final = "benchmark_model"
 
@@ -45,172 +43,155 @@ _SPLIT: Final = (
     r"[0-9]+ operations will run on the (?:GPU|NPU|DSP), "
     r"and the remaining ([0-9]{1,9}) operations will run on the CPU\."
 )
-_ELSEWHERE: Final = re.compile(
-    r"(?:CSV File to export profiling data to|Op profiling output (?:mode|file)[^:]*): \[(.+)\]"
-)
+_STATS: Final = {"count", "first", "curr", "min", "max", "avg", "std", "p5", "median", "p95"}
 
 
-def plain_lines(out: Output) -> list[str]:
-    """Return the lines without the prefixes that the tool and its runtime give them."""
-    return [_PREFIX.sub("", line, count=1) for line in out.lines]
+def read_benchmark_model(raw: str, *, where: str, runs: int | None = None) -> ModelLog:
+    """Read everything the tool printed about one model.
 
-
-def read(out: Output) -> RuntimeLog:
-    """Read everything the tool printed.
+    Args:
+        raw: the output, complete and unchanged.
+        where: the device, named in every message.
+        runs: number of timed runs that were requested; fewer are refused.
 
     Raises:
-        DataError: it is incomplete or contradicts itself.
+        DeviceError: the tool, or the shell that started it, reports a failure.
+        DataError: the output is incomplete or contradicts itself.
     """
-    lines = plain_lines(out)
-    summary = _summary(out, lines)
-    warmup, inference = _sections(out, lines, summary)
-    profile = read_profile(out, lines)
-    _check_announced(out, lines, profile)
-    footprint = out.match_any(_FOOTPRINT, lines, "memory footprint")
-    if summary["generation"] != "tf1" and footprint is None:
-        out.cut("the line 'Memory footprint delta from the start of the tool'")
-    peak = out.match_any(_PEAK, lines, "Overall peak memory footprint")
-    if peak is None and "Report the peak memory footprint: [1]" in lines:
-        out.cut("its line 'Overall peak memory footprint'")
-    generation = summary["generation"]
-    if profile.layout == "padded":
-        generation = "litert-capi"
-    elif generation != "tf1" and re.search(r"^INFO: Inference timings", out.text, re.MULTILINE):
-        generation = "litert"
-    return RuntimeLog(
-        tool=TOOL,
-        generation=generation,
-        inference=inference,
-        warmup=warmup,
-        profiled=profile.profiled,
-        init_ns=out.ns(summary["init"], "us", "Init"),
-        first_ns=_first(out, summary),
-        ops=tuple(profile.ops),
-        delegates=_delegates(out, lines),
-        init_memory_bytes=footprint and out.size(footprint[1], "MB", "init"),
-        overall_memory_bytes=footprint and out.size(footprint[2], "MB", "overall"),
-        peak_memory_bytes=peak and out.size(peak[1], "MB", "peak memory"),
-        left_out=tuple(dict.fromkeys(profile.left_out)),
-    )
+    with runner_output(raw, tool=TOOL, where=where) as out:
+        log = _read(out)
+        if runs is not None and log.inference.count < runs:
+            out.wrong(f"it has {log.inference.count} runs, {runs} were requested")
+        return log
 
 
-def _summary(out: Output, lines: Sequence[str]) -> dict[str, str]:
-    """Return the figures of the summary line, as printed."""
+def _read(out: Output) -> ModelLog:
+    lines = [_PREFIX.sub("", line, count=1) for line in out.lines]
     old = out.match_any(_SUMMARY_1, lines, "Average inference timings in us")
     new = out.match_any(_SUMMARY_2, lines, "Inference timings in us")
     if old and new:
         out.wrong("it has two summaries, so it is of several runs")
-    if old:
-        return {"generation": "tf1", "warmup": old[1], "init": old[2], "inference": old[3]}
-    if new is None:
+    names = ("warmup", "init", "inference") if old else ("init", "first", "warmup", "inference")
+    summary = old or new
+    if summary is None:
         out.cut("its line 'Inference timings in us'")
-    names = ("init", "first", "warmup", "inference")
-    return {"generation": "tf2", **dict(zip(names, new.groups(), strict=True))}
+    printed = dict(zip(names, summary.groups(), strict=True))
+    warmup, inference = _sections(out, lines, printed)
+    footprint = out.match_any(_FOOTPRINT, lines, "memory footprint")
+    if new and footprint is None:
+        out.cut("the line 'Memory footprint delta from the start of the tool'")
+    peak = out.match_any(_PEAK, lines, "Overall peak memory footprint")
+    if peak is None and "Report the peak memory footprint: [1]" in lines:
+        out.cut("its line 'Overall peak memory footprint'")
+    return ModelLog(
+        inference=inference,
+        warmup=warmup,
+        init_ns=_init_ns(out, lines, printed),
+        first_ns=out.ns(printed["first"], "us", "First inference") if warmup and new else None,
+        delegates=_delegates(out, lines),
+        init_memory_bytes=footprint and out.megabytes(footprint[1], "init"),
+        overall_memory_bytes=footprint and out.megabytes(footprint[2], "overall"),
+        peak_memory_bytes=(peak and out.megabytes(peak[1], "peak memory")) or None,
+    )
 
 
 def _sections(
-    out: Output, lines: Sequence[str], summary: dict[str, str]
-) -> tuple[Timing | None, Timing]:
-    """Return the warm-up's and the inference's figures, each found to agree with the summary."""
-    stats: list[tuple[Timing, dict[str, str]] | None] = []
+    out: Output, lines: Sequence[str], printed: dict[str, str]
+) -> tuple[Runs | None, Runs]:
+    """Return the warm-up and the timed runs, each checked against the summary."""
+    sections: list[tuple[Runs, dict[str, str]] | None] = []
     for line in lines:
         if _SECTION.fullmatch(line):
-            stats.append(None)
+            sections.append(None)
         elif line.startswith("count="):
-            if not stats or stats[-1] is not None:
+            if not sections or sections[-1] is not None:
                 out.wrong("a line 'count=' without 'Running benchmark for' before it")
-            stats[-1] = read_stat(out, line)
-    found = [each for each in stats if each is not None]
-    if len(found) != len(stats) or len(stats) not in (1, 2):
-        out.wrong(f"{len(stats)} series of runs, {len(found)} of them with results")
-    _check_init(out, lines, summary)
-    inference = found[-1][0]
-    _agree_us(out, inference, summary["inference"], "Inference (avg)")
-    if len(found) == 1:
-        if out.decimal(summary["warmup"], "Warmup"):
-            out.wrong("a warm-up in the summary that never ran")
+            sections[-1] = _runs(out, line)
+    finished = [section for section in sections if section is not None]
+    if len(finished) != len(sections) or len(sections) not in (1, 2):
+        out.wrong(f"{len(sections)} series of runs, {len(finished)} of them with results")
+    inference = finished[-1][0]
+    _check_average(out, inference, printed["inference"], "Inference (avg)")
+    if len(finished) == 1:
+        if out.decimal(printed["warmup"], "Warmup"):
+            out.wrong("the summary has a warm-up that never ran")
         return None, inference
-    warmup, fields = found[0]
-    _agree_us(out, warmup, summary["warmup"], "Warmup (avg)")
-    if "first" in summary:
+    warmup, fields = finished[0]
+    _check_average(out, warmup, printed["warmup"], "Warmup (avg)")
+    if "first" in printed:
         first = out.decimal(fields.get("first", fields["curr"]), "first")
-        given = out.decimal(summary["first"], "First inference")
-        out.agree(float(first), float(given), "the first inference")
+        summarised = out.decimal(printed["first"], "First inference")
+        out.agree(float(first), float(summarised), "the first inference")
     return warmup, inference
 
 
-def _agree_us(out: Output, timing: Timing, printed: str, what: str) -> None:
-    average = timing.avg_ns
-    if average is None:
+def _runs(out: Output, text: str) -> tuple[Runs, dict[str, str]]:
+    """Read `count=… first=… …` in microseconds; also return the fields as printed."""
+    parts = text.replace("(all same)", "").split()
+    fields = dict(part.split("=", 1) for part in parts if part.count("=") == 1)
+    if len(fields) != len(parts) or not set(fields) <= _STATS:
+        out.wrong(f"{text!r:.80} is not the statistics of a series of runs")
+    if "count" not in fields or "curr" not in fields:
+        out.cut("the values after 'count='")
+    count = out.count(fields["count"], "count")
+    names = ("first", "curr", "min", "avg", "max", "p5", "median", "p95")
+    ns = {name: out.ns(fields[name], "us", name) for name in names if name in fields}
+    if "avg" not in fields:  # A single run, or all runs took equally long.
+        if not {"first", "min", "max", "std"}.isdisjoint(fields) or len(set(ns.values())) > 1:
+            out.wrong(f"{text!r:.80} has no average")
+        same = ns["curr"]
+        runs = Runs(count=count, min_ns=same, avg_ns=same, median_ns=same, p95_ns=same, max_ns=same)
+        return runs, fields
+    missing = {"first", "min", "max", "std"} - set(fields)
+    if missing:
+        out.wrong(f"'{min(missing)}' is missing from {text!r:.80}")
+    for name, value in ns.items():
+        if not ns["min"] <= value * 1.00001 <= ns["max"] * 1.00002:
+            out.wrong(f"{name} is {fields[name]}, which is not between min and max")
+    runs = Runs(
+        count=count,
+        min_ns=ns["min"],
+        avg_ns=ns["avg"],
+        median_ns=ns.get("median"),
+        p95_ns=ns.get("p95"),
+        max_ns=ns["max"],
+        std_ns=out.ns_or_none(fields["std"], "us", "std") or 0,
+    )
+    return runs, fields
+
+
+def _check_average(out: Output, runs: Runs, printed: str, what: str) -> None:
+    if runs.avg_ns is None:
         out.wrong(f"{what} has no average")
-    out.agree(average, out.ns(printed, "us", what), what)
+    out.agree(runs.avg_ns, out.ns(printed, "us", what), what)
 
 
-def _check_init(out: Output, lines: Sequence[str], summary: dict[str, str]) -> None:
-    pattern = rf"Initialized session in {_N}ms\.?"
-    printed = out.match_one(pattern, lines, "Initialized session in")[1]
-    out.agree(out.ns(printed, "ms", "Init"), out.ns(summary["init"], "us", "Init"), "Init")
-
-
-def _first(out: Output, summary: dict[str, str]) -> int | None:
-    """Return the first inference's time, None where there was no warm-up."""
-    if "first" not in summary or not out.decimal(summary["warmup"], "Warmup"):
-        return None
-    return out.ns(summary["first"], "us", "First inference")
-
-
-def _check_announced(out: Output, lines: Sequence[str], profile: Profile) -> None:
-    """Refuse an output that says it profiles operators, and has no table of them."""
-    elsewhere = any(found[1] != "stdout" for line in lines if (found := _ELSEWHERE.fullmatch(line)))
-    if "Enable op profiling: [1]" in lines and "run" not in profile.seen and not elsewhere:
-        out.cut("the operator table")
+def _init_ns(out: Output, lines: Sequence[str], printed: dict[str, str]) -> int:
+    """Return the time of the preparation, which is printed twice."""
+    line = out.match_one(rf"Initialized session in {_N}ms\.?", lines, "Initialized session in")
+    init_ns = out.ns(printed["init"], "us", "Init")
+    out.agree(out.ns(line[1], "ms", "Init"), init_ns, "Init")
+    return init_ns
 
 
 def _delegates(out: Output, lines: Sequence[str]) -> tuple[Delegation, ...]:
-    """Return what the tool says of each delegate that was asked for."""
+    """Return how much of the model each requested delegate takes."""
     split = out.match_any(_SPLIT, lines, "operations will run on")
-    left = int(split[1]) if split else None
-    found = []
+    on_cpu = int(split[1]) if split else None
+    delegations = []
     for line in lines:
         if applied := _APPLIED.fullmatch(line):
             name, extent, kernels = applied.groups()
-            partial = extent == "partially"
-            found.append(
+            delegations.append(
                 Delegation(
                     name=name,
-                    extent="partial" if partial else "full",
+                    extent="partial" if extent == "partially" else "full",
                     kernels=None if kernels is None else int(kernels),
-                    cpu_operators=left if name != "XNNPACK" else None,
+                    cpu_operators=on_cpu if name != "XNNPACK" else None,
                 )
             )
         elif refused := _NOT_APPLIED.fullmatch(line):
-            found.append(Delegation(name=refused[1], extent="none", kernels=0))
-    if not found and any("licitly applied " in line and "delegate" in line for line in lines):
-        out.wrong("what its delegate took is not readable")
-    return tuple(found)
-
-
-def read_csv(out: Output) -> RuntimeLog:
-    """Read a file of operator profiles as `--profiling_output_csv_file` writes it."""
-    return _profile_only(out, out.lines, TOOL, require_heading=True)
-
-
-def read_summary(out: Output) -> RuntimeLog:
-    """Read the text of LiteRT's `LiteRtGetProfileSummary`, by itself."""
-    return _profile_only(out, plain_lines(out), "litert-profiler", require_heading=False)
-
-
-def _profile_only(
-    out: Output, lines: Sequence[str], tool: str, *, require_heading: bool
-) -> RuntimeLog:
-    profile = read_profile(out, lines)
-    if (require_heading and "run" not in profile.headed) or "run" not in profile.seen:
-        out.cut("the operator table of the regular runs")
-    generation = {"text": "tf2", "padded": "litert-capi"}.get(profile.layout, profile.layout)
-    return RuntimeLog(
-        tool=tool,
-        generation=generation,
-        profiled=profile.profiled,
-        ops=tuple(profile.ops),
-        left_out=tuple(dict.fromkeys(profile.left_out)),
-    )
+            delegations.append(Delegation(name=refused[1], extent="none", kernels=0))
+    if not delegations and any("licitly applied " in line and "delegate" in line for line in lines):
+        out.wrong("the line about its delegate is not readable")
+    return tuple(delegations)

@@ -1,31 +1,33 @@
-"""The text of a runner, and how its numbers are read: exactly, with their unit, never as zero."""
+"""The text of a runner: decoded strictly, with its numbers read exactly and with their units."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NoReturn
 
+from hwnat.device.runners.logs.failure import refuse_failure
 from hwnat.errors import DataError
 
 NUMBER: Final = r"[0-9]{1,24}(?:\.[0-9]{1,24})?(?:e[+-]?[0-9]{1,3})?"
-#: A count of operators or kernels.
-COUNT: Final = r"[0-9]{1,9}"
-NS_PER: Final = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_NS_PER: Final = {"us": 1_000, "ms": 1_000_000}
 
-#: No run of a model takes a day; a damaged exponent does.
-_MAX_NS: Final = 86_400 * NS_PER["s"]
-_BYTES_PER: Final = {"bytes": 1, "KB": 1024, "KiB": 1024, "MB": 1024**2, "MiB": 1024**2}
+#: A day. No single time is longer; a damaged exponent is.
+_MAX_NS: Final = 86_400 * 10**9
+_BYTES_PER_MB: Final = 1024**2
+#: The longest real outputs have some 100,000 characters.
+_MAX_CHARACTERS: Final = 4 << 20
 _CONTROL: Final = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]|[\u2028\u2029]")
 _NUMBER: Final = re.compile(NUMBER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What one runner printed.
+    """The output of one process.
 
     Attributes:
-        where: the device or file, named in every message.
+        where: the device, named in every message.
     """
 
     text: str
@@ -34,10 +36,10 @@ class Output:
 
     @property
     def lines(self) -> list[str]:
-        """All lines, each of which must have ended.
+        """All lines.
 
         Raises:
-            DataError: the last one did not.
+            DataError: the last line has no end.
         """
         *lines, rest = self.text.split("\n")
         if rest:
@@ -47,8 +49,8 @@ class Output:
     def cut(self, missing: str) -> NoReturn:
         """Raise that the output ends before `missing`."""
         msg = (
-            f"{self.where}: the output of {self.tool} was cut off, it lacks {missing}. Nothing of "
-            "it is used; run the same hwnat profile command again, it goes on where it stopped."
+            f"{self.where}: the output of {self.tool} is cut off: it lacks {missing}. Nothing of "
+            "it is used. Run the same hwnat profile command again; it resumes where it stopped."
         )
         raise DataError(msg)
 
@@ -56,7 +58,7 @@ class Output:
         """Raise that the output contradicts itself or its format."""
         msg = (
             f"{self.where}: the output of {self.tool} is damaged or of an unknown version: {why}. "
-            "Nothing of it is used; run the same hwnat profile command again."
+            "Nothing of it is used. Run the same hwnat profile command again."
         )
         raise DataError(msg)
 
@@ -70,107 +72,90 @@ class Output:
         return value
 
     def ns(self, text: str, unit: str, what: str) -> int:
-        """Return a time that was printed in `unit` as nanoseconds, above zero."""
+        """Return a time above zero, printed in `unit`, as nanoseconds."""
         value = self.ns_or_none(text, unit, what)
         if value is None:
-            self.wrong(f"{what} is 0 {unit}, which no run takes")
+            self.wrong(f"{what} is 0 {unit}; no run takes no time")
         return value
 
     def ns_or_none(self, text: str, unit: str, what: str) -> int | None:
-        """Return nanoseconds, None for a printed 0: the time was below the tool's resolution."""
-        value = self.decimal(text, what) * NS_PER[unit]
+        """Return nanoseconds; None for a printed 0, a time below the tool's resolution."""
+        value = self.decimal(text, what) * _NS_PER[unit]
         if value > _MAX_NS:
             self.wrong(f"{what} is {text} {unit}, over a day")
         return round(value) or None
 
     def count(self, text: str, what: str, *, least: int = 1) -> int:
         """Return an integer that is at least `least`."""
-        if not re.fullmatch(r"[0-9]{1,18}(?:\.0+)?", text) or int(text.split(".")[0]) < least:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
             self.wrong(f"{what} is {text!r:.40}, not an integer of at least {least}")
-        return int(text.split(".")[0])
+        return int(text)
 
-    def size(self, text: str, unit: str, what: str) -> int:
-        """Return bytes of a size printed in `unit`, in which tools count 1024 to the next."""
-        value = self.decimal(text, what) * _BYTES_PER[unit]
+    def megabytes(self, text: str, what: str) -> int:
+        """Return bytes of a size printed in MB, which is 1024² bytes here."""
+        value = self.decimal(text, what) * _BYTES_PER_MB
         if value > 2**60:
-            self.wrong(f"{what} is {text} {unit}, more than any device has")
+            self.wrong(f"{what} is {text} MB, more than any device has")
         return round(value)
 
-    def agree(self, first: float, second: float, what: str, *, within: float = 1e-5) -> None:
-        """Refuse two printings of one quantity that differ by more than rounding."""
-        if not abs(first - second) <= within * max(abs(first), abs(second)):
+    def agree(self, first: float, second: float, what: str) -> None:
+        """Raise if two printed values of one quantity differ by more than rounding."""
+        if not abs(first - second) <= 1e-5 * max(abs(first), abs(second)):
             self.wrong(f"{what} is printed as {first:g} and as {second:g}")
 
     def match_one(self, pattern: str, lines: Sequence[str], what: str) -> re.Match[str]:
-        """Return the match of the only line that `pattern` matches from its start to its end.
+        """Return the match of the only line that `pattern` matches as a whole.
 
         Raises:
-            DataError: there is none, or there are several.
+            DataError: no line matches, or several do.
         """
-        found = self.match_any(pattern, lines, what)
-        if found is None:
+        match = self.match_any(pattern, lines, what)
+        if match is None:
             self.cut(f"its line '{what}'")
-        return found
+        return match
 
     def match_any(self, pattern: str, lines: Sequence[str], what: str) -> re.Match[str] | None:
-        """Return the match of the only line that `pattern` matches, None if there is none."""
+        """Return the match of the only line that `pattern` matches as a whole, or None."""
         compiled = re.compile(pattern)
-        found = [match for line in lines if (match := compiled.fullmatch(line))]
-        if len(found) > 1:
-            self.wrong(f"'{what}' is there {len(found)} times, so it is of several runs")
-        return found[0] if found else None
+        matches = [match for line in lines if (match := compiled.fullmatch(line))]
+        if len(matches) > 1:
+            self.wrong(f"it has {len(matches)} lines '{what}', so it is of several runs")
+        return matches[0] if matches else None
 
 
-def decode(raw: str | bytes, *, where: str) -> str:
-    r"""Return text with `\n` line ends.
+@contextmanager
+def runner_output(raw: str, *, tool: str, where: str) -> Iterator[Output]:
+    r"""Yield the output of `tool` with `\n` line ends; errors raised inside get its name.
 
     Raises:
-        DataError: it is not UTF-8, or it holds control characters, which no runner prints.
+        DeviceError: the runner, or the shell that started it, reports a failure.
+        DataError: the output is empty, oversized or has control characters, or a record refuses
+            its values.
     """
-    try:
-        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-    except UnicodeDecodeError as damage:
+    if not raw:
+        msg = f"{where}: {tool} printed nothing. Check the device with: hwnat device doctor DEVICE"
+        raise DataError(msg)
+    if len(raw) > _MAX_CHARACTERS:
         msg = (
-            f"{where}: byte {damage.start} of the output is no text, so it was damaged on its way; "
-            "run the same hwnat profile command again."
-        )
-        raise DataError(msg) from damage
-    # adb's old shell protocol turns line ends into \r\n, sometimes into \r\r\n.
-    text = re.sub(r"\r+\n", "\n", text)
-    if found := _CONTROL.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        msg = (
-            f"{where}: line {line} of the output holds {found.group()!r}, which no runner prints; "
-            "run the same hwnat profile command again."
+            f"{where}: {tool} printed {len(raw):,} characters; the limit is {_MAX_CHARACTERS:,}. "
+            "Run the same hwnat profile command again."
         )
         raise DataError(msg)
-    return text
-
-
-def csv_rows(out: Output, lines: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a table whose first line names its columns, by those names.
-
-    A comma in a name is a cell too many: of rows that ran together there is no telling.
-
-    Raises:
-        DataError: a row has another number of cells, or two columns share a name.
-    """
-    if not lines:
-        out.cut("its table")
-    header = [name.strip() for name in lines[0].split(",")]
-    if len(set(header)) != len(header):
-        out.wrong("two of its columns have the same name")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != len(header):
-            out.wrong(f"line {number} has {len(cells)} cells, its header {len(header)}")
-        rows.append(dict(zip(header, cells, strict=True)))
-    return rows
-
-
-def need_columns(out: Output, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Refuse a table that lacks a column."""
-    for name in needed:
-        if name not in header:
-            out.wrong(f"its table has no column '{name}'")
+    # adb's old shell protocol turns line ends into \r\n, sometimes into \r\r\n.
+    text = re.sub(r"\r+\n", "\n", raw)
+    if control := _CONTROL.search(text):
+        line = text.count("\n", 0, control.start()) + 1
+        msg = (
+            f"{where}: line {line} of the output of {tool} has the control character "
+            f"{control.group()!r}. Run the same hwnat profile command again."
+        )
+        raise DataError(msg)
+    if not text.lstrip().startswith("{"):
+        refuse_failure(text, where=where)
+    try:
+        yield Output(text=text, tool=tool, where=where)
+    except DataError as problem:
+        if str(problem).startswith(f"{where}:"):
+            raise
+        msg = f"{where}: the output of {tool} makes no sense: {problem} Run the command again."
+        raise DataError(msg) from problem
