@@ -2,18 +2,20 @@
 
 import click
 
-from hwnat.cli.output import json_option, print_json, print_table
+from hwnat.cli.output import json_option, print_json, print_table, text
 
 
 @click.group()
 def arch() -> None:
-    """Parameters, MACs and operations of a network."""
+    """Print the parameters, MACs and operations of a network."""
 
 
 @arch.command()
-@click.option("--space", required=True, help="Name of the space, such as mbv3-nano.")
-@click.option("--genome", required=True, help="The network's digits.")
-@click.option("--classes", type=click.IntRange(min=1), required=True, help="Number of classes.")
+@click.option("--space", required=True, help="Search space, such as mbv3-nano.")
+@click.option("--genome", required=True, help="Digits of the network's genome.")
+@click.option(
+    "--classes", type=click.IntRange(min=1), required=True, help="Outputs of the classifier."
+)
 @json_option
 def show(space: str, genome: str, classes: int, as_json: bool) -> None:
     """Print exact costs and every operation of one network."""
@@ -41,9 +43,10 @@ def show(space: str, genome: str, classes: int, as_json: bool) -> None:
             }
         )
         return
-    title = (
-        f"{space} {network.text} ({network.id}) at {network.resolution}x{network.resolution}: "
-        f"{cost.params:,} parameters, {cost.macs:,} MACs"
+    click.echo(f"{space} {network.text} ({network.id})")
+    click.echo(
+        f"{cost.params:,} parameters, {cost.macs:,} MACs at "
+        f"{network.resolution}x{network.resolution}"
     )
     rows = [(key, f"{c.params:,}", f"{c.macs:,}") for key, c in ops]
-    print_table(title, ("operation", "parameters", "MACs"), rows)
+    print_table("", (text("operation"), "parameters", "MACs"), rows)

@@ -1,20 +1,17 @@
-"""`hwnat demo`: the whole chain on this machine, in one folder, resumed where it was cut off."""
+"""`hwnat demo`: the whole chain on this machine, in one folder that can be resumed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from hwnat.cli.output import RUNS, milliseconds, print_table, progress_bar
+from hwnat.cli.output import RUNS, count, milliseconds, print_table, text
+from hwnat.cli.progress import Reporter, reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hwnat.export.subnet import Report
     from hwnat.search.run import Front
     from hwnat.table.lookup import LatencyTable
-
-    Progress = Callable[[str, int, int], None] | None
 
 SPACE: Final = "mbv3-nano"
 DATA: Final = "digits"
@@ -28,31 +25,38 @@ PICKS: Final = ("fastest", "knee", "most-accurate")
     "folder",
     type=click.Path(path_type=Path),
     default=RUNS / "demo",
-    help="Folder for everything; default: runs/demo.",
+    show_default=True,
+    help="Folder of everything the demo writes.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Of torch, while it adapts.",
+    help="PyTorch threads of the search.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
 )
 def demo(folder: Path, threads: int, seed: int) -> None:
-    """Profile this machine, search on handwritten digits, export and check the result."""
+    """Run the whole chain on this machine.
+
+    Measures three runtimes, searches for networks that classify handwritten digits, exports three
+    of them, and compares predicted with measured latencies.
+
+    An interrupted demo resumes: run the same command again.
+    """
     import torch
 
     torch.set_num_threads(threads)
-    with progress_bar() as progress:
-        tables = {runtime: _table(runtime, folder, progress) for runtime in RUNTIMES}
-        front = _front(folder, seed, progress)
-        reports = {pick: _report(pick, folder, front, tables, progress) for pick in PICKS}
+    with reporter() as live:
+        tables = {runtime: _table(runtime, folder, live) for runtime in RUNTIMES}
+        front = _front(folder, seed, live)
+        reports = {pick: _report(pick, folder, front, tables, live) for pick in PICKS}
     _print_summary(folder, tables, front, reports)
 
 
-def _table(runtime: str, folder: Path, progress: "Progress") -> "LatencyTable":
+def _table(runtime: str, folder: Path, live: Reporter) -> "LatencyTable":
     """Measure this machine with one runtime, or load what was measured before."""
     from hwnat.profile.measure import profile
     from hwnat.profile.plan import make_plan
@@ -68,13 +72,14 @@ def _table(runtime: str, folder: Path, progress: "Progress") -> "LatencyTable":
         make_plan(get_space(SPACE)),
         store=folder / "measurements.sqlite",
         cache=folder / "models",
-        progress=_named(runtime, progress),
+        progress=lambda stage, done, total: live.report(f"{runtime}: {stage}", done, total),
+        tell=live.say,
     )
     table.save(path)
     return table
 
 
-def _front(folder: Path, seed: int, progress: "Progress") -> "Front":
+def _front(folder: Path, seed: int, live: Reporter) -> "Front":
     from hwnat.search.run import DEMO_SCALE, SearchConfig
     from hwnat.search.stage import search
 
@@ -86,7 +91,7 @@ def _front(folder: Path, seed: int, progress: "Progress") -> "Front":
         seed=seed,
         **DEMO_SCALE,
     )
-    return search(config, folder / "search", progress=progress)
+    return search(config, folder / "search", progress=live.report)
 
 
 def _report(
@@ -94,7 +99,7 @@ def _report(
     folder: Path,
     front: "Front",
     tables: "dict[str, LatencyTable]",
-    progress: "Progress",
+    live: Reporter,
 ) -> "Report":
     from hwnat.cli.export import export_pick
     from hwnat.export.subnet import read_report
@@ -104,8 +109,7 @@ def _report(
         report = read_report(out / "report.json")
         if report.genome == front.pick(pick)[1].text:
             return report
-    if progress:
-        progress("exporting", PICKS.index(pick), len(PICKS))
+    live.report("export networks", PICKS.index(pick), len(PICKS))
     return export_pick(
         folder / "search", pick, targets=RUNTIMES, out=out, tables=tables, cache=folder / "models"
     )
@@ -115,42 +119,36 @@ def _table_path(folder: Path, runtime: str) -> Path:
     return folder / "tables" / f"host-{runtime}.json"
 
 
-def _named(runtime: str, progress: "Progress") -> "Progress":
-    """Prefix what a profile reports with the runtime it profiles."""
-    if progress is None:
-        return None
-    return lambda words, done, total: progress(f"{runtime}: {words}", done, total)
-
-
 def _print_summary(
     folder: Path, tables: "dict[str, LatencyTable]", front: "Front", reports: "dict[str, Report]"
 ) -> None:
     cpu = next(iter(tables.values())).setup.host.cpu or "this machine"
     entries = sum(len(table.entries) for table in tables.values())
-    click.echo(f"Measured {entries} blocks on {cpu}, one thread, with {', '.join(tables)}.")
+    networks = count(len(front.candidates), "network")
     click.echo(
-        f"Transferred the {SPACE} supernet from Fashion-MNIST to {DATA}: "
-        f"{len(front.candidates)} networks on the front of error and latency.\n"
+        f"Measured {count(entries, 'block')} on {cpu}, one thread, with {', '.join(tables)}."
     )
+    click.echo(f"Transferred the {SPACE} supernet from Fashion-MNIST to {DATA}:")
+    click.echo(f"{networks} on the front of error and latency.\n")
     rows = []
     for pick, report in reports.items():
-        for each in report.files:
-            assert each.timing is not None
+        for file in report.files:
+            assert file.timing is not None
             rows.append(
                 (
-                    pick if each is report.files[0] else "",
-                    each.file,
-                    f"{each.size_bytes / 1e6:.2f} MB",
-                    f"{each.top1_percent:.2f} %",
-                    f"{each.parity.relative:.0e}",
-                    milliseconds(each.timing.predicted_ns),
-                    milliseconds(each.timing.measured_ns),
-                    f"{each.timing.error:+.1%}",
+                    pick if file is report.files[0] else "",
+                    file.file,
+                    f"{file.size_bytes / 1e6:.2f} MB",
+                    f"{file.top1_percent:.2f} %",
+                    f"{file.parity.relative:.0e}",
+                    milliseconds(file.timing.predicted_ns),
+                    milliseconds(file.timing.measured_ns),
+                    f"{file.timing.error:+.1%}",
                 )
             )
-    columns = ("pick", "file", "size", "test top-1", "vs PyTorch", "predicted ms", "measured ms")
-    print_table("", (*columns, "error"), rows)
-    click.echo(f"\nThe files lie in {folder / 'networks'}, the tables in {folder / 'tables'}.")
+    columns = ("size", "test top-1", "vs PyTorch", "predicted ms", "measured ms", "error")
+    print_table("", (text("pick"), text("file"), *columns), rows)
+    click.echo(f"\nThe files are in {folder / 'networks'}, the tables in {folder / 'tables'}.")
     click.echo(
         f"Look closer: hwnat predict --table {_table_path(folder, RUNTIMES[0])} "
         f"--genome {reports['knee'].genome} --explain"

@@ -1,12 +1,13 @@
-"""`hwnat device`: which devices there are, and whether one can be measured."""
+"""`hwnat device`: list devices, describe a new one, and check that one can be measured."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwnat.cli.device_new import new
 from hwnat.cli.device_setup import setup
-from hwnat.cli.output import json_option, print_json, print_table
+from hwnat.cli.output import json_option, print_facts, print_json, print_table, text
 
 if TYPE_CHECKING:
     from hwnat.records.device import DeviceSpec
@@ -14,42 +15,61 @@ if TYPE_CHECKING:
 
 @click.group()
 def device() -> None:
-    """List devices and check that they can be measured."""
+    """List devices, add one, and check that it can be measured."""
 
 
+device.add_command(new)
 device.add_command(setup)
 
 
 @device.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the device files at hand."""
+    """List the available device files."""
+    from hwnat.errors import HwnatError
     from hwnat.records.device import device_names, read_device
 
-    devices = [read_device(name).spec for name in device_names()]
+    devices: list[DeviceSpec] = []
+    unreadable: dict[str, str] = {}
+    for name in device_names():
+        try:
+            devices.append(read_device(name).spec)
+        except HwnatError as problem:
+            unreadable[name] = str(problem)
     if as_json:
-        print_json(devices)
-        return
+        problems = [{"name": name, "unreadable": reason} for name, reason in unreadable.items()]
+        print_json([*devices, *problems])
+    else:
+        _print_list(devices)
+    for name, reason in unreadable.items():
+        click.echo(f"{name}: unreadable: {reason}", err=True)
+
+
+def _print_list(devices: "list[DeviceSpec]") -> None:
     rows = [
         (
-            *(d.name, d.transport, d.target, d.threads, d.affinity, d.precision),
-            "yes" if d.verified else "no",
-            d.about or "",
+            *(spec.name, spec.transport, spec.target, spec.threads),
+            *(", ".join(map(str, spec.affinity)) if spec.affinity != "auto" else "auto",),
+            *(spec.precision, "yes" if spec.verified else "no", spec.about or ""),
         )
-        for d in devices
+        for spec in devices
     ]
-    columns = ("device", "transport", "target", "threads", "affinity", "precision", "verified")
-    print_table("", (*columns, "about"), rows)
+    columns = (
+        *(text("device"), text("transport"), text("target"), "threads"),
+        *(text("affinity", rank=2), text("precision"), text("verified", rank=1)),
+        text("about", rank=3),
+    )
+    print_table("", columns, rows)
 
 
 @device.command()
 @click.argument("name", metavar="FILE")
 @json_option
 def trust(name: str, as_json: bool) -> None:
-    """Let a device file name programs and folders of this machine or of the device.
+    """Allow a device file to name programs and folders.
 
-    hwnat records the hash of the file's content in your configuration, so an edited file has to
-    be trusted again. Device files that came with hwnat need no trust.
+    hwnat records the hash of the file in your configuration, so you have to trust an edited file
+    again. Device files that came with hwnat need no trust.
     """
     from hwnat.records.device import read_device
     from hwnat.records.trust import trusted_path
@@ -73,7 +93,10 @@ def trust(name: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def probe(name: str, as_json: bool) -> None:
-    """Ask a device what it is: cores and clusters, clocks, temperatures, battery, system."""
+    """Print a device's cores, clocks, temperatures, battery and system.
+
+    NAME is the name or the path of a device file.
+    """
     from contextlib import closing
 
     from hwnat.cli.device_facts import print_machine
@@ -94,17 +117,21 @@ def probe(name: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def doctor(name: str, as_json: bool) -> None:
-    """Reach a device and say what makes its numbers doubtful; put back what was left changed."""
+    """Check a device and print what would make its measurements unreliable.
+
+    Also restores settings that an interrupted command left changed. NAME is the name or the path
+    of a device file.
+    """
     from dataclasses import asdict
 
     from hwnat.profile.timer import is_here
     from hwnat.records.device import load_device, read_device
 
     spec, trust = load_device(name), read_device(name).trust_words
-    if spec.npu is not None:  # nothing runs, so the state of this machine does not matter
+    if spec.npu is not None:  # nothing runs, so this machine's state does not matter
         report: Mapping[str, Any] = {"runtime": _runtime(spec), **asdict(spec.npu), "advice": ()}
     else:
-        report = _here(spec) if is_here(spec) else _elsewhere(spec)
+        report = _local_report(spec) if is_here(spec) else _remote_report(spec)
     _print({"device": spec.name, "trust": trust, **report}, as_json=as_json)
 
 
@@ -114,8 +141,8 @@ def _runtime(spec: "DeviceSpec") -> str:
     return " ".join(get_target(spec.target, precision=spec.precision).runtime())
 
 
-def _here(spec: "DeviceSpec") -> Mapping[str, Any]:
-    """Return what is to be known of this machine."""
+def _local_report(spec: "DeviceSpec") -> Mapping[str, Any]:
+    """Return the facts about this machine."""
     from dataclasses import asdict
 
     from hwnat.device.conditions import advice, choose_cores, may_run_realtime
@@ -136,11 +163,11 @@ def _here(spec: "DeviceSpec") -> Mapping[str, Any]:
     }
 
 
-def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
-    """Return what is to be known of a device; what a dead command left changed is put back.
+def _remote_report(spec: "DeviceSpec") -> Mapping[str, Any]:
+    """Return the facts about a remote device; restore settings that a dead command changed.
 
     Raises:
-        DeviceError: it cannot be reached.
+        DeviceError: the device cannot be reached.
     """
     from contextlib import closing
     from dataclasses import asdict
@@ -155,9 +182,9 @@ def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
 
     with closing(connect(spec)) as link:
         reached = link.probe()
-        said: list[str] = []
-        # Something said, and nothing put back: another command is at work there.
-        free = recover(link, spec, folder=reached.workdir, tell=said.append) or not said
+        messages: list[str] = []
+        # A message without a recovery means that another command is using the device.
+        free = recover(link, spec, folder=reached.workdir, tell=messages.append) or not messages
         machine = probe_machine(link)
         runner = None
         if reached.executable and free:
@@ -166,7 +193,7 @@ def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
     try:
         cores = choose_cluster_cores(machine.clusters, spec.affinity, threads=spec.threads)
     except UsageError:
-        cores = ()  # the advice says it
+        cores = ()  # the advice names the problem
     missing = (runner.problem,) if runner and runner.problem else ()
     return {
         "device": spec.name,
@@ -177,19 +204,15 @@ def _elsewhere(spec: "DeviceSpec") -> Mapping[str, Any]:
         "pinned_to": cores,
         "realtime": None,
         **asdict(machine.conditions),
-        "advice": (*said, *missing, *doubts(spec, machine, reached)),
+        "advice": (*messages, *missing, *doubts(spec, machine, reached)),
     }
 
 
 def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what is known of a device; what it does not tell is said to be so."""
-    from hwnat.transport.words import printable
-
+    """Print facts on stdout and advice on stderr."""
     if as_json:
         print_json(report)
         return
-    for key, value in report.items():
-        if key != "advice":
-            click.echo(f"{key:<16}{'not told' if value in (None, ()) else printable(str(value))}")
+    print_facts((key, value) for key, value in report.items() if key != "advice")
     for line in report["advice"]:
         click.echo(f"- {line}", err=True)

@@ -1,10 +1,10 @@
-"""`hwnat device setup`: bring what a device lacks, or say what it lacks."""
+"""`hwnat device setup`: install programs that time models on a device."""
 
 from pathlib import Path
 
 import click
 
-from hwnat.cli.output import json_option, print_json, print_table
+from hwnat.cli.output import json_option, print_json, print_table, text
 
 
 @click.command("setup")
@@ -18,9 +18,9 @@ from hwnat.cli.output import json_option, print_json, print_table
 @click.option(
     "--litert",
     type=click.Path(path_type=Path),
-    help="libLiteRt.so for the device, or the wheel, AAR or zip that holds one.",
+    help="libLiteRt.so built for the device, or a wheel, AAR or zip that contains it.",
 )
-@click.option("--compiler", help="C compiler for the device, with its options if need be.")
+@click.option("--compiler", help="C compiler for the device, with its options. Needs --litert.")
 @json_option
 def setup(
     name: str,
@@ -29,7 +29,10 @@ def setup(
     compiler: str | None,
     as_json: bool,
 ) -> None:
-    """Bring programs to a device and say what it has and what it lacks."""
+    """Install programs on a device, and print which runners work there.
+
+    NAME is the name or the path of a device file. Without options, nothing is installed.
+    """
     from contextlib import closing
     from functools import partial
 
@@ -42,28 +45,35 @@ def setup(
 
     spec = load_device(name)
     if is_here(spec):
-        msg = f"Device {spec.name} is this machine; its runtimes are Python packages. See what is "
-        raise UsageError(msg + f"there with: hwnat device doctor {spec.name}")
+        msg = (
+            f"Device {spec.name} is this machine, whose runtimes are Python packages. "
+            f"See which are installed with: hwnat device doctor {spec.name}"
+        )
+        raise UsageError(msg)
     if compiler is not None and litert is None:
-        msg = "--compiler is for the program that goes with a library; name that too: --litert PATH"
+        msg = "--compiler builds the program for a LiteRT library. Name the library with --litert."
         raise UsageError(msg)
     with closing(connect(spec)) as link:
         place, folder = reach(spec, link), link.probe().workdir
-        # Nobody's program is exchanged while it measures.
+        # No program may be replaced while another command measures with it.
         with held(link, spec, None, folder=folder, tell=partial(click.echo, err=True)):
             if benchmark_model is not None:
                 bring_benchmark_model(place, benchmark_model)
             if litert is not None:
                 bring_litert(place, litert, compiler=compiler)
-            found = look(place)
+            runners = look(place)
     if as_json:
-        print_json(found)
+        print_json(runners)
         return
     rows = [
-        (each.runner, "yes" if each.used else "no", each.runtime or "-", each.version or "missing")
-        for each in found
+        (
+            *(state.runner, "yes" if state.used else "no"),
+            *(state.runtime or "-", state.version or "missing"),
+        )
+        for state in runners
     ]
-    print_table("", ("runner", "used", "runtime", "version"), rows)
-    for each in found:
-        if each.problem is not None:
-            click.echo(f"- {each.problem}", err=True)
+    columns = (text("runner"), text("used", rank=1), text("runtime"), text("version"))
+    print_table("", columns, rows)
+    for state in runners:
+        if state.problem is not None:
+            click.echo(f"- {state.problem}", err=True)

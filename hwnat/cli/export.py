@@ -1,20 +1,46 @@
-"""`hwnat export`: chosen networks of a search as files, checked, scored and timed."""
+"""`hwnat export`: networks of a search as files that are checked, scored and timed."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from hwnat.cli.output import RUNS, json_option, milliseconds, print_json, print_table
+from hwnat.cli.output import (
+    RUNS,
+    json_option,
+    milliseconds,
+    options_of,
+    print_json,
+    print_table,
+    text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from hwnat.export.subnet import Report
     from hwnat.table.lookup import LatencyTable
 
-#: Of the training part, that the scales of INT8 files are fitted to.
+#: Training images that the scales of INT8 files are fitted to.
 _CALIBRATION_IMAGES: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What `hwnat export` was asked for."""
+
+    folder: Path
+    pick: str
+    to: str
+    out: Path | None
+    tables: tuple[Path, ...]
+    cache: Path
+    as_json: bool
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets, in order."""
+        return tuple(filter(None, (name.strip() for name in self.to.split(","))))
 
 
 @click.command()
@@ -23,56 +49,70 @@ _CALIBRATION_IMAGES: Final = 256
     "folder",
     type=click.Path(path_type=Path),
     default=RUNS / "search",
-    help="Folder of a finished search; default: runs/search.",
+    show_default=True,
+    help="Folder of a finished search.",
 )
-@click.option("--pick", default="knee", show_default=True, help="knee, fastest, most-accurate, N.")
-@click.option("--to", "targets", default="onnx,tflite,openvino", show_default=True, help="Targets.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default: RUN/export/PICK.")
+@click.option(
+    "--pick",
+    default="knee",
+    show_default=True,
+    help="Network to export: knee, fastest, most-accurate, or its number on the front.",
+)
+@click.option(
+    "--to",
+    default="onnx,tflite,openvino",
+    show_default=True,
+    help="Targets to export to, separated by commas.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export/PICK."
+)
 @click.option(
     "--table",
     "tables",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Latency table to time and predict with; default: the search's own. Repeat.",
+    help="Latency table to time and predict with. Repeatable. Default: the search's tables.",
 )
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
     default=RUNS / "models",
+    show_default=True,
     help="Folder of exported models, for the tables' references.",
 )
 @json_option
-def export(
-    folder: Path,
-    pick: str,
-    targets: str,
-    out: Path | None,
-    tables: tuple[str, ...],
-    cache: Path,
-    as_json: bool,
-) -> None:
-    """Write a network of a finished search; each file is compared with PyTorch."""
-    wanted = tuple(filter(None, (name.strip() for name in targets.split(","))))
-    loaded = _load_tables(tables, wanted) if tables else _search_tables(folder, wanted)
+@options_of(ExportRequest)
+def export(request: ExportRequest) -> None:
+    """Write a network of a finished search as model files.
+
+    Each file is compared with PyTorch, scored on the test set through its own runtime, and timed
+    if there is a latency table for it. If a file differs from PyTorch, nothing is written.
+    """
+    targets = request.targets
+    if request.tables:
+        tables = _load_tables(request.tables, targets)
+    else:
+        tables = _search_tables(request.folder, targets)
     report = export_pick(
-        folder,
-        pick,
-        targets=wanted,
-        out=out or folder / "export" / pick,
-        tables=loaded,
-        cache=cache,
+        request.folder,
+        request.pick,
+        targets=targets,
+        out=request.out,
+        tables=tables,
+        cache=request.cache,
     )
-    if as_json:
+    if request.as_json:
         print_json(report)
     else:
         print_report(report)
-    for each in report.files:
-        if each.timing is None:
-            note = f"{each.target}: not timed; name a latency table with --table."
+    for file in report.files:
+        if file.timing is None:
+            note = f"{file.target}: not timed. Name a latency table for it with --table."
             click.echo(note, err=True)
 
 
-def _load_tables(paths: "Sequence[str]", targets: "Sequence[str]") -> "dict[str, LatencyTable]":
+def _load_tables(paths: Sequence[Path], targets: Sequence[str]) -> "dict[str, LatencyTable]":
     """Load tables by target; each must belong to a file that is written."""
     from hwnat.errors import UsageError
     from hwnat.table.lookup import load_table
@@ -81,34 +121,53 @@ def _load_tables(paths: "Sequence[str]", targets: "Sequence[str]") -> "dict[str,
     for path in paths:
         table = load_table(path)
         target = table.setup.target
-        if target in loaded or target not in targets:
-            known = "two tables of" if target in loaded else "not exporting to"
-            msg = f"Table {path} is measured with {target}: {known} it; leave one out."
+        if target in loaded:
+            msg = f"--table {path} is the second table of target {target}. Leave one out."
+            raise UsageError(msg)
+        if target not in targets:
+            msg = (
+                f"--table {path} is for target {target}, which is not exported. Leave the table "
+                f"out, or add {target} to --to."
+            )
             raise UsageError(msg)
         loaded[target] = table
     return loaded
 
 
-def _search_tables(folder: Path, targets: "Sequence[str]") -> "dict[str, LatencyTable]":
-    """Load the tables that the search itself used, as far as their targets are written."""
+def _search_tables(folder: Path, targets: Sequence[str]) -> "dict[str, LatencyTable]":
+    """Load the tables that the search used, if their targets are written."""
     from hwnat.search.run import read_front
     from hwnat.table.lookup import load_table
 
     names = (name.partition("@")[2] for name in read_front(folder).objectives)
     tables = [load_table(name) for name in names if name]
-    return {each.setup.target: each for each in tables if each.setup.target in targets}
+    return {table.setup.target: table for table in tables if table.setup.target in targets}
 
 
 def export_pick(
     folder: Path,
-    pick: str,
+    pick: str = "knee",
     *,
-    targets: tuple[str, ...],
-    out: Path,
-    tables: "Mapping[str, LatencyTable]",
-    cache: Path,
+    targets: Sequence[str] = ("onnx", "tflite", "openvino"),
+    out: Path | None = None,
+    tables: "Mapping[str, LatencyTable] | None" = None,
+    cache: Path = RUNS / "models",
 ) -> "Report":
-    """Rebuild a network of a finished search from its adapted weights and export it."""
+    """Export a network of a finished search with its adapted weights.
+
+    Args:
+        folder: of the search.
+        pick: knee, fastest, most-accurate, or the number of the network on the front.
+        targets: formats to write.
+        out: folder to write; None is `export/PICK` in `folder`.
+        tables: latency table by target, to time and predict with.
+        cache: folder of exported models, for the tables' references.
+
+    Raises:
+        UsageError: no finished search, no such network, or an unknown target.
+        DataError: a file differs from PyTorch; nothing is written.
+        TableMismatchError: a table is for other networks or another machine.
+    """
     import numpy as np
 
     from hwnat.data.readers import load_dataset
@@ -131,7 +190,7 @@ def export_pick(
         images=network_inputs(data, data.test, arch.resolution).contiguous().numpy(),
         labels=data.test.labels,
         targets=targets,
-        folder=out,
+        folder=out or folder / "export" / pick,
         tables=tables,
         cache=cache,
         calibration=network_inputs(data, seen, arch.resolution).contiguous().numpy(),
@@ -139,10 +198,10 @@ def export_pick(
 
 
 def print_report(report: "Report") -> None:
-    """Print one line for each file."""
+    """Print a line for each file."""
     rows = []
-    for each in report.files:
-        timing = each.timing
+    for file in report.files:
+        timing = file.timing
         times = ("", "", "")
         if timing:
             times = (
@@ -152,14 +211,15 @@ def print_report(report: "Report") -> None:
             )
         rows.append(
             (
-                each.file,
-                f"{each.size_bytes / 1e6:.2f} MB",
-                f"{each.parity.relative:.0e}",
-                f"{each.top1_percent:.2f} %",
-                str(each.details.get("transposes", "")),
+                file.file,
+                f"{file.size_bytes / 1e6:.2f} MB",
+                f"{file.parity.relative:.0e}",
+                f"{file.top1_percent:.2f} %",
+                str(file.details.get("transposes", "")),
                 *times,
             )
         )
-    title = f"{report.genome}: {report.macs / 1e6:.1f} M MACs, {report.params / 1e6:.2f} M params"
-    columns = ("file", "size", "difference", "test top-1", "transposes", "predicted ms")
-    print_table(title, (*columns, "measured ms", "error"), rows)
+    click.echo(report.genome)
+    click.echo(f"{report.macs / 1e6:.1f} M MACs, {report.params / 1e6:.2f} M parameters")
+    columns = ("size", "difference", "test top-1", "transposes", "predicted ms", "measured ms")
+    print_table("", (text("file"), *columns, "error"), rows)

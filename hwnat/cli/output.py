@@ -1,11 +1,12 @@
-"""What commands share: JSON and tables on stdout, progress on a terminal, common options."""
+"""How commands print: JSON, tables and facts on stdout, one way for all of them."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -19,68 +20,231 @@ RUNS: Final = Path("runs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+Request = TypeVar("Request")
+
+#: Spaces between two columns of a table.
+_GAP: Final = 2
+#: Text columns are cut to no less than this before a column is left out.
+_NARROW: Final = 18
+#: Names in a list of facts are filled up to this.
+_NAMES: Final = 16
+
+
+def options_of(record: type[Request]) -> Callable[[Callable[[Request], None]], Callable[..., None]]:
+    """Turn a function of one record into the callback of a command whose options fill it."""
+
+    def decorate(command: Callable[[Request], None]) -> Callable[..., None]:
+        @wraps(command)
+        def callback(**options: object) -> None:
+            command(record(**options))
+
+        return callback
+
+    return decorate
+
 
 def print_json(value: object) -> None:
-    """Print a value as JSON; records become objects, paths text."""
+    """Print a value as JSON; records become objects and paths become strings."""
     click.echo(json.dumps(value, default=_encode, indent=2))
 
 
-def _encode(value: Any) -> object:  # noqa: ANN401 - whatever json does not know
+def _encode(value: Any) -> object:  # noqa: ANN401 - anything that json does not know
     from dataclasses import asdict, is_dataclass
 
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return a console; it obeys NO_COLOR and writes plain text where no terminal is."""
+    """Return a console that obeys NO_COLOR and writes plain text into pipes and files."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; every column but the first is aligned to the right."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. Unless it is text, its cells are never cut.
+
+    Attributes:
+        text: aligned to the left, and cut with a mark where the terminal is narrow.
+        rank: text columns of a higher rank are left out first; 0 is never left out.
+    """
+
+    name: str
+    text: bool = False
+    rank: int = 0
+
+
+def text(name: str, *, rank: int = 0) -> Column:
+    """Return a column of text."""
+    return Column(name, text=True, rank=rank)
+
+
+def print_table(
+    title: str, columns: Sequence[Column | str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Print a table that fits the terminal and in which every number is whole.
+
+    Where the terminal is narrow, headers break at their spaces, then text is cut with `…`, then
+    text columns are left out, by rank. If the numbers still do not fit, each row becomes a list of
+    facts. A pipe gets everything: it has no width.
+
+    Args:
+        title: a line above the table; empty for none.
+        columns: a plain string is a column of numbers.
+        rows: cells in the order of `columns`; text from files is made safe to show.
+    """
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        grid.add_column(
-            column, justify="right" if index else "left", no_wrap=True, overflow="ignore"
-        )
-    for row in rows:
-        grid.add_row(*map(str, row))
     out = console()
-    if not out.is_terminal:
-        # A pipe has no width: never cut what a program is going to read.
-        out.width = 1000
-    out.print(grid)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None] | None]:
-    """Yield a callback (stage, done, total) that draws a bar; None where no terminal is."""
-    if not sys.stderr.isatty():
-        yield None
+    cols = [each if isinstance(each, Column) else Column(each) for each in columns]
+    cells = [[_clean(cell) for cell in row] for row in rows]
+    layout = _layout(cols, cells, out.width if out.is_terminal else None)
+    if title:
+        click.echo(_clean(title))
+    if layout is None:
+        _print_records(cols, cells)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+    style = "" if out.no_color else "bold"
+    grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style=style)
+    for index, width in layout.items():
+        column = cols[index]
+        header = column.name if column.text else "\n".join(_broken(column.name, width))
+        grid.add_column(
+            escape(header),
+            justify="left" if column.text else "right",
+            no_wrap=True,
+            width=width,
+        )
+    for row in cells:
+        grid.add_row(*(Text(_cut(row[index], width)) for index, width in layout.items()))
+    out.width = max(out.width, sum(layout.values()) + _GAP * len(layout))
+    with out.capture() as capture:
+        out.print(grid, crop=False)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), color=True)
 
-    columns = TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn()
-    bar = Progress(*columns, TimeElapsedColumn(), Remaining(), console=console(stderr=True))
-    tasks: dict[str, Any] = {}
 
-    def report(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bar.add_task(stage)
-        bar.update(tasks[stage], completed=done, total=total)
+def _layout(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int | None
+) -> dict[int, int] | None:
+    """Return the width of each column that is printed; None if the numbers alone are too wide."""
+    natural = {
+        index: max([_wide(column.name), *(_wide(row[index]) for row in cells)])
+        for index, column in enumerate(columns)
+    }
+    if width is None or _total(natural) <= width:
+        return natural
+    least = {
+        index: min(natural[index], _NARROW)
+        if column.text
+        else max(_wide(part) for part in (*column.name.split(), *(row[index] for row in cells), ""))
+        for index, column in enumerate(columns)
+    }
+    droppable = sorted(
+        (index for index, column in enumerate(columns) if column.text and column.rank),
+        key=lambda index: -columns[index].rank,
+    )
+    while _total(least) > width and droppable:
+        del least[droppable.pop(0)]
+    if _total(least) > width:
+        return None
+    return _widened(least, natural, columns, width)
 
-    with bar:
-        yield report
+
+def _widened(
+    least: dict[int, int], natural: dict[int, int], columns: Sequence[Column], width: int
+) -> dict[int, int]:
+    """Spread the room that is left: text first, the narrowest of it first, then headers."""
+    layout, room = dict(least), width - _total(least)
+    by_need = sorted(
+        layout, key=lambda index: (not columns[index].text, natural[index] - least[index])
+    )
+    texts = [index for index in by_need if columns[index].text]
+    for position, index in enumerate(texts):
+        more = min(natural[index] - layout[index], room // (len(texts) - position))
+        layout[index] += more
+        room -= more
+    for index in by_need:
+        # A header that fits only half gains nothing from being less broken.
+        if not columns[index].text and 0 < natural[index] - layout[index] <= room:
+            room -= natural[index] - layout[index]
+            layout[index] = natural[index]
+    return layout
 
 
-def say(words: str) -> None:
-    """Print a line of words about what is going on; above a progress bar if there is one."""
-    click.echo(words, err=True)
+def _total(widths: dict[int, int]) -> int:
+    return sum(widths.values()) + _GAP * (len(widths) - 1)
+
+
+def _wide(text: str) -> int:
+    """Return the cells that a text takes on a terminal."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _broken(header: str, width: int) -> list[str]:
+    return textwrap.wrap(header, width, break_long_words=False) or [""]
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a text in the middle, where keys and paths differ least, and mark the place."""
+    from rich.cells import set_cell_size
+
+    if _wide(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    head = set_cell_size(text, width - 1 - tail).rstrip()
+    return f"{head}…{text[len(text) - tail :].lstrip()}"
+
+
+def _clean(value: object) -> str:
+    """Return a value as one line without control characters."""
+    from hwnat.transport.words import printable
+
+    return printable(str(value))
+
+
+def _print_records(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    """Print each row as a list of facts, with a blank line between two rows."""
+    names = max(_wide(column.name) for column in columns) + _GAP
+    for position, row in enumerate(cells):
+        if position:
+            click.echo()
+        for column, cell in zip(columns, row, strict=True):
+            click.echo(f"{column.name:<{names}}{cell}".rstrip())
+
+
+def print_facts(facts: Iterable[tuple[str, object]], *, width: int = _NAMES) -> None:
+    """Print a name and its value a line; see `shown` for how values are written."""
+    for name, value in facts:
+        click.echo(f"{name:<{width}}{shown(value)}")
+
+
+def shown(value: object) -> str:
+    """Write a value for people.
+
+    >>> shown((2, 3)), shown(None), shown(True), shown(())
+    ('2, 3', 'unknown', 'yes', 'unknown')
+    """
+    if value is None or value == ():
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(shown(member) for member in value)
+    return _clean(value)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun.
+
+    >>> count(1, "network"), count(2_000, "network"), count(2, "entry", "entries")
+    ('1 network', '2,000 networks', '2 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def milliseconds(ns: float) -> str:
@@ -92,33 +256,23 @@ def milliseconds(ns: float) -> str:
     return f"{ns / 1e6:.3f}"
 
 
-def print_evaluation(found: "Evaluation") -> None:
+def print_evaluation(evaluation: "Evaluation") -> None:
     """Print a method's agreement with measurements beside that of plainer methods."""
-    columns = (
-        "method",
-        "n",
-        "mean error",
-        "bias",
-        "within 5 %",
-        "within 10 %",
-        "Kendall",
-        "in 90 %",
-    )
-    methods = {"hwnat": found, **found.baselines}
-    print_table("", columns, [(name, *_row(each)) for name, each in methods.items()])
-    for name, value in found.facts.items():
-        click.echo(f"{name:<20}{value}")
+    columns = ("n", "mean error", "bias", "within 5 %", "within 10 %", "Kendall", "in 90 %")
+    methods = {"hwnat": evaluation, **evaluation.baselines}
+    rows = [(name, *_agreement(agreement)) for name, agreement in methods.items()]
+    print_table("", (text("method"), *columns), rows)
+    print_facts(evaluation.facts.items(), width=20)
 
 
-def _row(each: "Agreement") -> tuple[str, ...]:
-    optional = (each.kendall, each.coverage90)
-    kendall, covered = ("" if value is None else value for value in optional)
+def _agreement(agreement: "Agreement") -> tuple[str, ...]:
+    kendall, covered = agreement.kendall, agreement.coverage90
     return (
-        str(each.n),
-        f"{each.mape:.1%}",
-        f"{each.bias:+.1%}",
-        f"{each.within5:.0%}",
-        f"{each.within10:.0%}",
-        f"{kendall:.2f}" if kendall != "" else "",
-        f"{covered:.0%}" if covered != "" else "",
+        str(agreement.n),
+        f"{agreement.mape:.1%}",
+        f"{agreement.bias:+.1%}",
+        f"{agreement.within5:.0%}",
+        f"{agreement.within10:.0%}",
+        "" if kendall is None else f"{kendall:.2f}",
+        "" if covered is None else f"{covered:.0%}",
     )

@@ -1,12 +1,20 @@
 """`hwnat predict`: the latency of a network from a table."""
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hwnat.cli.output import json_option, milliseconds, print_json, print_table
+from hwnat.cli.output import (
+    json_option,
+    milliseconds,
+    options_of,
+    print_json,
+    print_table,
+    text,
+)
 
 if TYPE_CHECKING:
     from hwnat.predict.base import Prediction
@@ -14,123 +22,165 @@ if TYPE_CHECKING:
     from hwnat.targets.trace import Trace
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictRequest:
+    """What `hwnat predict` was asked for."""
+
+    table: Path | None
+    genome: str | None
+    model: Path | None
+    space: str | None
+    classes: int | None
+    explain: bool
+    partial: bool
+    as_json: bool
+
+    def check(self) -> Path:
+        """Return the table's path.
+
+        Raises:
+            UsageError: options are missing or cannot be combined.
+        """
+        from hwnat.errors import UsageError
+
+        if self.table is None or (self.genome is None) == (self.model is None):
+            msg = "Name a latency table with --table, and a network with --genome or with --model."
+            raise UsageError(msg)
+        if self.model is not None and (self.space or self.classes):
+            msg = "--space and --classes describe a --genome. Leave them out with --model."
+            raise UsageError(msg)
+        if self.genome is not None and self.partial:
+            msg = "--partial is for a --model. A genome is predicted as a whole; leave it out."
+            raise UsageError(msg)
+        return self.table
+
+
 @click.command()
-@click.option("--table", "table_path", type=click.Path(path_type=Path), help="Latency table.")
-@click.option("--genome", help="The network's digits, with a table of a space.")
+@click.option("--table", type=click.Path(path_type=Path), help="Latency table.")
+@click.option("--genome", help="Digits of a genome, for a table of a space.")
 @click.option(
     "--model",
-    "model_path",
     type=click.Path(path_type=Path),
-    help="Any network as ONNX, or as a file of the table's target, with a table of operators.",
+    help="ONNX file, or file of the table's target, for a table of operators.",
 )
-@click.option("--space", "space_name", help="Refuse a table of another space.")
+@click.option("--space", help="Refuse a table of another search space.")
 @click.option(
     "--classes",
     type=click.IntRange(min=1),
-    help="Outputs of the --genome's classifier  [default: those of the table].",
+    help="Outputs of the genome's classifier. Default: those of the table.",
 )
-@click.option("--explain", is_flag=True, help="Print the cost of every block or operator.")
+@click.option("--explain", is_flag=True, help="Print the latency of every block or operator.")
 @click.option(
-    "--partial", is_flag=True, help="Print what can be predicted; exit code 3 if not all."
+    "--partial",
+    is_flag=True,
+    help="Predict the operators of a model that can be predicted. Exits with 3 if some cannot.",
 )
 @json_option
-def predict(
-    table_path: Path | None,
-    genome: str | None,
-    model_path: Path | None,
-    space_name: str | None,
-    classes: int | None,
-    explain: bool,
-    partial: bool,
-    as_json: bool,
-) -> None:
-    """Predict a network's latency.
+@options_of(PredictRequest)
+def predict(request: PredictRequest) -> None:
+    """Predict the latency of a network.
 
-    A --model is traced into the operators that the table's runtime really executes.
+    A --model is traced into the operators that the table's runtime executes.
     """
-    from hwnat.errors import DataError, UsageError
+    from hwnat.errors import DataError
+    from hwnat.predict.stage import predict_model
     from hwnat.table.lookup import load_table
 
-    if table_path is None or (genome is None) == (model_path is None):
-        msg = "Give a --table, and the network as --genome or as --model, one of the two."
-        raise UsageError(msg)
-    if (space_name or classes) and model_path is not None:
-        msg = "--space and --classes are for a --genome; a --model has its own."
-        raise UsageError(msg)
-    table = load_table(table_path)
-    if model_path is not None:
-        found, trace = _of_model(model_path, table, partial=partial)
-        _print_model(model_path, table, trace, found, explain=explain or partial, as_json=as_json)
-        if found.missing:
-            msg = f"{len(found.missing)} of {len(trace.ops)} operators are not in the sum above."
-            raise DataError(msg + " Measure them with: hwnat profile --model")
+    table = load_table(request.check())
+    if request.model is None:
+        _predict_genome(table, request)
         return
-    if partial:
-        msg = "--partial is for a --model; a genome's blocks are all in a table or it is refused."
-        raise UsageError(msg)
-    text, found = _of_genome(str(genome), table, space_name, classes)
-    _print_genome(text, table, found, explain=explain, as_json=as_json)
+    prediction, trace = predict_model(request.model, table, partial=request.partial)
+    measured_with = f"{table.setup.runtime} {table.setup.runtime_version}"
+    if trace.runtime != measured_with:
+        click.echo(
+            f"The model is traced by {trace.runtime}, but the table was measured with "
+            f"{measured_with}.",
+            err=True,
+        )
+    _print_model(table, trace, prediction, request)
+    if prediction.missing:
+        msg = (
+            f"{len(prediction.missing)} of {len(trace.ops)} operators are missing from the sum. "
+            f"Measure them with: hwnat profile --device {table.setup.device} "
+            f"--model {request.model}"
+        )
+        raise DataError(msg)
 
 
-def _of_genome(
-    genome: str, table: "LatencyTable", space_name: str | None, classes: int | None
-) -> "tuple[str, Prediction]":
+def _predict_genome(table: "LatencyTable", request: PredictRequest) -> None:
     from hwnat.predict.additive import AdditivePredictor
+    from hwnat.predict.stage import predict_arch
     from hwnat.records.arch import Arch
     from hwnat.records.space import get_space
 
-    space = get_space(space_name) if space_name else None
-    predictor = AdditivePredictor(table, space, classes=classes)
-    network = Arch.from_text(predictor.space, genome)
-    ops = network.ops(classes=predictor.classes, batch=table.setup.batch)
-    return network.text, predictor.predict(ops)
+    space = get_space(request.space) if request.space else None
+    predictor = AdditivePredictor(table, space, classes=request.classes)
+    network = Arch.from_text(predictor.space, str(request.genome))
+    prediction = predict_arch(network, predictor)
+    if request.as_json:
+        print_json(
+            {
+                "genome": network.text,
+                "space": table.space,
+                **_facts(table, prediction),
+                "parts": prediction.parts if request.explain else [],
+            }
+        )
+    elif request.explain:
+        total = _sum_ns(prediction)
+        rows: list[tuple[str, ...]] = [
+            (
+                part.key,
+                milliseconds(part.latency_ns),
+                f"{part.latency_ns / total:.1%}",
+                part.provenance,
+            )
+            for part in prediction.parts
+        ]
+        rows += [(label, ms, "", "") for label, ms in _sums(table, prediction)]
+        columns = (text("operation"), "ms", "share", text("provenance", rank=1))
+        print_table("", columns, rows)
+    else:
+        _print_line(prediction)
 
 
-def _of_model(path: Path, table: "LatencyTable", *, partial: bool) -> "tuple[Prediction, Trace]":
-    from hwnat.predict.learned import fit_models
-    from hwnat.predict.operators import OperatorPredictor
-    from hwnat.targets.base import get_target
-
-    predictor = OperatorPredictor(table, fit=fit_models)
-    trace = get_target(table.setup.target).trace(path)
-    measured_with = f"{table.setup.runtime} {table.setup.runtime_version}"
-    if trace.runtime != measured_with:
-        click.echo(f"Traced by {trace.runtime}; the table is of {measured_with}.", err=True)
-    return predictor.predict(trace, partial=partial), trace
+def _facts(table: "LatencyTable", prediction: "Prediction") -> dict[str, object]:
+    """Return what --json prints of any prediction."""
+    return {
+        "table": table.name,
+        "table_id": prediction.table_id,
+        "latency_ns": prediction.latency_ns,
+        "interval_ns": prediction.interval_ns,
+        "overhead_ns": prediction.overhead_ns,
+    }
 
 
 def _print_model(
-    path: Path,
-    table: "LatencyTable",
-    trace: "Trace",
-    found: "Prediction",
-    *,
-    explain: bool,
-    as_json: bool,
+    table: "LatencyTable", trace: "Trace", prediction: "Prediction", request: PredictRequest
 ) -> None:
-    if as_json:
+    explain = request.explain or request.partial
+    if request.as_json:
+        facts = _facts(table, prediction)
+        provenance = Counter(part.provenance for part in prediction.parts)
         print_json(
             {
-                "model": path,
-                "table": table.name,
-                "table_id": found.table_id,
+                "model": request.model,
+                **facts,
                 "target": trace.target,
                 "runtime": trace.runtime,
-                "latency_ns": found.latency_ns,
-                "interval_ns": found.interval_ns,
-                "overhead_ns": found.overhead_ns,
                 "operators": len(trace.ops),
-                "provenance": dict(Counter(part.provenance for part in found.parts)),
-                "parts": found.parts if explain else [],
+                "provenance": dict(provenance),
+                "parts": prediction.parts if explain else [],
                 "removed": trace.removed if explain else [],
-                "missing": found.missing,
+                "missing": prediction.missing,
             }
         )
         return
     if not explain:
-        _print_line(found)
+        _print_line(prediction)
         return
-    total = found.sum_ns
+    total = _sum_ns(prediction)
     rows: list[tuple[str, ...]] = [
         (
             part.key,
@@ -140,61 +190,37 @@ def _print_model(
             part.provenance,
             ", ".join(part.flags),
         )
-        for part in found.parts
+        for part in prediction.parts
     ]
     rows += [
-        (each.key or "no key", " + ".join(each.nodes), "?", "?", "missing", each.reason)
-        for each in found.missing
+        (op.key or "no key", " + ".join(op.nodes), "?", "?", "missing", op.reason)
+        for op in prediction.missing
     ]
-    rows += [(label, "", ms, "", "", "") for label, ms in _sums(table, found)]
-    print_table("", ("operation", "nodes", "ms", "share", "provenance", "flags"), rows)
+    rows += [(label, "", ms, "", "", "") for label, ms in _sums(table, prediction)]
+    columns = (text("operation"), text("nodes", rank=2), "ms", "share", text("provenance"))
+    print_table("", (*columns, text("flags", rank=1)), rows)
     if trace.removed:
-        words = [f"{each.node} ({each.why})" for each in trace.removed]
-        click.echo(f"Takes no time: {'; '.join(words)}.", err=True)
+        nodes = "; ".join(f"{removed.node} ({removed.why})" for removed in trace.removed)
+        click.echo(f"Takes no time: {nodes}.", err=True)
 
 
-def _sums(table: "LatencyTable", found: "Prediction") -> list[tuple[str, str]]:
+def _sum_ns(prediction: "Prediction") -> int:
+    return prediction.overhead_ns + sum(part.latency_ns for part in prediction.parts)
+
+
+def _sums(table: "LatencyTable", prediction: "Prediction") -> list[tuple[str, str]]:
     """Return the last lines of an explanation."""
-    partial = " of what can be predicted" if found.missing else ""
+    partial = " of the predicted part" if prediction.missing else ""
     return [
-        ("starting a run", milliseconds(found.overhead_ns)),
-        (f"sum{partial}", milliseconds(found.sum_ns)),
-        (f"after calibration ({table.calibration.form})", milliseconds(found.latency_ns)),
+        ("starting a run", milliseconds(prediction.overhead_ns)),
+        (f"sum{partial}", milliseconds(_sum_ns(prediction))),
+        (f"after calibration ({table.calibration.form})", milliseconds(prediction.latency_ns)),
     ]
 
 
-def _print_genome(
-    text: str, table: "LatencyTable", found: "Prediction", *, explain: bool, as_json: bool
-) -> None:
-    if as_json:
-        print_json(
-            {
-                "genome": text,
-                "space": table.space,
-                "table": table.name,
-                "table_id": found.table_id,
-                "latency_ns": found.latency_ns,
-                "interval_ns": found.interval_ns,
-                "overhead_ns": found.overhead_ns,
-                "parts": found.parts if explain else [],
-            }
-        )
-        return
-    if not explain:
-        _print_line(found)
-        return
-    total = found.sum_ns
-    rows: list[tuple[str, ...]] = [
-        (p.key, milliseconds(p.latency_ns), f"{p.latency_ns / total:.1%}", p.provenance)
-        for p in found.parts
-    ]
-    rows += [(label, ms, "", "") for label, ms in _sums(table, found)]
-    print_table("", ("operation", "ms", "share", "provenance"), rows)
-
-
-def _print_line(found: "Prediction") -> None:
-    between = ""
-    if found.interval_ns:
-        low, high = map(milliseconds, found.interval_ns)
-        between = f"  (nine networks in ten: {low} to {high} ms)"
-    click.echo(f"{milliseconds(found.latency_ns)} ms{between}")
+def _print_line(prediction: "Prediction") -> None:
+    interval = ""
+    if prediction.interval_ns:
+        low, high = map(milliseconds, prediction.interval_ns)
+        interval = f"  (90 % interval: {low} to {high} ms)"
+    click.echo(f"{milliseconds(prediction.latency_ns)} ms{interval}")

@@ -16,51 +16,55 @@ from click.core import ParameterSource
 from hwnat.cli.output import print_json
 from hwnat.errors import DeviceError, UsageError
 
-#: An interrupted child may take so long to put its device's settings back.
+#: An interrupted child gets this long to restore its device's settings.
 _CLEANING_S: Final = 30.0
 
 
 def profile_many(devices: Sequence[str], argv: Sequence[str], *, as_json: bool) -> None:
-    """Profile devices in parallel and print what each printed, in the order named.
+    """Profile devices in parallel and print their results in the order of `devices`.
 
-    A process each, so that one that hangs or dies takes no other with it; each holds its device's
-    lock. Their words on stderr carry the device's name.
+    Each device has a process of its own, so that one that hangs or dies affects no other, and
+    each process holds its device's lock. Lines on stderr start with the device's name.
 
     Args:
         devices: names or paths of device files.
-        argv: the other words of the command.
-        as_json: each prints JSON; together they become a list.
+        argv: the other options of the command line.
+        as_json: the processes print JSON, which becomes a list.
 
     Raises:
-        UsageError: a device is named twice, or all are to write one file.
-        DeviceError: a device failed; it has said why.
+        UsageError: a device is named twice, or all would write one file.
+        DeviceError: a device failed; the reason is printed already.
     """
     if len(set(devices)) < len(devices):
-        msg = f"A device is named twice: {', '.join(devices)}; name each once."
+        msg = f"--device names a device twice: {', '.join(devices)}. Name each device once."
         raise UsageError(msg)
     if "--out" in argv:
-        msg = "--out is one file, and each device has a table of its own; leave it out."
+        msg = "--out names one file, but each device has its own table. Leave --out out."
         raise UsageError(msg)
     children: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(len(devices)) as pool:
         try:
-            found = list(pool.map(lambda each: _run(each, argv, children), devices))
+            results = list(pool.map(lambda device: _run(device, argv, children), devices))
         except BaseException:
             _end(children)
             raise
     if as_json:
-        print_json([json.loads(printed) for _, printed in found if printed.strip()])
+        print_json([json.loads(printed) for _, printed in results if printed.strip()])
     else:
-        click.echo("".join(printed for _, printed in found), nl=False)
-    failed = [each for each, (status, _) in zip(devices, found, strict=True) if status]
+        click.echo("".join(printed for _, printed in results), nl=False)
+    failed = [device for device, (status, _) in zip(devices, results, strict=True) if status]
     if failed:
-        msg = f"{len(failed)} of {len(devices)} devices failed: {', '.join(failed)}; the reason is "
-        raise DeviceError(msg + "above. What was measured is kept: run the same command again.")
+        msg = (
+            f"{len(failed)} of {len(devices)} devices failed: {', '.join(failed)}. The reasons are "
+            "above. Measurements are kept; run the same command again to resume."
+        )
+        raise DeviceError(msg)
 
 
 def _end(children: Sequence["subprocess.Popen[str]"]) -> None:
-    """Interrupt children, and give them time to put back what they changed on their devices."""
-    # A terminal tells only this process, for a second interrupt would end their cleaning up.
+    """Interrupt children, and give them time to restore their devices' settings."""
+    # They are in process groups of their own: a second interrupt from the terminal would end
+    # their cleaning up.
     for child in children:
         child.send_signal(signal.SIGINT)
     ends = monotonic() + _CLEANING_S
@@ -96,8 +100,8 @@ def _run(
 
 
 def words(context: click.Context, *, without: str) -> list[str]:
-    """Return the options that were typed, but for the parameter `without`."""
-    found = []
+    """Return the options that were typed, except the parameter `without`."""
+    argv = []
     for parameter in context.command.params:
         name = str(parameter.name)
         typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -105,8 +109,8 @@ def words(context: click.Context, *, without: str) -> list[str]:
             continue
         value, option = context.params[name], parameter.opts[0]
         if value is True:
-            found.append(option)
+            argv.append(option)
             continue
-        for each in value if parameter.multiple else (value,):
-            found += [option, str(each)]
-    return found
+        for member in value if parameter.multiple else (value,):
+            argv += [option, str(member)]
+    return argv

@@ -1,61 +1,120 @@
 """`hwnat search`: the networks that trade objectives off best, within limits."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hwnat.cli.output import RUNS, json_option, print_json, print_table, progress_bar
+from hwnat.cli.output import RUNS, json_option, options_of, print_json, print_table, text
+from hwnat.cli.progress import reporter
 
 if TYPE_CHECKING:
-    from hwnat.search.run import Front
+    from hwnat.search.run import Front, SearchConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What `hwnat search` was asked for."""
+
+    space: str
+    data: str
+    weights: str | None
+    objectives: tuple[str, ...]
+    limits: tuple[str, ...]
+    folder: Path
+    iterations: int
+    initial: int
+    archive: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    calibration: int
+    threads: int
+    seed: int
+    as_json: bool
+
+    @property
+    def config(self) -> "SearchConfig":
+        """The search's own settings."""
+        from hwnat.search.run import SearchConfig
+
+        return SearchConfig(
+            space=self.space,
+            data=self.data,
+            weights=self.weights or self.space,
+            objectives=self.objectives,
+            limits=self.limits,
+            seed=self.seed,
+            iterations=self.iterations,
+            initial=self.initial,
+            archive=self.archive,
+            training=min(100, self.archive),
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            calibration=self.calibration,
+        )
 
 
 @click.command()
 @click.option("--space", default="mbv3-nano", show_default=True, help="Search space.")
-@click.option("--data", required=True, help="Image folder, IDX folder, .npz file or 'digits'.")
-@click.option("--weights", help="Weights file, or the space they are shipped for (default).")
+@click.option(
+    "--data",
+    required=True,
+    help="Folder of images by class, IDX folder, .npz file, or 'digits'.",
+)
+@click.option(
+    "--weights", help="Weights file, or a space whose weights are shipped. Default: the space."
+)
 @click.option(
     "--objective",
     "objectives",
     multiple=True,
     required=True,
-    help="accuracy, latency@TABLE, params, macs or size; repeat.",
+    help="What to optimise: accuracy, latency@TABLE, params, macs or size. Repeatable.",
 )
-@click.option("--limit", "limits", multiple=True, help="Such as latency@TABLE<=2ms; repeat.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    help="What every network must keep, such as 'latency@TABLE<=2ms'. Repeatable.",
+)
 @click.option(
     "--run",
     "folder",
     type=click.Path(path_type=Path),
-    help="Folder of the run; default: runs/search.",
+    default=RUNS / "search",
+    show_default=True,
+    help="Folder of the run.",
 )
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
     default=30,
     show_default=True,
-    help="Rounds of search and adapt.",
+    help="Rounds of search and adaptation.",
 )
 @click.option(
     "--initial",
     type=click.IntRange(min=2),
     default=100,
     show_default=True,
-    help="Networks to begin with.",
+    help="Networks measured before the first round.",
 )
 @click.option(
     "--archive",
     type=click.IntRange(min=2),
     default=300,
     show_default=True,
-    help="Networks kept and measured.",
+    help="Networks kept and measured in every round.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Of adaptation in each round.",
+    help="Epochs of adaptation in every round.",
 )
 @click.option(
     "--batch",
@@ -64,77 +123,54 @@ if TYPE_CHECKING:
     show_default=True,
     help="Images in a step of adaptation.",
 )
-@click.option("--learning-rate", default=0.01, show_default=True, help="Start of the cosine.")
+@click.option(
+    "--learning-rate",
+    default=0.01,
+    show_default=True,
+    help="Learning rate at the start of the cosine schedule.",
+)
 @click.option(
     "--calibration",
     type=click.IntRange(min=1),
     default=2000,
     show_default=True,
-    help="Images for batch norms.",
+    help="Images to recalibrate batch norms on.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch."
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="PyTorch threads."
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
 )
 @json_option
-def search(
-    space: str,
-    data: str,
-    weights: str | None,
-    objectives: tuple[str, ...],
-    limits: tuple[str, ...],
-    folder: Path | None,
-    iterations: int,
-    initial: int,
-    archive: int,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    calibration: int,
-    threads: int,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Search and adapt by NAT; the same command goes on where it was interrupted."""
+@options_of(SearchRequest)
+def search(request: SearchRequest) -> None:
+    """Search for networks with Neural Architecture Transfer.
+
+    Evolves networks, adapts the shared weights to the best of them, and prints those that trade
+    the objectives off best.
+
+    An interrupted search resumes: run the same command again.
+    """
     import torch
 
-    from hwnat.search.run import SearchConfig
     from hwnat.search.stage import search as run
 
-    torch.set_num_threads(threads)
-    config = SearchConfig(
-        space=space,
-        data=data,
-        weights=weights or space,
-        objectives=objectives,
-        limits=limits,
-        seed=seed,
-        iterations=iterations,
-        initial=initial,
-        archive=archive,
-        training=min(100, archive),
-        epochs=epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        calibration=calibration,
-    )
-    where = folder or RUNS / "search"
-    with progress_bar() as progress:
-        front = run(config, where, progress=progress)
-    if as_json:
+    torch.set_num_threads(request.threads)
+    with reporter() as live:
+        front = run(request.config, request.folder, progress=live.report)
+    if request.as_json:
         print_json(front)
         return
     print_front(front)
-    click.echo(f"Export one with: hwnat export --run {where} --pick knee", err=True)
+    click.echo(f"Export one with: hwnat export --run {request.folder} --pick knee", err=True)
 
 
 def print_front(front: "Front") -> None:
-    """Print the front's networks, most accurate first."""
+    """Print the front's networks, the most accurate first."""
     from hwnat.search.objectives import Objective
 
-    others = [
+    costs = [
         (index, Objective.parse(name.replace("file_bytes", "size")))
         for index, name in enumerate(front.objectives)
         if name != "error"
@@ -142,12 +178,13 @@ def print_front(front: "Front") -> None:
     rows = [
         (
             str(position),
-            each.genome,
-            f"{100 - each.error_percent:.2f} %",
-            f"{100 - each.test_error_percent:.2f} %",
-            *(objective.show(each.costs[index]) for index, objective in others),
+            candidate.genome,
+            f"{100 - candidate.error_percent:.2f} %",
+            f"{100 - candidate.test_error_percent:.2f} %",
+            *(objective.show(candidate.costs[index]) for index, objective in costs),
         )
-        for position, each in enumerate(front.candidates)
+        for position, candidate in enumerate(front.candidates)
     ]
-    names = [objective.kind for _, objective in others]
-    print_table("", ("pick", "genome", "validation top-1", "test top-1", *names), rows)
+    names = [objective.kind for _, objective in costs]
+    columns = ("pick", text("genome"), "validation top-1", "test top-1", *names)
+    print_table("", columns, rows)

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hwnat.cli.output import json_option, milliseconds, print_json, print_table
+from hwnat.cli.output import count, json_option, milliseconds, print_json, print_table, text
 
 if TYPE_CHECKING:
     from hwnat.table.diff import TableDiff
 
-#: Rows that are printed; --json has all.
+#: Rows that are printed; --json prints all.
 _SHOWN: Final = 20
+#: Keys that are printed of entries that only one table has.
+_KEYS: Final = 3
 
 
 @click.command()
@@ -21,61 +23,78 @@ _SHOWN: Final = 20
     "--fail-over",
     type=click.FloatRange(min=0, min_open=True),
     metavar="PERCENT",
-    help="Exit with 1 if an entry beyond both intervals, or the median network, got this slower.",
+    help="Exit with 1 if an entry that moved, or the median network, is this much slower.",
 )
 @click.option(
-    "--force", is_flag=True, help="Compare tables of another precision, batch or space too."
+    "--force", is_flag=True, help="Compare tables of different precisions, batches or spaces."
 )
 @json_option
 def diff(before: Path, after: Path, fail_over: float | None, force: bool, as_json: bool) -> None:
-    """Print what moved from one table to another, beyond both 90 % intervals."""
+    """Print the entries whose 90 % intervals do not overlap.
+
+    BEFORE and AFTER are table files.
+    """
     from hwnat.errors import GateError, InconclusiveError
     from hwnat.table.diff import diff as compare
     from hwnat.table.lookup import load_table
 
-    found = compare(load_table(before), load_table(after), force=force)
+    change = compare(load_table(before), load_table(after), force=force)
     if as_json:
-        print_json(found)
+        print_json(change)
     else:
-        _print(found)
-    if fail_over is not None and found.median_ratio is None:
-        msg = f"{before} and {after} have no entry in common, so nothing tells what got slower; "
-        raise InconclusiveError(msg + "compare tables of one space and one kind of entries.")
-    if fail_over is not None and (slower := found.slower_than(fail_over)):
-        msg = f"{len(slower)} got slower by more than {fail_over:g} %, such as {slower[0]}; "
-        raise GateError(msg + f"look with: hwnat table diff {before} {after}")
-
-
-def _print(found: "TableDiff") -> None:
-    click.echo(f"from {found.before}")
-    click.echo(f"to   {found.after}")
-    for what, one, other in found.setup:
-        click.echo(f"  {what}: {one} -> {other}")
-    common = len(found.moved) + found.steady
-    middle = (
-        ""
-        if found.median_ratio is None
-        else (
-            f"; median ratio {found.median_ratio:.3f}, median change {found.median_change:.1%}, "
-            f"95th percentile {found.p95_change:.1%}"
+        _print(change)
+    if fail_over is None:
+        return
+    if change.median_ratio is None:
+        msg = (
+            f"{before} and {after} have no entry in common, so nothing was compared. Compare "
+            "tables of one space, or two tables of operators."
         )
-    )
-    click.echo(f"{len(found.moved)} of {common} entries moved beyond both intervals{middle}")
-    rows = [
-        (each.key, milliseconds(each.before_ns), milliseconds(each.after_ns), f"{each.ratio:.3f}")
-        for each in found.moved[:_SHOWN]
-    ]
-    if rows:
-        print_table("", ("operation", "before ms", "after ms", "ratio"), rows)
-    if len(found.moved) > _SHOWN:
-        click.echo(f"and {len(found.moved) - _SHOWN} more; --json lists all")
-    for name, keys in (("new", found.new), ("gone", found.gone)):
-        if keys:
-            shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
-            click.echo(f"{name}: {len(keys)} entries: {shown}")
-    if found.networks:
-        nets = found.networks
+        raise InconclusiveError(msg)
+    if slower := change.slower_than(fail_over):
+        msg = (
+            f"{count(len(slower), 'entry', 'entries')} slower by more than {fail_over:g} %, such "
+            f"as {slower[0]}. Print them with: hwnat table diff {before} {after}"
+        )
+        raise GateError(msg)
+
+
+def _print(change: "TableDiff") -> None:
+    click.echo(f"from {change.before}")
+    click.echo(f"to   {change.after}")
+    for what, before, after in change.setup:
+        click.echo(f"  {what}: {before} -> {after}")
+    common = count(len(change.moved) + change.steady, "entry", "entries")
+    click.echo(f"{len(change.moved)} of {common} moved beyond both intervals")
+    if change.median_ratio is not None:
         click.echo(
-            f"whole networks, calibrated: median ratio {nets.median:.3f} ({nets.lowest:.3f} to "
-            f"{nets.highest:.3f}), {nets.compared} compared, {nets.uncovered} not covered by both"
+            f"median ratio {change.median_ratio:.3f}, median change {change.median_change:.1%}, "
+            f"95th percentile {change.p95_change:.1%}"
+        )
+    if change.moved:
+        rows = [
+            (
+                entry.key,
+                milliseconds(entry.before_ns),
+                milliseconds(entry.after_ns),
+                f"{entry.ratio:.3f}",
+            )
+            for entry in change.moved[:_SHOWN]
+        ]
+        click.echo()
+        print_table("", (text("operation"), "before ms", "after ms", "ratio"), rows)
+        click.echo()
+    if len(change.moved) > _SHOWN:
+        click.echo(f"and {len(change.moved) - _SHOWN} more; --json lists all")
+    for name, keys in (("new", change.new), ("gone", change.gone)):
+        if keys:
+            more = ", …" if len(keys) > _KEYS else ""
+            examples = ", ".join(keys[:_KEYS])
+            click.echo(f"{name}: {count(len(keys), 'entry', 'entries')}: {examples}{more}")
+    if change.networks:
+        networks = change.networks
+        click.echo(
+            f"whole networks, calibrated: median ratio {networks.median:.3f} "
+            f"({networks.lowest:.3f} to {networks.highest:.3f}), {networks.compared} compared, "
+            f"{networks.uncovered} not covered by both tables"
         )

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy.typing as npt
-
 from hwnat.errors import UsageError
 from hwnat.predict.base import Latencies, Part, Prediction, Predictor
 from hwnat.predict.classifier import with_classes
@@ -64,6 +62,9 @@ class AdditivePredictor:
             priced = with_classes(table, self.space, self.classes)
             self.compiled = replace(compile_table(priced, self.space), usual=measured.usual)
 
+    def __repr__(self) -> str:
+        return f"AdditivePredictor({self.table.name}, {self.classes} classes)"
+
     def predict(self, ops: Sequence[OpSpec]) -> Prediction:
         """Predict one network from its operations.
 
@@ -107,9 +108,10 @@ class AdditivePredictor:
                 )
                 raise UsageError(msg)
 
-    def latency_ns(self, genomes: npt.ArrayLike) -> Latencies:
-        """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.
+    def latency_ns(self, genomes: object) -> Latencies:
+        """Predict n networks; returns (n,) nanoseconds.
 
+        `genomes` is an (n, genes) array of integers, or strings of digits, or `Arch` objects.
         Exactly what `predict` gives for each row.
 
         Raises:
@@ -118,7 +120,7 @@ class AdditivePredictor:
         """
         return self.compiled.latency_ns(genomes)
 
-    def estimate(self, genomes: npt.ArrayLike) -> Estimates:
+    def estimate(self, genomes: object) -> Estimates:
         """Predict (n, genes) canonical genomes with 90 % intervals, as `predict` does for each.
 
         Raises:

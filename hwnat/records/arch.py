@@ -1,15 +1,18 @@
 """One point of a space: canonical genome, stable id and the operations it runs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hwnat.errors import UsageError
 from hwnat.records.cost import Cost, total_cost
 from hwnat.records.kinds import Activation
 from hwnat.records.op import OpSpec
-from hwnat.records.space import EXPANDS, KERNELS, MAX_DEPTH, Skeleton, Space
+from hwnat.records.space import EXPANDS, KERNELS, MAX_DEPTH, Genomes, Skeleton, Space
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -45,6 +48,31 @@ class Arch:
         return cls(space=space, genome=space.decode(text))
 
     @classmethod
+    def of(
+        cls, space: Space, network: "Arch | str | Sequence[int] | npt.NDArray[np.integer]"
+    ) -> "Arch":
+        """Return a network that is given in any form: an `Arch`, digits, or (genes,) integers.
+
+        Raises:
+            UsageError: not a genome of the space.
+        """
+        if isinstance(network, Arch):
+            if network.space != space:
+                msg = f"{network} is not a network of space {space.name}; use that space's tables."
+                raise UsageError(msg)
+            return network
+        if isinstance(network, str):
+            return cls.from_text(space, network)
+        genes = np.asarray(network)
+        if genes.ndim != 1 or genes.dtype.kind not in "iu":
+            msg = (
+                f"A {space.name} genome is {space.genes} integers, a string of digits or an Arch; "
+                f"got an array of {genes.dtype} with shape {genes.shape}."
+            )
+            raise UsageError(msg)
+        return cls(space=space, genome=tuple(genes.tolist()))
+
+    @classmethod
     def from_subnet(cls, space: Space, subnet: dict[str, Any]) -> "Arch":
         """Read the published dict form: r, optional w, d per stage, compact ks and e.
 
@@ -66,6 +94,9 @@ class Arch:
             msg = f"Not a subnet of space {space.name}: {error}."
             raise UsageError(msg) from error
         return cls(space=space, genome=tuple(genes))
+
+    def __repr__(self) -> str:
+        return f"Arch({self.space.name} {self.text})"
 
     @property
     def text(self) -> str:
@@ -215,3 +246,29 @@ def mbconv(
         se_channels=make_divisible(mid // 4) if se else 0,
         residual=stride == 1 and channels == out_channels,
     )
+
+
+def as_genomes(space: Space, networks: object) -> Genomes:
+    """Return (n, genes) integers of networks in any form that `Arch.of` takes.
+
+    One network, a sequence of networks and an (n, genes) array of integers are accepted. An array
+    is not checked: its users look every gene up.
+
+    Raises:
+        UsageError: not networks of the space.
+    """
+    if isinstance(networks, (Arch, str)):
+        return np.array([Arch.of(space, networks).genome], np.int64)
+    if not isinstance(networks, np.ndarray) and isinstance(networks, Iterable):
+        networks = list(networks)
+        if any(isinstance(network, (Arch, str)) for network in networks):
+            genomes = [Arch.of(space, network).genome for network in networks]
+            return np.array(genomes, np.int64)
+    rows = np.asarray(networks)
+    if rows.ndim != 2 or rows.shape[1] != space.genes or rows.dtype.kind not in "iu":
+        msg = (
+            f"Genomes of {space.name} are an (n, {space.genes}) array of integers, strings of "
+            f"digits or Arch objects; got {rows.dtype} {rows.shape}."
+        )
+        raise UsageError(msg)
+    return rows.astype(np.int64, copy=False)

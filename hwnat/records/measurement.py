@@ -121,6 +121,10 @@ class Setup:
     clocks: Literal["free", "fixed"] = "free"
     held_governor: str | None = None
 
+    def __repr__(self) -> str:
+        runtime = f"{self.runtime} {self.runtime_version}".strip()
+        return f"Setup({self.device}, {self.target} {self.precision}, {runtime}, id={self.id})"
+
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits; equal setups have equal ones."""
@@ -164,6 +168,12 @@ class Measurement:
             if not series or min(series) <= 0:
                 msg = f"{self.subject}: {name} are {series}; a failed run must raise."
                 raise DataError(msg)
+
+    def __repr__(self) -> str:
+        return (
+            f"Measurement({self.subject}, round {self.round}, {len(self.samples_ns)} runs, "
+            f"median {self.median_ns / 1e6:.3f} ms)"
+        )
 
     @property
     def median_ns(self) -> float:
@@ -254,6 +264,9 @@ class ProfileRun:
     target_error: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+
+    def __repr__(self) -> str:
+        return f"ProfileRun({self.setup.device}, {self.space}, {len(self.ops)} operations)"
 
     @property
     def subjects(self) -> tuple[str, ...]:

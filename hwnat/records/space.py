@@ -66,6 +66,9 @@ class Space:
     resolutions: tuple[int, ...]
     skeletons: tuple[tuple[int, Skeleton], ...]
 
+    def __repr__(self) -> str:
+        return f"Space({self.name}, {self.genes} genes, resolutions {self.resolutions})"
+
     @property
     def genes(self) -> int:
         """Length of a genome."""

@@ -118,7 +118,7 @@ class Search:
         candidates = []
         for done, row in enumerate(rows):
             if progress:
-                progress("testing the front", done, len(rows))
+                progress("test", done + 1, len(rows))
             arch = self._arch(archive.genomes[row])
             candidates.append(
                 Candidate(
@@ -158,7 +158,8 @@ class Search:
 
     def _next(self, state: Iteration, report: Progress) -> Iteration:
         config, index, old = self.config, state.index + 1, state.archive
-        report(f"iteration {index}: evolving", state.index, config.iterations)
+        report("search", state.index, config.iterations)
+        report("search: evolve", 0, 0)
         fitted = self._survivors(old.genomes, old.errors, config.training, index)
         surrogate = RbfEnsemble.fit(
             old.genomes[fitted], old.errors[fitted], rng=self._rng(index, 0), models=config.models
@@ -228,12 +229,14 @@ class Search:
         """Adapt to `genomes`, measure them all, and write the iteration down."""
         weights = self.folder / f"weights-{index:03d}.safetensors"
         if self.config.adapt or index == 0:
-            report(f"iteration {index}: adapting", index, self.config.iterations)
+            report("search", index, self.config.iterations)
+            report("search: adapt", 0, 0)
             self._adapter.adapt(index, self._chooser(genomes))
         errors = np.empty(len(genomes))
+        report("search: evaluate", 0, len(genomes))
         for position, genome in enumerate(genomes):
-            report(f"iteration {index}: evaluating", position, len(genomes))
             errors[position] = self.evaluator.error(self._arch(genome))
+            report("search: evaluate", position + 1, len(genomes))
         archive = Archive(space=self.space.name, genomes=genomes, errors=errors)
         iteration = Iteration(index=index, archive=archive, metrics=self._metrics(archive, guesses))
         # The weights first: an iteration that is on disk can always be continued.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
-from hwnat.records.arch import Arch
+from hwnat.records.arch import Arch, as_genomes
 from hwnat.records.space import Space
 from hwnat.table.dense import MISSING, DenseTable, Floats, Integers, lay_out
 from hwnat.table.lookup import LatencyTable
@@ -57,25 +57,31 @@ class CompiledTable:
     residual: float | None
     usual: float = 0.0
 
-    def latency_ns(self, genomes: npt.ArrayLike) -> Floats:
-        """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.
+    def __repr__(self) -> str:
+        return f"CompiledTable({self.table.name}, {len(self.table.entries)} entries)"
 
-        Entries are integers, so no order of summing changes what comes out.
+    def latency_ns(self, genomes: object) -> Floats:
+        """Predict n networks; returns (n,) nanoseconds.
 
-        Raises:
-            UncoveredOpError: a network needs an entry that the table lacks.
-            UsageError: not an array of canonical genomes of the space.
-        """
-        return self.table.calibration.apply(*self._sums(self._rows(genomes)))
+        Entries are integers, so the order of summing does not change the result.
 
-    def estimate(self, genomes: npt.ArrayLike) -> Estimates:
-        """Predict (n, genes) canonical genomes with 90 % intervals.
+        Args:
+            genomes: (n, genes) canonical genomes, or networks as `as_genomes` takes them.
 
         Raises:
             UncoveredOpError: a network needs an entry that the table lacks.
             UsageError: not an array of canonical genomes of the space.
         """
-        rows = self._rows(genomes)
+        return self.table.calibration.apply(*self._sums(as_genomes(self.space, genomes)))
+
+    def estimate(self, genomes: object) -> Estimates:
+        """Predict n networks with 90 % intervals.
+
+        Raises:
+            UncoveredOpError: a network needs an entry that the table lacks.
+            UsageError: not an array of canonical genomes of the space.
+        """
+        rows = as_genomes(self.space, genomes)
         entries_var = np.empty(len(rows))
         latency_ns = self.table.calibration.apply(*self._sums(rows, variance=entries_var))
         low_ns, high_ns = self.interval_ns(latency_ns, entries_var) or (None, None)
@@ -108,16 +114,6 @@ class CompiledTable:
         if (sums == MISSING).any():
             self._refuse(rows[int((sums == MISSING).argmax())].tolist())
         return sums, ops
-
-    def _rows(self, genomes: npt.ArrayLike) -> Integers:
-        rows = np.asarray(genomes)
-        if rows.ndim != 2 or rows.shape[1] != self.space.genes or rows.dtype.kind not in "iu":
-            msg = (
-                f"Genomes of {self.space.name} are an (n, {self.space.genes}) array of integers; "
-                f"got {rows.dtype} {rows.shape}."
-            )
-            raise UsageError(msg)
-        return rows.astype(np.int64, copy=False)
 
     def _refuse(self, genome: Sequence[int]) -> NoReturn:
         """Say what is wrong with a genome that has no latency."""

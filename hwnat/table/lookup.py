@@ -76,6 +76,9 @@ class LatencyTable:
             msg = f"space {self.space} with {self.classes} classes is not possible"
             raise DataError(msg)
 
+    def __repr__(self) -> str:
+        return f"LatencyTable({self.name}, {len(self.entries)} entries)"
+
     @property
     def table_id(self) -> str:
         """Sixteen hexadecimal digits of the content's hash."""

@@ -43,7 +43,7 @@ def refused(hwnat, tmp_path):
         (["demo", "--threads", "x"], "'--threads': 'x' is not a valid integer"),
     ],
 )
-def test_a_command_that_cannot_be_meant_points_to_its_help(refused, args, words):
+def test_an_invalid_command_points_to_its_help(refused, args, words):
     err = refused(2, *args)
     assert words in err
     assert err.endswith("--help\n")
@@ -127,8 +127,10 @@ def test_a_table_of_another_space_is_refused(refused, a_table, halves, run_folde
 
 def test_a_table_must_belong_to_what_is_exported(refused, run_folder, table_file):
     export = ("export", "--run", run_folder, "--table", table_file)
-    assert "not exporting to it" in refused(2, *export, "--to", "tflite")
-    assert "two tables of it" in refused(2, *export, "--to", "onnx", "--table", table_file)
+    assert "for target onnx, which is not exported" in refused(2, *export, "--to", "tflite")
+    assert "the second table of target onnx" in refused(
+        2, *export, "--to", "onnx", "--table", table_file
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_prediction_is_a_latency_with_an_interval(run, table):
     low, high = found["interval_ns"]
     assert low < found["latency_ns"] < high
     text = run("predict", "--table", table, "--genome", LARGEST)
-    assert text.startswith(f"{found['latency_ns'] / 1e6:.3f} ms  (nine networks in ten: ")
+    assert text.startswith(f"{found['latency_ns'] / 1e6:.3f} ms  (90 % interval: ")
 
 
 def test_an_explanation_adds_up(run, table):
@@ -76,7 +76,7 @@ def test_an_explanation_adds_up(run, table):
 def test_a_table_is_shown_with_its_entries(run, table):
     text = run("table", "show", table)
     assert "host-onnx/onnx-fp32-mbv3-nano" in text
-    assert "2.0% mean error of 2" in text
+    assert "2.0% mean error on 2 networks" in text
     content = json.loads(run("table", "show", table, "--json"))
     assert all(key in text for key in content["table"]["entries"])
 
@@ -88,7 +88,11 @@ def test_a_table_is_shown_with_its_entries(run, table):
         (["predict", "--table", "{table}", "--genome", "01"], 2, "written with 23 digits"),
         (["predict", "--table", "{table}", "--genome", LARGEST, "--space", "mbv3-w1.0"], 3, "mbv3"),
         (["predict", "--table", "{table}", "--genome", LARGEST, "--space", "mbv"], 2, "Known:"),
-        (["table", "build"], 2, "No store runs/measurements.sqlite; measure with: hwnat profile"),
+        (
+            ["table", "build"],
+            2,
+            "No store runs/measurements.sqlite. Measure a device",
+        ),
         (["device", "doctor", "host-onxx"], 2, "Did you mean host-onnx"),
         (["profile", "--device", "nobody", "--space", "mbv3-nano"], 2, "No device file"),
         (

@@ -120,7 +120,7 @@ def test_the_doctor_says_what_is_wrong_with_a_phone(hwnat, android_phone, tmp_pa
     android_phone.state.set(battery_percent=12, thermal_status=2, clock_percent=60)
     code, out, err = hwnat("device", "doctor", path)
     assert code == 0
-    assert "pinned_to       (2, 3, 4, 5, 6, 7)" in out
+    assert "pinned_to       2, 3, 4, 5, 6, 7" in out
     for words in (
         "Not now: the battery holds 12 %, the gate wants at least 30",
         "Not now: thermal status is 2 (moderate)",

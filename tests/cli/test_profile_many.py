@@ -47,8 +47,8 @@ def test_one_device_that_fails_is_named(hwnat, devices):
     assert "2 of 2 devices failed: left, nowhere" in err
 
 
-def test_what_cannot_be_meant_for_several_devices_is_refused(hwnat, devices):
+def test_options_that_several_devices_cannot_share_are_refused(hwnat, devices):
     code, _, err = hwnat("profile", *devices, *QUICK, "--out", "one.json")
-    assert (code, "--out is one file" in err) == (2, True)
+    assert (code, "--out names one file" in err) == (2, True)
     code, _, err = hwnat("profile", *devices[:2], *devices[:2], *QUICK)
-    assert (code, "named twice" in err) == (2, True)
+    assert (code, "names a device twice" in err) == (2, True)

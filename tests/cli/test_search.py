@@ -44,7 +44,7 @@ def test_an_interrupted_search_goes_on_with_the_same_command(hwnat, search, tmp_
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
-    assert err.strip() == "hwnat: interrupted; run the same command again to go on."
+    assert err.splitlines()[-1].startswith("hwnat: interrupted; run the same command again")
     assert not (tmp_path / "new/front.json").exists()
     code, out, _ = hwnat(*argv, "--json")
     assert code == 0
@@ -54,7 +54,7 @@ def test_an_interrupted_search_goes_on_with_the_same_command(hwnat, search, tmp_
 def test_a_pick_by_word_is_exported_and_printed(hwnat, run_folder):
     front = json.loads((run_folder / "front.json").read_text())
     code, out, err = hwnat("export", "--run", run_folder, "--to", "onnx", "--pick", "fastest")
-    assert (code, err.strip()) == (0, "onnx: not timed; name a latency table with --table.")
+    assert (code, err.strip()) == (0, "onnx: not timed. Name a latency table for it with --table.")
     assert front["candidates"][1]["genome"] in out
     assert "model.onnx" in out
 
@@ -92,5 +92,6 @@ def test_accuracy_of_the_extreme_networks_is_measured(hwnat, run_folder, halves)
 def test_training_writes_the_weights_it_names(hwnat, halves, tmp_path):
     args = ("--data", halves, "--epochs", "1", "--batch", "35", "--out", "made/w.safetensors")
     code, out, err = hwnat("supernet", "train", *args)
-    assert (code, out, err) == (0, "made/w.safetensors\n", "")
+    assert (code, out) == (0, "made/w.safetensors\n")
+    assert err.startswith("train: 1 of ")
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["w.safetensors"]

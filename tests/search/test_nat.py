@@ -46,9 +46,13 @@ class Killed(BaseException):
     """Nobody catches it, as nobody catches a signal."""
 
 
-def dies_at(words, done):
-    def progress(said, count, _all):
-        if (said, count) == (words, done):
+def dies_at(stage, iteration, step):
+    """Die when a stage of an iteration reports that so many steps are done."""
+    reported = {"search": 0}
+
+    def progress(name, done, _total):
+        reported[name] = done
+        if (name, done) == (stage, step) and reported["search"] == iteration:
             raise Killed
 
     return progress
@@ -75,11 +79,11 @@ def assert_same_files(folder, other):
 
 def test_a_search_that_dies_in_every_phase_ends_with_the_same_files(tiny, finished, tmp_path):
     for point in (
-        ("iteration 0: evaluating", 2),
-        ("iteration 1: adapting", 1),
-        ("iteration 1: evaluating", 3),
-        ("iteration 2: evaluating", 5),
-        ("testing the front", 0),
+        ("search: evaluate", 0, 2),
+        ("search: adapt", 1, 0),
+        ("search: evaluate", 1, 3),
+        ("search: evaluate", 2, 5),
+        ("test", 2, 1),
     ):
         with pytest.raises(Killed):
             search(tiny(), tmp_path, progress=dies_at(*point))
@@ -95,8 +99,10 @@ def test_a_search_goes_on_after_a_real_kill(tiny, finished, tmp_path):
         "from hwnat.search.run import SearchConfig\n"
         "from hwnat.search.stage import search\n"
         "torch.set_num_threads(1)\n"
-        "def die(words, done, _all):\n"
-        "    if (words, done) == ('iteration 1: evaluating', 3):\n"
+        "rounds = []\n"
+        "def die(stage, done, _total):\n"
+        "    rounds.extend([done] if stage == 'search' else [])\n"
+        "    if (stage, done, rounds[-1:]) == ('search: evaluate', 3, [1]):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         f"search(SearchConfig(**{asdict(tiny())!r}), Path(sys.argv[1]), progress=die)\n"
     )
