@@ -177,7 +177,7 @@ def _remote_report(spec: "DeviceSpec") -> Mapping[str, Any]:
     from hwnat.device.probe import probe_machine
     from hwnat.device.runners.setup import Place, look_own, tools_folder
     from hwnat.errors import UsageError
-    from hwnat.remote.lease import recover
+    from hwnat.remote.hold import recover
     from hwnat.transport.base import connect
 
     with closing(connect(spec)) as link:

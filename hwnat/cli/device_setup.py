@@ -40,7 +40,7 @@ def setup(
     from hwnat.errors import UsageError
     from hwnat.profile.timer import is_here
     from hwnat.records.device import load_device
-    from hwnat.remote.lease import held
+    from hwnat.remote.hold import held
     from hwnat.transport.base import connect
 
     spec = load_device(name)

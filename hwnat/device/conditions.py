@@ -1,9 +1,8 @@
 """The state of a machine while it measures, and holding its cores."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Final, Literal
@@ -11,6 +10,7 @@ from typing import Final, Literal
 from hwnat.device.cores import choose_cluster_cores
 from hwnat.device.probe import now as now
 from hwnat.device.probe import probe_machine, read_state
+from hwnat.records.lock import file_lock, run_directory
 from hwnat.records.machine import Cluster
 from hwnat.records.measurement import Conditions, Host
 from hwnat.transport.base import Transport
@@ -67,52 +67,33 @@ def _max_clock_hz(core: int) -> int:
 
 
 @contextmanager
-def pinned(cores: Sequence[int], *, realtime: bool = False) -> Iterator[None]:
-    """Run on `cores` only, this thread and those it starts; restored on leaving.
+def pinned(
+    cores: Sequence[int], *, realtime: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Run on `cores` only, this thread and those it starts; restored at the end.
 
-    Waits while another process of this package holds one of them: two that time models on one
-    core would measure each other.
+    Waits while another command of this user holds one of them: two that time models on one core
+    would measure each other.
 
     Args:
         cores: none leaves the thread where it may run now.
         realtime: no ordinary program takes the core meanwhile; see `may_run_realtime`.
+        tell: is given a line that names the other command.
+
+    Raises:
+        UsageError: there is no place for lock files.
     """
     with ExitStack() as undo:
         if cores:
             for core in sorted(cores):
-                undo.enter_context(exclusive(f"hwnat-core-{core}"))
+                path = run_directory() / f"core-{core}.lock"
+                undo.enter_context(file_lock(path, what=f"CPU core {core}", waiting=tell))
             undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             os.sched_setaffinity(0, cores)
         if realtime:
             undo.callback(os.sched_setscheduler, 0, os.sched_getscheduler(0), os.sched_getparam(0))
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
         yield
-
-
-@contextmanager
-def exclusive(name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[Path]:
-    """Hold a lock of this machine; the system releases it when the process ends, however it does.
-
-    Args:
-        name: of the lock's file, without its suffix.
-        waiting: called if somebody else holds it, before it is waited for.
-    """
-    import fcntl
-
-    path = Path(tempfile.gettempdir()) / f"{name}.lock"
-    # Where it is there it is only read: systems may refuse to create another user's file again.
-    with suppress(PermissionError):
-        if not path.exists():
-            path.touch()
-            path.chmod(0o666)
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting is not None:
-                waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield path
 
 
 def may_run_realtime() -> bool:

@@ -1,10 +1,11 @@
-"""Which cores of a device a runner is pinned to."""
+"""The cores of a device that a runner is pinned to."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
 
 from hwnat.errors import UsageError
 from hwnat.records.machine import Cluster
+from hwnat.transport.base import Transport
 
 #: Designs that carry out instructions in order: at equal clocks they are the slow ones.
 IN_ORDER: Final = frozenset(
@@ -70,3 +71,15 @@ def _checked(clusters: Sequence[Cluster], affinity: Sequence[int]) -> tuple[int,
         msg = f"Cores {missing} are not available; the device or this process may use {usable}."
         raise UsageError(msg)
     return cores
+
+
+def pin_words(link: Transport, cores: Sequence[int]) -> tuple[str, ...]:
+    """Return the words before a command that keep it on `cores`; empty if nothing on it can.
+
+    Old versions of BusyBox take a mask without 0x for a decimal number; toybox refuses one with it.
+    """
+    mask = f"{sum(1 << core for core in cores):x}"
+    for word in (f"0x{mask}", mask) if cores else ():
+        if link.run(["taskset", word, "true"], timeout_s=20).returncode == 0:
+            return "taskset", word
+    return ()

@@ -6,6 +6,7 @@ from typing import Final
 
 from hwnat.device.cores import choose_cluster_cores
 from hwnat.device.gate import refusals
+from hwnat.device.identity import contradiction
 from hwnat.device.settings import wanted
 from hwnat.errors import UsageError
 from hwnat.records.device import DeviceSpec
@@ -31,6 +32,8 @@ def doubts(spec: DeviceSpec, machine: Machine, reached: Probe) -> tuple[str, ...
     state = machine.conditions
     now = refusals(state, spec.gate, cores=spec.threads)
     found = [f"Not now: {each}." for each in now]
+    other = contradiction(spec, machine)
+    found += [] if other is None else [f"{other}."]
     found += _folder(reached)
     found += [f"{hint[0].upper()}{hint[1:]}." for hint in wanted(spec, machine).hints]
     found += _clocks(spec, machine)

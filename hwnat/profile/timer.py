@@ -14,7 +14,7 @@ from hwnat.device.conditions import (
 from hwnat.profile.paired import visit_all
 from hwnat.records.device import DeviceSpec
 from hwnat.records.measurement import Measurement, Setup
-from hwnat.remote.timer import device_timer
+from hwnat.remote.profile import device_timer
 from hwnat.targets.base import Session, Target, get_target
 from hwnat.targets.visits import Due, Files, Tell, Timer
 from hwnat.transport.base import Transport, connect
@@ -46,14 +46,14 @@ def open_timer(
         DeviceError: it cannot be reached.
     """
     if is_here(device):
-        return _here(device, target)
+        return _here(device, target, tell or (lambda _: None))
     return device_timer(device, tell=tell or (lambda _: None))
 
 
 @contextmanager
-def _here(device: DeviceSpec, target: Target) -> Iterator["ThisProcess"]:
+def _here(device: DeviceSpec, target: Target, tell: Tell) -> Iterator["ThisProcess"]:
     with closing(connect(device)) as link:
-        yield ThisProcess(device=device, target=target, link=link)
+        yield ThisProcess(device=device, target=target, link=link, tell=tell)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ class ThisProcess:
     device: DeviceSpec
     target: Target
     link: Transport
+    tell: Tell = lambda _: None
 
     def setup(self, *, reference: str, batch: int) -> Setup:
         """Describe this machine and the runtime that is installed; see `Timer.setup`."""
@@ -95,7 +96,7 @@ class ThisProcess:
         def load(subject: str) -> tuple[Session, int]:
             return files.load(subject, threads=setup.threads)
 
-        with pinned(setup.affinity, realtime=setup.realtime):
+        with pinned(setup.affinity, realtime=setup.realtime, tell=self.tell):
             yield from visit_all(
                 due,
                 load=load,

@@ -162,6 +162,8 @@ class DeviceSpec:
         workdir: folder of the device that hwnat may fill and where programs can start; None
             for the transport's own.
         transcript: file with the recorded calls of a transport.
+        board: shell pattern for the board that the device has to report, such as `Pixel 8`.
+        soc: the same for its chip, such as `SM8550`.
         npu: of targets that estimate instead of timing.
         runner: program that times models there, in the entry-point group `hwnat.runners`; None
             for the target's usual one.
@@ -188,6 +190,8 @@ class DeviceSpec:
     user: str | None = None
     workdir: str | None = None
     transcript: str | None = None
+    board: str | None = None
+    soc: str | None = None
     npu: Npu | None = None
     runner: str | None = None
     delegate: str | None = None

@@ -1,1 +1,4 @@
-"""Visits on a device elsewhere: blocks that need no link, the lease that holds it, what counts."""
+"""A profile on a remote device: hold it, collect, compare, make blocks of visits, release it.
+
+`profile.RemoteProfile` goes through these phases; each has a module of its name.
+"""

@@ -1,4 +1,4 @@
-"""What a device has to say while it carries out a block: its results, each with its hash."""
+"""Collect results from a device, each compared with its hash, and judge which of them count."""
 
 import hashlib
 import re
@@ -6,10 +6,18 @@ import secrets
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Final
 
-from hwnat.errors import DeviceError, TransientDeviceError
+from hwnat.device.runners.base import Timed
+from hwnat.device.state import parse_state
+from hwnat.device.steady import unsteady
+from hwnat.errors import DataError, DeviceError, TransientDeviceError
+from hwnat.records.measurement import Measurement, lower_quartile
+from hwnat.remote.blocks import Work
+from hwnat.remote.results import Result, read_result
 from hwnat.transport.base import Transport
 from hwnat.transport.shell import script
 from hwnat.transport.words import printable
@@ -20,6 +28,16 @@ _HEAD: Final = re.compile(
     r"boot=(.{0,80})\nup=(\d{0,12})\nlives=(yes|no)\nstatus=([a-z]{0,12})\nfree=(\d{0,15})\n"
 )
 _POLL_S: Final = 120.0
+#: A clock of whole seconds is wrong by this much, with some time for the programs around a visit.
+_SLACK_S: Final = 2.0
+#: A visit whose reference model is off by this factor from the median of at least `_KNOWN` others
+#: is absurd; throttled clocks stay well within it.
+_ABSURD: Final = 5.0
+_KNOWN: Final = 4
+
+
+class UnsteadyError(DeviceError):
+    """The device changed during a visit, which happens often on a busy one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +45,14 @@ class File:
     """A result on the device.
 
     Attributes:
-        name: of its file there; `job` is a part of it.
-        text: what it holds, as its hash says; None if that could not be had.
+        name: of its file there.
+        text: its content; None if what arrives does not have its hash.
+        problem: why `text` is None.
     """
 
     name: str
     text: str | None
+    problem: str = "the result that arrived does not match its hash"
 
     @property
     def job(self) -> str:
@@ -45,14 +65,14 @@ class Seen:
     """A device at one look.
 
     Attributes:
-        boot: name of its run since it was switched on; empty if it does not tell.
-        up_s: since then.
+        boot: name of its run since it was switched on; empty if it is not known.
+        up_s: seconds since then.
         lives: whether the driver of the block runs.
         status: how the block ended: done, stopped, late, full or failing; empty if it has not
             ended by itself.
-        free_kib: of its disk; None while the driver runs, or if it does not tell.
+        free_kib: of its disk; None while the driver runs, or if it is not known.
         files: results.
-        more: whether it has further ones.
+        more: whether there are further ones.
     """
 
     boot: str
@@ -65,57 +85,66 @@ class Seen:
 
 
 def look(link: Transport, folder: str, *, token: str, done: Sequence[str] = ()) -> Seen:
-    """Ask once for all that is new.
+    """Ask once for all new results.
 
     Args:
         link: to the device.
         folder: of the setup, on the device.
         token: of the block.
-        done: names of results that are kept here and may go there.
+        done: names of results that are kept here and may be removed there.
 
     Raises:
-        DeviceError: the link was lost, or what came back is garbage.
+        DeviceError: the link was lost, or the answer is garbage.
     """
     mark = f"hwnat-{secrets.token_hex(16)}"
     argv = script("remote/poll", *done, dir=folder, mark=mark, token=token)
     text = link.run(argv, timeout_s=_POLL_S).check().stdout
     head, *pieces = text.split(f"\n{mark} ")
-    found = _HEAD.fullmatch(head + "\n" if not head.endswith("\n") else head)
-    if found is None or not pieces or pieces[-1] != "end\n":
-        msg = f"The device does not say what its block does, but: {printable(text, limit=200)}. "
-        raise DeviceError(msg + "Run the same command again.")
+    values = _HEAD.fullmatch(head + "\n" if not head.endswith("\n") else head)
+    if values is None or not pieces or pieces[-1] != "end\n":
+        msg = (
+            "The device does not report the state of its block, but: "
+            f"{printable(text, limit=200)}. Run the same command again."
+        )
+        raise DeviceError(msg)
     files = []
     for piece in pieces[:-1]:
         words, _, body = piece.partition("\n")
-        name = _NAME.fullmatch(words.removeprefix("file "))
-        if name is not None:
-            files.append(File(name=name[0], text=_checked(body, name[2])))
-    boot, up, lives, status, free = found.groups()
+        kind, _, title = words.partition(" ")
+        name = _NAME.fullmatch(title)
+        if name is None:
+            continue
+        if kind == "large":
+            files.append(File(name=name[0], text=None, problem="the result is over 8 MiB"))
+            continue
+        content = _checked(body, name[2])
+        files.append(_again(link, folder, name[0]) if content is None else File(
+            name=name[0], text=content
+        ))  # fmt: skip
+    boot, up, lives, status, free = values.groups()
     return Seen(
         boot=boot,
         up_s=int(up) if up else None,
         lives=lives == "yes",
         status=status,
         free_kib=int(free) if free else None,
-        files=tuple(
-            each if each.text is not None else _again(link, folder, each) for each in files
-        ),
+        files=tuple(files),
         more=any(piece == "more" or piece.startswith("more\n") for piece in pieces),
     )
 
 
-def _again(link: Transport, folder: str, file: File) -> File:
+def _again(link: Transport, folder: str, name: str) -> File:
     """Fetch a result by itself whose text does not have its hash."""
-    digest = file.name.partition(".")[2]
+    digest = name.partition(".")[2]
     with tempfile.TemporaryDirectory(prefix="hwnat-") as here:
         path = Path(here) / "result"
         try:
-            link.pull(f"{folder}/results/{file.name}", path)
+            link.pull(f"{folder}/results/{name}", path)
         except TransientDeviceError:
             raise
         except DeviceError:
-            return file
-        return File(name=file.name, text=_checked(path.read_bytes(), digest))
+            return File(name=name, text=None)
+        return File(name=name, text=_checked(path.read_bytes(), digest))
 
 
 def _checked(content: str | bytes, digest: str) -> str | None:
@@ -125,3 +154,122 @@ def _checked(content: str | bytes, digest: str) -> str | None:
     if hashlib.new(kind, raw, usedforsecurity=False).hexdigest() != digest:
         return None
     return raw.decode("utf-8", "replace")
+
+
+def judge(
+    work: Work, file: File, seen: Seen, references_ns: Sequence[float] = ()
+) -> Measurement | None:
+    """Return the measurement of a result; None if it belongs to another setup or other files.
+
+    Args:
+        work: what is measured.
+        file: the result.
+        seen: the look that found it.
+        references_ns: typical time of the reference model in earlier visits.
+
+    Raises:
+        UnsteadyError: the device changed within the visit.
+        DeviceError: a process failed.
+        DataError: the result is damaged or absurd.
+    """
+    name = work.at.spec.name
+    if file.text is None:
+        msg = f"{name}: {file.problem}"
+        raise DataError(msg)
+    result = read_result(file.text, where=f"result {file.job} of {name}")
+    if not _belongs(work, file, result):
+        return None
+    measurement = _measurement(work, result, seen)
+    _require_possible(work, result, measurement, references_ns)
+    reason = unsteady(measurement, gate=work.at.spec.gate, setup=work.setup)
+    if reason is not None:
+        msg = f"{name} was not steady: {reason}"
+        raise UnsteadyError(msg)
+    return measurement
+
+
+def _belongs(work: Work, file: File, result: Result) -> bool:
+    """Whether a result is of this setup and of the files that are timed."""
+    if work.setup.job(result.subject, result.round) != file.job or result.job != file.job:
+        return False
+    exists = work.files.path(result.subject).is_file()
+    return exists and work.digest(result.subject) == result.digest
+
+
+def _measurement(work: Work, result: Result, seen: Seen) -> Measurement:
+    name, setup = work.at.spec.name, work.setup
+    for part in result.parts:
+        if part.failure is not None:
+            msg = f"{name}: {setup.runner} {part.failure}"
+            raise DeviceError(msg)
+    where = f"{name}, {printable(result.subject)}"
+    timed = [work.at.runner.read(part.output, where=where) for part in result.parts]
+    samples, reference = _series(work, timed)
+    started, ended = _times(result, seen)
+    return Measurement(
+        job=result.job,
+        setup=setup.id,
+        subject=result.subject,
+        round=result.round,
+        samples_ns=samples,
+        reference_ns=reference,
+        disturbed=sum(process.disturbed for process in timed),
+        started=started,
+        ended=ended,
+        before=parse_state(result.before, at=started),
+        after=parse_state(result.after, at=ended),
+    )
+
+
+def _series(work: Work, timed: Sequence[Timed]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the runs of the model and those of the reference model."""
+    if work.setup.alternation == "runs" and len(timed) == 1:
+        return timed[0].samples_ns, timed[0].reference_ns
+    if work.setup.alternation == "processes" and len(timed) == 3:
+        first, model, last = timed
+        return model.samples_ns, (*first.samples_ns, *last.samples_ns)
+    msg = f"{work.at.spec.name}: {len(timed)} processes made one visit; run the same command again."
+    raise DataError(msg)
+
+
+def _require_possible(
+    work: Work, result: Result, measurement: Measurement, references_ns: Sequence[float]
+) -> None:
+    """Refuse a visit whose numbers cannot be.
+
+    Raises:
+        DataError: its runs took longer than the visit, or the reference model took a time that is
+            out of all proportion to that in other visits.
+    """
+    name = work.at.spec.name
+    claimed_s = (sum(measurement.samples_ns) + sum(measurement.reference_ns)) / 1e9
+    lasted_s = float(len(result.parts) * work.at.pace.limit_s)
+    if result.up_s is not None and result.ended_up_s is not None:
+        lasted_s = max(0.0, result.ended_up_s - result.up_s) + _SLACK_S
+    if claimed_s > lasted_s:
+        msg = f"{name}: its runs add up to {claimed_s:g} s in a visit of {lasted_s:g} s"
+        raise DataError(msg)
+    if len(references_ns) >= _KNOWN:
+        typical, own = median(references_ns), lower_quartile(measurement.reference_ns)
+        if not typical / _ABSURD <= own <= typical * _ABSURD:
+            msg = (
+                f"{name}: the reference model took {own / 1e6:g} ms, {typical / 1e6:g} ms in "
+                "other visits"
+            )
+            raise DataError(msg)
+
+
+def _times(result: Result, seen: Seen) -> tuple[str, str]:
+    """Return when a visit began and ended, by this machine's clock: a board may not know the day.
+
+    If it was made before the device was restarted, only the order is known.
+    """
+    now = datetime.now(UTC)
+
+    def at(up_s: int | None) -> str:
+        ago_s = 0
+        if result.boot == seen.boot and up_s is not None and seen.up_s is not None:
+            ago_s = max(0, seen.up_s - up_s)
+        return (now - timedelta(seconds=ago_s)).isoformat(timespec="milliseconds")
+
+    return at(result.up_s), at(result.ended_up_s)

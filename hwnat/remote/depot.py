@@ -1,4 +1,4 @@
-"""Models on a device: sent once, named by what they hold."""
+"""Models on a device: sent once, named by their content."""
 
 import hashlib
 import re
@@ -23,11 +23,11 @@ _COMPANIONS: Final = {".xml": ".bin"}
 
 
 class Depot:
-    """The folder `models` of a device.
+    """The folder `models` on a device.
 
     Args:
         link: to the device.
-        probe: says where the folder is, and how files are compared there.
+        probe: where the folder is, and how files are compared there.
     """
 
     def __init__(self, link: Transport, probe: Probe) -> None:
@@ -37,36 +37,36 @@ class Depot:
         self._placed: set[str] = set()
 
     def digest(self, model: Path) -> str:
-        """Return 40 hexadecimal digits of what a model holds.
+        """Return 40 hexadecimal digits of a hash of a model.
 
         Raises:
             DataError: it cannot be read.
         """
         if model not in self._digests:
-            found = hashlib.sha256()
+            content = hashlib.sha256()
             for path in _files(model):
                 try:
-                    found.update(path.read_bytes())
+                    content.update(path.read_bytes())
                 except OSError as problem:
                     msg = f"Cannot read model {path}: {problem.strerror}; export it again."
                     raise DataError(msg) from problem
-            self._digests[model] = found.hexdigest()[:40]
+            self._digests[model] = content.hexdigest()[:40]
         return self._digests[model]
 
     def path(self, model: Path) -> str:
-        """Return where a model lies on the device."""
+        """Return the path of a model on the device."""
         return f"{self._folder}/{self.digest(model)}{model.suffix}"
 
     def forget(self) -> None:
-        """Compare everything again: a restart may have lost files."""
+        """Compare everything again, because a restart may have lost files."""
         self._placed.clear()
 
     def place(self, models: Iterable[Path], *, between: Callable[[], None] = lambda: None) -> None:
-        """Send those that the device lacks, or has with other contents.
+        """Send the models that the device lacks or has with other content.
 
         Args:
-            models: files, of which some need others beside them.
-            between: called before each is sent, which may take long.
+            models: their files; some need another file beside them.
+            between: is called before each file is sent, which may take long.
 
         Raises:
             DeviceError: one cannot be sent.
@@ -87,9 +87,9 @@ class Depot:
         self._placed |= unknown.keys()
 
     def _send_together(self, files: Mapping[str, Path]) -> set[str]:
-        """Send small files as few large ones, which the device cuts; return those that are right.
+        """Send small files as few large ones, which the device cuts; return those that arrived.
 
-        Each push takes three calls, which take longer than a small file.
+        Each push takes three calls, which take longer than the file itself.
         """
         names, right = list(files), set()
         for start in range(0, len(names), _AT_ONCE):
@@ -99,25 +99,25 @@ class Depot:
                 here = Path(folder) / "bundle"
                 here.write_bytes(b"".join(files[name].read_bytes() for name in some))
                 self._link.push(here, bundle)
-            words = [word for each in some for word in (each, str(files[each].stat().st_size))]
+            words = [word for name in some for word in (name, str(files[name].stat().st_size))]
             cut = script("remote/cut", *words, whole=bundle, hash=f"{self._hash}sum")
             right |= self._right(self._link.run(cut, timeout_s=_CUT_S), files)
         return right
 
     def _there(self, wanted: Mapping[str, Path]) -> set[str]:
-        """Return the names that the device has with the right contents."""
+        """Return the names that the device has with the right content."""
         names, right = list(wanted), set()
         for start in range(0, 0 if self._hash is None else len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
-            # One that is missing is an error of the program, and one line less.
+            # For a missing file, the program fails and prints one line less.
             done = self._link.run([f"{self._hash}sum", *some], timeout_s=600)
             right |= self._right(done, wanted)
         return right
 
     def _right(self, done: Completed, wanted: Mapping[str, Path]) -> set[str]:
-        """Return the names that a device printed with the hash that they should have."""
-        found = map(_LINE.fullmatch, done.stdout.splitlines())
-        pairs = [(each[2], each[1]) for each in found if each is not None]
+        """Return the names that a device printed with the right hash."""
+        lines = map(_LINE.fullmatch, done.stdout.splitlines())
+        pairs = [(line[2], line[1]) for line in lines if line is not None]
         return {name for name, has in pairs if name in wanted and self._same(wanted[name], has)}
 
     def _same(self, path: Path, digest: str) -> bool:

@@ -10,13 +10,13 @@ from played.sshd import free_port
 
 from hwnat.device.probe import probe_machine
 from hwnat.records.device import load_device
-from hwnat.remote.lease import held
+from hwnat.remote.hold import held
 
 #: Holds a device until it is ended, as a profile does.
 HOLD = """
 import sys
 from hwnat.device.probe import probe_machine
-from hwnat.remote.lease import held
+from hwnat.remote.hold import held
 from hwnat.records.device import load_device
 from hwnat.transport.base import connect
 spec = load_device(sys.argv[1])
@@ -169,8 +169,8 @@ def test_the_doctor_puts_back_what_a_killed_command_left(hwnat, android_phone, t
     assert code == 0
     assert android_phone.state.settings == before
     assert "an earlier command ended without restoring its settings" in err
-    assert "put back: fixed-performance mode, screen" in err
-    assert "put back" not in hwnat("device", "doctor", path)[2]
+    assert "restored: fixed-performance mode, screen" in err
+    assert "restored" not in hwnat("device", "doctor", path)[2]
 
 
 def test_the_doctor_leaves_a_device_alone_that_is_in_use(hwnat, android_phone, tmp_path):
@@ -182,4 +182,4 @@ def test_the_doctor_leaves_a_device_alone_that_is_in_use(hwnat, android_phone, t
         code, _, err = hwnat("device", "doctor", path)
         assert android_phone.state.settings == during
     assert code == 0
-    assert "in use by another command on this machine" in err
+    assert "is in use by process" in err

@@ -1,9 +1,8 @@
 import os
 import subprocess
 import sys
-import tempfile
 import threading
-from pathlib import Path
+import time
 
 import pytest
 
@@ -85,21 +84,38 @@ def test_two_processes_take_turns_on_a_core():
     waiting.join()
 
 
-def test_a_lock_that_another_user_made_is_only_read(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_a_lock_file_that_somebody_planted_is_refused_and_named(monkeypatch, tmp_path, kind):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     core = max(os.sched_getaffinity(0))
-    with pinned([core]):
-        (made,) = tmp_path.iterdir()
-    assert made.stat().st_mode & 0o444 == 0o444
+    planted = tmp_path / "hwnat" / f"core-{core}.lock"
+    planted.parent.mkdir(mode=0o700)
+    victim = tmp_path / "authorized_keys"
+    {"link": lambda: planted.symlink_to(victim), "fifo": lambda: os.mkfifo(planted)}.get(
+        kind, planted.mkdir
+    )()
+    with pytest.raises(UsageError, match=f"core-{core}.lock"), pinned([core]):
+        pass
+    assert not victim.exists()
 
-    def refuse(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
 
-    # What a kernel with fs.protected_regular says of another user's file in /tmp.
-    monkeypatch.setattr(Path, "touch", refuse)
-    monkeypatch.setattr(Path, "chmod", refuse)
+def test_who_waits_for_a_core_says_for_whom(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    core, told, entered = max(os.sched_getaffinity(0)), [], threading.Event()
+
+    def wait():
+        with pinned([core], tell=told.append):
+            entered.set()
+
     with pinned([core]):
-        assert os.sched_getaffinity(0) == {core}
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        while not told:
+            time.sleep(0.01)
+        assert not entered.is_set()
+    waiting.join()
+    assert f"CPU core {core} is in use by process {os.getpid()} (" in told[0]
+    assert entered.is_set()
 
 
 @pytest.mark.skipif(not may_run_realtime(), reason="real-time scheduling is not permitted here")

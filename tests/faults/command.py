@@ -15,13 +15,13 @@ import pytest
 import hwnat.cli.main
 import hwnat.device.gate
 import hwnat.profile.plan
-import hwnat.remote.block
+import hwnat.remote.blocks
 import hwnat.remote.collect
-import hwnat.remote.lease
-import hwnat.remote.patient
-import hwnat.remote.session
-import hwnat.remote.timer
+import hwnat.remote.hold
+import hwnat.remote.profile
+import hwnat.remote.reach
 import hwnat.transport.adb
+import hwnat.transport.patient
 import hwnat.transport.remote
 from hwnat.profile.plan import Plan, reference_network
 from hwnat.records.grid import distinct_ops
@@ -32,10 +32,10 @@ LEASE_S = 4
 PACE = {"patience_s": 3.0, "poll_s": 0.2, "block_s": 1.0, "first": 2, "limit_s": 2}
 TIMES = {
     hwnat.device.gate: {"_STEP_S": 0.2},
-    hwnat.remote.block: {"_CALL_S": 8.0, "_STOP_S": 3},
+    hwnat.remote.blocks: {"_CALL_S": 8.0, "_STOP_S": 3},
     hwnat.remote.collect: {"_POLL_S": 4.0},
-    hwnat.remote.patient: {"_PAUSE_S": (0.2, 1.0)},
-    hwnat.remote.session: {"_FIRST_PAUSE_S": 0.1},
+    hwnat.transport.patient: {"_PAUSE_S": (0.2, 1.0)},
+    hwnat.remote.profile: {"_FIRST_PAUSE_S": 0.1, "_FROZEN_S": 5.0},
     hwnat.transport.adb: {"WAIT_S": 3.0},
     hwnat.transport.remote: {"GRACE_S": 1.0},
 }
@@ -65,9 +65,9 @@ def be_quick(patch: pytest.MonkeyPatch) -> None:
         for name, value in times.items():
             assert hasattr(module, name)
             patch.setattr(module, name, value)
-    pace = functools.partial(hwnat.remote.session.Pace, **PACE)
-    patch.setattr(hwnat.remote.timer, "Pace", pace)
-    held = hwnat.remote.lease.held.__wrapped__
+    pace = functools.partial(hwnat.remote.reach.Pace, **PACE)
+    patch.setattr(hwnat.remote.reach, "Pace", pace)
+    held = hwnat.remote.hold.held.__wrapped__
     patch.setitem(held.__kwdefaults__, "lease_s", LEASE_S)
     # No space is as small as that.
     patch.setattr(hwnat.profile.plan, "make_plan", lambda *_, **__: small_plan())

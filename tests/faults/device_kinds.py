@@ -117,9 +117,9 @@ KINDS = (
          lambda rig: rig.machine.state.set(fixed_performance_supported=1), of=(True,)),
     Kind("driver killed", "process", "ends every block|kills", partial(kills, word="/driver"),
          nothing, first=False),
-    Kind("keeper killed", "process", "given it up", partial(kills, word="keeper"), nothing,
+    Kind("keeper killed", "process", "released itself", partial(kills, word="keeper"), nothing,
          first=False),
     Kind("all killed", "process", LOST + "|ends every block", partial(kills, word=""), nothing,
          first=False),
-    Kind("results damaged", "process", "hash|damaged|differs", damage, nothing, first=False),
+    Kind("results damaged", "process", "hash|damaged|differs|match", damage, nothing, first=False),
 )  # fmt: skip

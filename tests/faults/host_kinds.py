@@ -38,7 +38,7 @@ def second_host(rig: Rig, rng: np.random.Generator) -> None:
     del rng
     elsewhere = rig.folder / "tmp"
     elsewhere.mkdir(exist_ok=True)
-    _beside(rig, "other", TMPDIR=str(elsewhere))
+    _beside(rig, "other", XDG_RUNTIME_DIR=str(elsewhere))
 
 
 def second_command(rig: Rig, rng: np.random.Generator) -> None:
@@ -62,7 +62,7 @@ KINDS = tuple(
         ("killed", "", killed, (True, False)),
         ("terminated", "", terminated, (True, False)),
         ("interrupted", "interrupted", interrupted, (True, False)),
-        ("asleep", "given it up|" + LOST, asleep, (True, False)),
+        ("asleep", "released itself|" + LOST, asleep, (True, False)),
         ("second host", "in use", second_host, (True, False)),
         ("second command", "", second_command, (True, False)),
     )

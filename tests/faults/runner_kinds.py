@@ -33,7 +33,7 @@ KINDS = tuple(
         ("prints garbage", _SPOILT, "printf 'x\\377\\001\\033[2J\\nend 5 7\\n'; exit 0"),
         ("changes digits", "do not add up",
          "say | sed 's/^\\(model_ns .[0-9]*\\)[0-8]\\([0-9]\\) /\\19\\2 /'; exit 0"),
-        ("hung", "killed for its time", "sleep 60"),
+        ("hung", "killed at its time limit", "sleep 60"),
         ("killed", "ended with 137", "kill -9 $$"),
         ("fails", "ended with 7", "echo out of memory >&2; exit 7"),
         ("floods", _SPOILT, "head -c 2000000 /dev/zero; exit 0"),

@@ -12,6 +12,7 @@ stub = stub_target:StubTarget
 [hwnat.runners]
 stub = stub_runner:StubRunner
 stub-processes = stub_runner:StubProcesses
+stub-answers = stub_runner:StubAnswers
 """
 #: This machine may be as busy as it likes.
 GATE = {"load": 1000.0, "wait_s": 5.0}

@@ -14,8 +14,8 @@ from played.fixtures import Attached
 from hwnat.profile.rounds import Rounds
 from hwnat.records.device import load_device
 from hwnat.records.store import Store
-from hwnat.remote.session import Pace
-from hwnat.remote.timer import device_timer
+from hwnat.remote.profile import device_timer
+from hwnat.remote.reach import Pace
 from hwnat.targets.base import Session
 from hwnat.transport.shell import MARK
 

@@ -51,3 +51,13 @@ class StubRunner:
 class StubProcesses(StubRunner):
     name = "stub-processes"
     alternation = "processes"
+
+
+class StubAnswers(StubRunner):
+    """Its models are the outputs that they compute, as raw bytes."""
+
+    name = "stub-answers"
+
+    def answer(self, *, folder, model, given, answer):
+        assert folder
+        return ["sh", "-c", 'test -s "$1" && cp "$2" "$3"', "sh", given, model, answer]

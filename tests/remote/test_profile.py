@@ -15,8 +15,9 @@ from hwnat.errors import DeviceError, TableMismatchError, UsageError
 from hwnat.profile.file import time_file
 from hwnat.profile.validate import validate
 from hwnat.records.device import load_device, read_device
-from hwnat.remote.parity import Answers
-from hwnat.remote.timer import device_timer
+from hwnat.remote import profile
+from hwnat.remote.compare import compare
+from hwnat.remote.profile import device_timer
 from hwnat.table.lookup import load_table
 from hwnat.targets.base import get_target
 from hwnat.transport.shell import MARK
@@ -33,15 +34,15 @@ def hwnat(*words):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Collect how far the reference model's answers on a device lie from this machine's."""
-    found, require = [], Answers.require
+    """Collect how far the reference model's outputs on a device are from this machine's."""
+    differences, real = [], profile.compare
 
-    def noted(self, *what):
-        found.append(require(self, *what))
-        return found[-1]
+    def noted(*what):
+        differences.append(real(*what))
+        return differences[-1]
 
-    monkeypatch.setattr(Answers, "require", noted)
-    return found
+    monkeypatch.setattr(profile, "compare", noted)
+    return differences
 
 
 @pytest.mark.slow
@@ -126,19 +127,12 @@ def test_a_wrong_answer_of_a_device_is_refused(tmp_path, litert_tools, nano_mode
     (tmp_path / "work" / MARK).touch()
     models = {"net": nano_model("net", "tflite", "fp32"), "block": nano_model("block", "tflite")}
     with device_timer(load_device(file), tell=lambda _: None) as timer:
-        asked = Answers(
-            link=timer.link,
-            runner=timer.runner,
-            device=timer.device,
-            tools=str(tmp_path / "work/tools"),
-            scratch=str(tmp_path / "work"),
-        )
-        session = get_target("tflite").load(models["net"])
-        assert asked.require(session, str(models["net"])) < 1e-4
-        with pytest.raises(DeviceError, match=r"cannot run the reference model|something else"):
-            asked.require(session, str(models["block"]))
+        at, session = timer.at, get_target("tflite").load(models["net"])
+        assert compare(at, at.runner, session, str(models["net"])) < 1e-4
+        with pytest.raises(DeviceError, match=r"cannot run the reference model|another kind"):
+            compare(at, at.runner, session, str(models["block"]))
         other = tmp_path / "other.tflite"
         other.write_bytes(b"TFL3" * 9)
-        with pytest.raises(DeviceError, match=r"box cannot run the reference model: it ended with"):
-            asked.require(session, str(other))
-    assert not list((tmp_path / "work").glob("*-*"))
+        with pytest.raises(DeviceError, match=r"box cannot run the reference model: the runner"):
+            compare(at, at.runner, session, str(other))
+    assert not list((tmp_path / "work/jobs").glob("*-*"))

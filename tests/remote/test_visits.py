@@ -14,7 +14,7 @@ def test_a_hung_a_killed_and_a_failed_program_are_started_again(this_machine, el
     place.make(4, limit_s=1)
     place.check(jobs_of, 4)
     assert len(place.started) == 7
-    for words in ("was killed for its time", "ended with 139", "ended with 7"):
+    for words in ("was killed at its time limit", "ended with 139", "ended with 7"):
         assert words in place.said
 
 
@@ -23,7 +23,9 @@ def test_a_model_that_cannot_be_run_is_named_and_all_others_are_kept(
 ):
     place = elsewhere(this_machine)
     place.faults("case $(wc -c <\"$1\") in 13) echo 'no kernel for FOO' >&2; exit 3;; esac")
-    words = r"1 visits cannot be made.* model-12: .*ended with 3; it said last: no kernel for FOO"
+    words = (
+        r"1 visit failed every time.* model-12: .*ended with 3; it printed last: no kernel for FOO"
+    )
     with pytest.raises(DeviceError, match=rf"{words}.*hwnat device doctor elsewhere.* 5 of 6"):
         place.make(6)
     assert len(jobs_of(place.folder / "s.sqlite")) == 5
@@ -35,7 +37,7 @@ def test_a_model_that_cannot_be_run_is_named_and_all_others_are_kept(
 def test_a_program_that_never_works_is_not_tried_for_ever(this_machine, elsewhere, jobs_of):
     place = elsewhere(this_machine)
     place.faults("exit 127")
-    with pytest.raises(DeviceError, match=r"ended with 127; it said last: nothing.*0 of 40"):
+    with pytest.raises(DeviceError, match=r"ended with 127; it printed last: nothing.*0 of 40"):
         place.make(40)
     assert len(place.started) == 9
     assert not jobs_of(place.folder / "s.sqlite")
@@ -53,7 +55,7 @@ def test_a_visit_that_was_not_steady_is_made_again_last(this_machine, elsewhere,
 def test_a_device_that_is_never_steady_stops_the_profile(this_machine, elsewhere, jobs_of):
     place = elsewhere(this_machine)
     place.faults("second=700")
-    with pytest.raises(DeviceError, match=r"visits cannot be made.*was not steady.*0 of 3 visits"):
+    with pytest.raises(DeviceError, match=r"failed every time.*was not steady.*0 of 3 visits"):
         place.make(3)
     assert not jobs_of(place.folder / "s.sqlite")
 
@@ -73,7 +75,7 @@ def test_a_damaged_result_is_not_counted(this_machine, elsewhere, jobs_of):
     (results / "model; rm -rf.0").write_text("no result")
     place.make(3)
     place.check(jobs_of, 3)
-    assert "what arrived differs from its hash" in place.said
+    assert "does not match its hash" in place.said
 
 
 def test_a_program_that_holds_one_model_takes_turns_by_processes(this_machine, elsewhere, jobs_of):

@@ -1,7 +1,6 @@
-"""What a device is asked to do for one visit, and what it wrote about it."""
+"""Results: what a device wrote about a visit."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,32 +10,8 @@ from hwnat.transport.words import printable
 
 _FIRST: Final = re.compile(r"(hwnat-[0-9a-f]{32}) visit\n")
 _MARKED: Final = "\n{} "
-#: Words of the head, each on a line.
+#: Lines of the head.
 _HEAD: Final = ("job", "limit", "digest", "round", "subject", "boot", "up")
-_NOT_LINES: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """One visit that a device is asked to make.
-
-    Attributes:
-        job: of `Setup.job`.
-        digest: of the files that it runs, so that a result is of these and no others.
-        commands: one process each, in order.
-    """
-
-    job: str
-    digest: str
-    round: int
-    subject: str
-    commands: tuple[tuple[str, ...], ...]
-
-    def __post_init__(self) -> None:
-        words = (self.subject, *(word for command in self.commands for word in command))
-        if not self.commands or any(_NOT_LINES.search(word) for word in words):
-            msg = f"{printable(self.subject)}: its commands are not lines of text: {self.commands}."
-            raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +19,9 @@ class Part:
     """How one process ended.
 
     Attributes:
-        status: exit status; None if it was killed for its time.
-        output: what it printed.
-        errors: the end of its stderr, where it failed.
+        status: exit status; None if it was killed at its time limit.
+        output: stdout.
+        errors: the end of stderr, if it failed.
     """
 
     status: int | None
@@ -55,22 +30,22 @@ class Part:
 
     @property
     def failure(self) -> str | None:
-        """What went wrong, in words; None if nothing did."""
+        """What went wrong; None if nothing did."""
         if self.status == 0:
             return None
         lines = self.errors.strip().splitlines() or self.output.strip().splitlines()
-        how = "was killed for its time" if self.status is None else f"ended with {self.status}"
-        return f"{how}; it said last: {printable(lines[-1], limit=200) if lines else 'nothing'}"
+        how = "was killed at its time limit" if self.status is None else f"ended with {self.status}"
+        return f"{how}; it printed last: {printable(lines[-1], limit=200) if lines else 'nothing'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a device wrote about one visit.
+    """One visit, as the device wrote it down.
 
     Attributes:
-        boot: name of the device's run since it was switched on; empty if it does not tell.
-        up_s: how long it had been on when the visit began; `ended_up_s` when it had ended.
-        before: state of the device, as `state.sh` prints it; so is `after`.
+        boot: name of the run of the device since it was switched on; empty if it is not known.
+        up_s: how long it had been on when the visit began; `ended_up_s` when the visit ended.
+        before: state of the device, as `state.sh` prints it; `after` likewise.
     """
 
     job: str
@@ -85,22 +60,6 @@ class Result:
     parts: tuple[Part, ...]
 
 
-def plan_text(visits: Sequence[Visit], *, limit_s: int) -> str:
-    """Return the plan of a block, for the script `driver.sh`.
-
-    Args:
-        visits: in the order they are made.
-        limit_s: what a process may take.
-    """
-    lines = []
-    for each in visits:
-        head = ("visit", each.job, str(limit_s), each.digest, str(each.round), each.subject)
-        lines.append(f"{shlex.join(head)} && {{")
-        lines += [shlex.join(("part", *command)) for command in each.commands]
-        lines.append("keep; }")
-    return "".join(f"{line}\n" for line in lines)
-
-
 def read_result(text: str, *, where: str) -> Result:
     """Read a result, whole or not at all.
 
@@ -109,7 +68,7 @@ def read_result(text: str, *, where: str) -> Result:
     """
     first = _FIRST.match(text)
     if first is None or not text.endswith("\n"):
-        raise _damaged(where, "it does not begin and end as hwnat's do")
+        raise _damaged(where, "it does not begin and end as a result does")
     mark = first[1]
     names, bodies = _sections("\n" + text, mark)
     whole = names[:2] == ["visit", "before"] and names[-2:] == ["after", "end"]
@@ -118,17 +77,17 @@ def read_result(text: str, *, where: str) -> Result:
     head = bodies[0].split("\n")
     if len(head) != len(_HEAD):
         raise _damaged(where, f"its head has {len(head)} lines")
-    found = dict(zip(_HEAD, head, strict=True))
-    if not found["round"].isascii() or not found["round"].isdigit():
-        raise _damaged(where, f"its round is '{printable(found['round'], limit=20)}'")
+    values = dict(zip(_HEAD, head, strict=True))
+    if not values["round"].isascii() or not values["round"].isdigit():
+        raise _damaged(where, f"its round is '{printable(values['round'], limit=20)}'")
     ended, _, after = bodies[-2].partition("\n")
     return Result(
-        job=found["job"],
-        digest=found["digest"],
-        round=int(found["round"]),
-        subject=found["subject"],
-        boot=found["boot"],
-        up_s=_seconds(found["up"]),
+        job=values["job"],
+        digest=values["digest"],
+        round=int(values["round"]),
+        subject=values["subject"],
+        boot=values["boot"],
+        up_s=_seconds(values["up"]),
         ended_up_s=_seconds(ended),
         before=bodies[1],
         after=after,
@@ -141,7 +100,7 @@ def _seconds(text: str) -> int | None:
 
 
 def _sections(text: str, mark: str) -> tuple[list[str], list[str]]:
-    """Return the words behind the marks, and what follows each up to the next."""
+    """Return the word after each mark, and the text up to the next mark."""
     names, bodies = [], []
     for piece in text.split(_MARKED.format(mark))[1:]:
         name, _, body = piece.partition("\n")
@@ -157,7 +116,7 @@ def _parts(names: Sequence[str], bodies: Sequence[str], *, where: str) -> tuple[
         if name == "part":
             parts.append(Part(status=None, output=body))
         elif not parts or (status is None and name != "errors"):
-            raise _damaged(where, f"it holds '{printable(name, limit=40)}' at a wrong place")
+            raise _damaged(where, f"it holds '{printable(name, limit=40)}' in the wrong place")
         elif status is not None:
             parts[-1] = Part(status=int(status[1]), output=parts[-1].output)
         else:

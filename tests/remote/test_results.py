@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError
-from hwnat.remote.job import Part, Visit, plan_text, read_result
+from hwnat.remote.blocks import Visit, plan_text
+from hwnat.remote.results import Part, read_result
 
 MARK = f"hwnat-{'5' * 32}"
 RESULT = f"""{MARK} visit
@@ -42,22 +43,22 @@ load\t2\t2
 
 
 def test_a_result_is_read_as_it_was_written():
-    found = read_result(RESULT, where="a result")
-    assert (found.job, found.digest, found.round) == ("a" * 24, "0123", 2)
-    assert (found.subject, found.boot, found.up_s, found.ended_up_s) == (
+    result = read_result(RESULT, where="a result")
+    assert (result.job, result.digest, result.round) == ("a" * 24, "0123", 2)
+    assert (result.subject, result.boot, result.up_s, result.ended_up_s) == (
         "mbconv|in=1",
         "b007",
         120,
         123,
     )
-    assert (found.before, found.after) == ("load\t1\t1\n", "load\t2\t2\n")
-    assert found.parts == (
+    assert (result.before, result.after) == ("load\t1\t1\n", "load\t2\t2\n")
+    assert result.parts == (
         Part(status=0, output="first\nline\n"),
         Part(status=None, output="half", errors="it said\nno\n"),
     )
-    assert [each.failure for each in found.parts] == [
+    assert [each.failure for each in result.parts] == [
         None,
-        "was killed for its time; it said last: no",
+        "was killed at its time limit; it printed last: no",
     ]
 
 
@@ -71,12 +72,12 @@ def test_a_result_cut_anywhere_is_refused():
 def test_a_changed_result_is_refused_or_says_what_it_says(at, new):
     text = RESULT[:at] + new + RESULT[at + 1 :]
     try:
-        found = read_result(text, where="a result")
+        result = read_result(text, where="a result")
     except DataError:
         return
-    taken = (found.subject, found.before, found.after, *(each.output for each in found.parts))
+    taken = (result.subject, result.before, result.after, *(each.output for each in result.parts))
     assert all(each in text for each in taken)
-    assert len(found.parts) == text.count(f"{MARK} part\n")
+    assert len(result.parts) == text.count(f"{MARK} part\n")
 
 
 def test_a_plan_is_words_of_shell_and_nothing_else():
