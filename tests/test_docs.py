@@ -1,7 +1,9 @@
 """What the documentation tells people to type can be typed; what is quick is really run."""
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from pkgutil import resolve_name
@@ -12,7 +14,8 @@ import pytest
 from hwnat.cli.main import app, main
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+MANUAL = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "examples/**/*.md")
+PAGES = sorted(page for pattern in MANUAL for page in ROOT.glob(pattern))
 #: What the quick commands get where the reader fills in a genome.
 GENOME = "01011001100110011001100"
 ENTRY_POINTS = ("spaces", "targets", "transports", "importers", "runners")
@@ -98,8 +101,11 @@ def test_every_documented_script_exists(line):
     "argv",
     [
         argv
-        for _, argv in OURS
-        if any(argv[: len(q)] == q for q in QUICK) and not is_prose(argv) and "--model" not in argv
+        for page, argv in OURS
+        if page.parts[0] != "examples"
+        and any(argv[: len(q)] == q for q in QUICK)
+        and not is_prose(argv)
+        and "--model" not in argv
     ],
     ids=lambda each: " ".join(each)[:70],
 )
@@ -112,6 +118,22 @@ def test_quick_documented_commands_run(argv, a_table, tmp_path, monkeypatch, cap
         main()
     assert end.value.code == 0, capsys.readouterr().err
     assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "true"}
+    done = subprocess.run(mkdocs, cwd=ROOT, capture_output=True, text=True, check=False, env=quiet)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").is_file()
+    assert "load_table" in (tmp_path / "reference" / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")]
+    assert [page for page in pages if f": {page}\n" not in navigation] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,1 @@
+"""A sample plug-in for hwnat: an importer and a search space."""
