@@ -88,9 +88,12 @@ def app() -> None:
 
 
 def _end_orderly() -> None:
-    """Take SIGTERM for Control-C, so that a device gets its settings back."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Take SIGTERM and SIGHUP for Control-C, so that a device gets its settings back."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(name) == signal.SIG_DFL:  # `nohup` ignores one of them
+            signal.signal(name, signal.default_int_handler)
 
 
 def main() -> None:

@@ -22,9 +22,8 @@ WAIT_S: Final = 10.0
 _NETWORK: Final = re.compile(r".+:\d+")
 #: In place of a serial: the one device that is attached.
 AUTO: Final = "auto"
-_LISTED: Final = re.compile(
-    r"^(\S+)[ \t]+(?:device|offline|unauthorized|no permissions)\b", re.MULTILINE
-)
+#: A line of `adb devices`: serial and state. The name of a phone on the network may hold spaces.
+_LISTED: Final = re.compile(r"^([^\t\r\n*][^\t\r\n]*)\t+\S", re.MULTILINE)
 
 
 def connect(spec: DeviceSpec) -> "AdbTransport":
@@ -47,21 +46,21 @@ def _attached(name: str) -> str:
         return named
     adb = find_program("adb", install=_INSTALL)
     ended = run_client([adb, "devices"], timeout_s=30, limit_bytes=OUTPUT_BYTES)
-    found = _LISTED.findall(ended.stdout.decode("utf-8", "replace"))
-    if not found:
+    serials = _LISTED.findall(ended.stdout.decode("utf-8", "replace"))
+    if not serials:
         msg = (
-            f"Device {name}: no phone is attached. Switch USB debugging on, plug it in and accept "
+            f"Device {name}: no phone is attached. Enable USB debugging, plug the phone in and "
+            "accept this computer on its screen; then `adb devices -l` lists it."
         )
-        msg += "this computer on its screen; this lists it then: adb devices -l"
         raise DeviceError(msg)
-    if len(found) > 1:
-        listed = ", ".join(printable(each, limit=60) for each in found)
+    if len(serials) > 1:
+        listed = ", ".join(printable(serial, limit=60) for serial in serials)
         msg = (
-            f"Device {name}: {len(found)} phones are attached ({listed}). Say which one is meant: "
+            f"Device {name}: {len(serials)} phones are attached ({listed}). Choose one: set "
+            "`serial` in the device file, or ANDROID_SERIAL."
         )
-        msg += "set `serial` in the device file, or ANDROID_SERIAL."
         raise UsageError(msg)
-    return str(found[0])
+    return str(serials[0])
 
 
 class AdbTransport(RemoteTransport):
@@ -173,7 +172,7 @@ class AdbTransport(RemoteTransport):
 
     def _explain(self, printed: str) -> DeviceError | None:
         said, me = printed.lower(), self.address
-        if "unauthorized" in said or "still authorizing" in said:
+        if "unauthorized" in said or "authorizing" in said:
             return DeviceError(
                 f"{me} has not allowed this computer: unlock its screen, tick 'Always allow' and "
                 "accept, then run the same command again."
@@ -183,7 +182,7 @@ class AdbTransport(RemoteTransport):
                 f"This user may not open {me} on USB: sudo apt install "
                 "android-sdk-platform-tools-common, join the group plugdev, plug it in again."
             )
-        if "offline" in said or "still connecting" in said:
+        if "offline" in said or "still connecting" in said or said == "connecting":
             return TransientDeviceError(
                 f"{me} is offline: unlock it, plug it in again, then run the same command again."
             )

@@ -47,10 +47,11 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     assert "run the same command again" in capsys.readouterr().err
 
 
-def test_a_polite_kill_is_an_interrupt():
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_polite_kill_is_an_interrupt(name):
     command = (
         "import signal; from hwnat.cli import main as cli; "
-        "cli.app.main = lambda **_: signal.raise_signal(signal.SIGTERM); cli.main()"
+        f"cli.app.main = lambda **_: signal.raise_signal(signal.{name}); cli.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, timeout=60, check=False

@@ -1,6 +1,11 @@
 """Several devices in one `hwnat profile`."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +57,28 @@ def test_options_that_several_devices_cannot_share_are_refused(hwnat, devices):
     assert (code, "--out names one file" in err) == (2, True)
     code, _, err = hwnat("profile", *devices[:2], *devices[:2], *QUICK)
     assert (code, "names a device twice" in err) == (2, True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_ends_its_children(tmp_path, how):
+    """A closed terminal reaches the first process only, for its children have their own groups."""
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/$5.pid\nexec sleep 60\n")
+    child.chmod(0o755)
+    code = (
+        "import sys, hwnat.cli.main as cli, hwnat.cli.profile_many as many\n"
+        f"many.sys.executable = {str(child)!r}\n"
+        "cli.app.main = lambda **_: many.profile_many(['a', 'b'], [], as_json=False)\n"
+        "cli.main()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    pids = [tmp_path / f"{name}.pid" for name in "ab"]
+    while not all(path.exists() and path.read_text() for path in pids):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(how)
+    assert process.wait(60) == 130
+    for path in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.read_text()), 0)
+    process.stderr.close()

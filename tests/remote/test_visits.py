@@ -108,3 +108,94 @@ def test_two_commands_for_one_device_take_turns(this_machine, elsewhere, jobs_of
         each.join()
     assert not failed
     place.check(jobs_of, 4)
+
+
+def test_a_program_that_floods_costs_its_own_visit_only(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults("case $count in 3) head -c 100000000 /dev/zero | tr '\\0' a; exit 0;; esac")
+    place.make(5)
+    place.check(jobs_of, 5)
+    assert len(place.started) == 6
+    assert "ended with 153; it printed last: it printed" in place.said
+    assert "at most 1048576 are read" in place.said
+
+
+def test_a_result_that_is_too_large_is_removed_and_the_visit_repeated(
+    this_machine, elsewhere, jobs_of
+):
+    from elsewhere import a_timer
+
+    place = elsewhere(this_machine)
+    with a_timer(place.file) as timer:
+        setup = timer.setup(reference="model-7", batch=1)
+    results = place.at(f"jobs/{setup.id}/results")
+    results.mkdir(parents=True)
+    with (results / f"{setup.job('model-11', 0)}.{'0' * 64}").open("wb") as file:
+        file.truncate(100 << 20)
+    place.make(3)
+    place.check(jobs_of, 3)
+    assert "the result is over 8 MiB" in place.said
+    assert not list(results.iterdir())
+
+
+@pytest.fixture
+def soon_frozen(monkeypatch):
+    from hwnat.remote import blocks, profile
+
+    monkeypatch.setattr(profile, "_FROZEN_S", 1.0)
+    monkeypatch.setattr(blocks, "_STOP_S", 2)
+
+
+FREEZE = """
+for pid in "${here%/*}"/jobs/*/block-*/pid; do :; done
+read -r driver <"$pid"
+"""
+
+
+@pytest.mark.usefixtures("soon_frozen")
+def test_a_driver_that_freezes_once_costs_its_own_visit_only(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults(f"[ $count = 2 ] && {{ {FREEZE} kill -STOP $driver; }}")
+    place.make(4, limit_s=1)
+    place.check(jobs_of, 4)
+    assert "elsewhere finished no visit for" in place.said
+    assert "so its block was stopped" in place.said
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("soon_frozen")
+def test_a_driver_that_always_freezes_ends_the_profile_with_a_remedy(this_machine, elsewhere):
+    place = elsewhere(this_machine)
+    place.faults(f"{{ {FREEZE} kill -STOP $driver; }}")
+    words = r"finished no visit for .*hwnat device doctor elsewhere.* 0 of 8 visits are kept"
+    with pytest.raises(DeviceError, match=words):
+        place.make(8, limit_s=1)
+
+
+def prints(count, model, reference):
+    """Return lines of shell that have one start print these times in ns."""
+    return (
+        f'[ $count = {count} ] && {{ echo "hwnat-run 1\nruntime stub 1\nmodel_ns {model} {model}\n'
+        f"reference_ns {reference} {reference}\ndisturbed 0\n"
+        f'end 4 {2 * (model + reference)}"; exit 0; }}'
+    )
+
+
+@pytest.mark.parametrize(("model", "reference"), [(99 * 10**9, 500), (1010, 10**14)])
+def test_a_visit_whose_runs_took_longer_than_it_is_made_again(
+    this_machine, elsewhere, jobs_of, model, reference
+):
+    place = elsewhere(this_machine)
+    place.faults(prints(3, model, reference))
+    place.make(8)
+    place.check(jobs_of, 8)
+    assert len(place.started) == 9
+    assert "its runs add up to" in place.said
+
+
+def test_a_reference_out_of_all_proportion_is_made_again(this_machine, elsewhere, jobs_of):
+    place = elsewhere(this_machine)
+    place.faults(prints(7, 1010, 5000))
+    place.make(8)
+    place.check(jobs_of, 8)
+    assert "the reference model took 0.005 ms, 0.0005 ms in other visits" in place.said

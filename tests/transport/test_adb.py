@@ -347,6 +347,48 @@ def test_the_only_phone_attached_needs_no_serial(a_phone, monkeypatch):
     assert connect(auto(workdir=folder)).probe().address == f"adb {phone.serial}"
 
 
+@pytest.fixture
+def listed(tmp_path, monkeypatch):
+    """Have a program in adb's place list devices: `listed("R58", state="recovery")`."""
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(adb, "WAIT_S", 0.2)
+
+    def install(*serials, state="device"):
+        lines = ["* daemon started successfully", "List of devices attached"]
+        lines += [f"{serial}\t{state}" for serial in serials]
+        text = "\n".join(lines)
+        script = f"#!/bin/sh\ncase $* in devices) cat <<'E'\n{text}\n\nE\n;;\n"
+        script += f"*get-state) echo {state};; esac\n"
+        (tmp_path / "adb").write_text(script)
+        (tmp_path / "adb").chmod(0o755)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    "serial", ["adb-R5CT10ABCDE-x9YzAb (2)._adb-tls-connect._tcp", "R58M", "192.168.1.5:5555"]
+)
+def test_the_serial_of_the_only_phone_is_taken_whole(listed, serial):
+    listed(serial)
+    assert connect(auto()).address == f"adb {serial}"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("recovery", "adb calls it 'recovery'"),
+        ("sideload", "adb calls it 'sideload'"),
+        ("authorizing", "has not allowed this computer"),
+        ("connecting", "is offline"),
+    ],
+)
+def test_a_phone_that_is_not_ready_is_attached_all_the_same(listed, state, words):
+    listed("R58 (2)", state=state)
+    with pytest.raises(DeviceError, match=words):
+        connect(auto()).probe()
+
+
 def test_of_several_phones_the_user_says_which(a_phone, monkeypatch):
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)
     phones = a_phone(), a_phone()
