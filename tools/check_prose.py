@@ -31,6 +31,7 @@ LINES = re.compile(r"^ {4,}.*$|`[^`\n]*(?:\n[^`\n]+)?`|^\|.*$|^.*>>>.*$", re.MUL
 
 def without_code(text: str) -> str:
     """Blank out code and terms of the field; lines keep their numbers."""
+    text = re.sub(r"^(#+ .*)$", r"\1.", text, flags=re.MULTILINE)  # a heading ends a sentence
     for pattern in (FENCES, LINES, TERMS):
         text = pattern.sub(lambda code: re.sub(r"[^\n]", "#", code[0]), text)
     return text

@@ -56,7 +56,7 @@ def fill(
             missing,
             table=f"of {len(timed)} timed operations",
             nearest=get_close_matches(missing, timed, n=1, cutoff=0.0),
-            remedy="hwnat profile with a larger --budget, or none",
+            remedy="the same `hwnat profile` command with a larger --budget, or without one",
         )
     return Filled(
         entries=predicted,

@@ -160,7 +160,7 @@ def _check(
                 op.key,
                 table=name,
                 nearest=get_close_matches(op.key, kind or list(entries), n=3, cutoff=0.0),
-                remedy=f"hwnat profile --op '{op.key}'",
+                remedy=f"hwnat profile --device NAME --space SPACE --op '{op.key}'",
             )
 
 

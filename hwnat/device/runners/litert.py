@@ -86,15 +86,22 @@ class LitertRunner:
         if found is None:
             return
         version, asking = found[1], posixpath.basename(found[2])
-        msg = f"Device {self._device} has a C library (glibc) older than {version}, which "
-        if asking != PROGRAM:
-            msg += f"{printable(asking, limit=80)} in {folder} needs. Bring one for an older system"
-            msg += f" with: hwnat device setup {self._device} --litert PATH, or set "
-            raise DeviceError(msg + 'runner = "agent" in the device file.')
-        msg += f"{PROGRAM} in {folder} needs: the compiler is newer than the device's system. Name "
-        msg += f"an older one with: hwnat device setup {self._device} --litert PATH --compiler "
-        msg += "COMPILER, or run that on a machine with the device's distribution, or set "
-        raise DeviceError(msg + 'runner = "agent" in the device file.')
+        if asking == PROGRAM:
+            msg = (
+                f"Device {self._device} has a C library (glibc) older than {version}, which "
+                f"{PROGRAM} in {folder} needs: your compiler is newer than the device's system. "
+                f"Name an older one with: hwnat device setup {self._device} --litert PATH "
+                "--compiler COMPILER, or run that on a machine with the device's distribution, or "
+                'set runner = "agent" in the device file.'
+            )
+        else:
+            msg = (
+                f"Device {self._device} has a C library (glibc) older than {version}, which "
+                f"{printable(asking, limit=80)} in {folder} needs. Bring a build for an older "
+                f"system with: hwnat device setup {self._device} --litert PATH, or set "
+                'runner = "agent" in the device file.'
+            )
+        raise DeviceError(msg)
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
         """Return the command that carries out an order; see `Runner.argv`."""
