@@ -52,7 +52,7 @@ def test_import_prints_json(hwnat, profile, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--device", "phone"], 3, "holds no shapes"),
+        (["--device", "phone"], 3, "has no shapes"),
         (["--device", "a/b"], 2, "--device"),
         (["--device", ".."], 2, "--device"),
         (["--device", "phone", "--option", "keys"], 2, "expected NAME=VALUE"),

@@ -1,15 +1,24 @@
-"""What a program or library is made for, as its ELF header says, before it is sent anywhere."""
+"""The processor and C library that a program or library was built for, by its ELF header."""
 
-import struct
-from collections.abc import Iterator
+import io
 from dataclasses import dataclass
-from typing import Final, Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Literal
 
 from hwnat.errors import DataError
 
-#: Number in the header -> name.
-_MACHINES: Final = {3: "x86", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv64"}
-#: What `uname -m` says, by its beginning -> name.
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+
+#: Name of the processor in the header -> name here.
+_MACHINES: Final = {
+    "EM_386": "x86",
+    "EM_ARM": "arm",
+    "EM_X86_64": "x86-64",
+    "EM_AARCH64": "aarch64",
+    "EM_RISCV": "riscv64",
+}
+#: Prefix of what `uname -m` prints -> name here.
 _UNAMES: Final = (
     ("aarch64", "aarch64"),
     ("arm64", "aarch64"),
@@ -20,10 +29,14 @@ _UNAMES: Final = (
     ("i386", "x86"),
     ("riscv64", "riscv64"),
 )
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
-_DT_NEEDED, _DT_STRTAB = 1, 5
-#: Of one of these parts; real ones have some hundred bytes.
-_MOST_BYTES: Final = 1 << 16
+#: Headers of real libraries need some thousand reads; a damaged count asks for billions.
+_MOST_READS: Final = 100_000
+_MOST_BYTES: Final = 8 << 20
+#: What pyelftools raises for damaged files, besides errors of its own.
+_DAMAGE: Final = (
+    *(AssertionError, AttributeError, LookupError, MemoryError, OverflowError, TypeError),
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +44,9 @@ class Elf:
     """One file.
 
     Attributes:
-        machine: aarch64, arm, x86-64, x86, riscv64, or `machine N`.
-        interpreter: path of what loads it on the device; None for a library or a static program.
-        needed: names of the libraries that it asks for.
+        machine: aarch64, arm, x86-64, x86, riscv64 or another processor's name.
+        interpreter: path of its loader on the device; None for a library or a static program.
+        needed: names of the libraries that it loads.
     """
 
     machine: str
@@ -42,7 +55,7 @@ class Elf:
 
     @property
     def libc(self) -> Literal["glibc", "Android's"] | None:
-        """Whose C library it was built for; None if it does not show."""
+        """The C library that it was built for; None if the file does not show it."""
         if "libc.so.6" in self.needed or "/ld-linux" in (self.interpreter or ""):
             return "glibc"
         if "libc.so" in self.needed or (self.interpreter or "").startswith("/system/"):
@@ -51,7 +64,7 @@ class Elf:
 
 
 def machine_name(uname: str) -> str:
-    """Return the name that `Elf.machine` has for what `uname -m` says.
+    """Return the value of `Elf.machine` for an output of `uname -m`.
 
     >>> machine_name("armv7l"), machine_name("aarch64"), machine_name("mips")
     ('arm', 'aarch64', 'mips')
@@ -59,76 +72,62 @@ def machine_name(uname: str) -> str:
     return next((name for head, name in _UNAMES if uname.startswith(head)), uname)
 
 
+class _BoundedStream(io.BytesIO):
+    """A file of which only so much may be read."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._reads_left, self._bytes_left = _MOST_READS, _MOST_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self._reads_left -= 1
+        self._bytes_left -= len(content)
+        if min(self._reads_left, self._bytes_left) < 0:
+            msg = f"its headers need over {_MOST_READS:,} reads or {_MOST_BYTES:,} bytes"
+            raise ValueError(msg)
+        return content
+
+
 def read_elf(content: bytes, *, where: str) -> Elf:
-    """Read a whole file.
+    """Read the headers of a whole file.
 
     Raises:
-        DataError: it is no program and no library, or is cut off.
+        DataError: it is no program or library of a little-endian processor, or is cut off.
     """
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+
     try:
-        return _read(content)
-    except (struct.error, UnicodeDecodeError, ValueError) as problem:
-        msg = f"{where} is no program or library for Linux or Android: {problem}. Name another."
+        return _read(ELFFile(_BoundedStream(content)))
+    except (ELFError, ConstructError, *_DAMAGE) as problem:
+        reason = str(problem).strip().split("\n")[0] or type(problem).__name__
+        msg = (
+            f"{where} is not a program or library for Linux or Android, or is damaged: "
+            f"{reason:.200}. Choose another file."
+        )
         raise DataError(msg) from problem
 
 
-def _read(content: bytes) -> Elf:
-    if content[:6] not in {b"\x7fELF\x01\x01", b"\x7fELF\x02\x01"}:
-        msg = "it has no ELF header of a little-endian processor"
+def _read(file: "ELFFile") -> Elf:
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.segments import InterpSegment
+
+    if not file.little_endian:
+        msg = "it is for a big-endian processor"
         raise ValueError(msg)
-    wide = content[4] == 2
-    (machine,) = struct.unpack_from("<H", content, 18)
-    parts = list(_parts(content, wide=wide))
-    interpreter = next(
-        (_bytes(content, at, size) for kind, at, _, size in parts if kind == _PT_INTERP), None
+    machine = file["e_machine"]
+    named = str(machine).removeprefix("EM_").lower() if isinstance(machine, str) else None
+    segments = list(file.iter_segments())
+    interpreters = [part.get_interp_name() for part in segments if isinstance(part, InterpSegment)]
+    tags = chain.from_iterable(
+        part.iter_tags() for part in segments if isinstance(part, DynamicSegment)
     )
+    # Only tags of this kind have the attribute.
+    needed = tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")  # type: ignore[attr-defined]
     return Elf(
-        machine=_MACHINES.get(machine, f"machine {machine}"),
-        interpreter=None if interpreter is None else interpreter.rstrip(b"\0").decode(),
-        needed=tuple(_needed(content, parts, wide=wide)),
+        machine=_MACHINES.get(machine) or named or f"machine {machine}",
+        interpreter=interpreters[0] if interpreters else None,
+        needed=needed,
     )
-
-
-def _parts(content: bytes, *, wide: bool) -> Iterator[tuple[int, int, int, int]]:
-    """Yield kind, place in the file, address and size of each program header."""
-    (start,) = struct.unpack_from("<Q" if wide else "<I", content, 32 if wide else 28)
-    size, count = struct.unpack_from("<HH", content, 54 if wide else 42)
-    for index in range(count):
-        at = min(start + index * size, len(content))
-        if wide:
-            kind, _, place, address, _, length = struct.unpack_from("<IIQQQQ", content, at)
-        else:
-            kind, place, address, _, length = struct.unpack_from("<IIIII", content, at)
-        yield kind, place, address, length
-
-
-def _needed(content: bytes, parts: list[tuple[int, int, int, int]], *, wide: bool) -> Iterator[str]:
-    """Yield the names of the libraries that the dynamic section asks for."""
-    step, form = (16, "<qQ") if wide else (8, "<iI")
-    for kind, place, _, length in parts:
-        if kind != _PT_DYNAMIC:
-            continue
-        pairs = list(struct.iter_unpack(form, _bytes(content, place, length - length % step)))
-        tables = [value for tag, value in pairs if tag == _DT_STRTAB]
-        names = _place(parts, tables[0]) if tables else 0
-        for tag, value in pairs:
-            if tag == _DT_NEEDED:
-                at = names + value
-                yield content[at : content.index(b"\0", at)].decode()
-
-
-def _place(parts: list[tuple[int, int, int, int]], address: int) -> int:
-    """Return where in the file what is loaded to an address lies."""
-    for kind, place, start, length in parts:
-        if kind == _PT_LOAD and start <= address < start + length:
-            return address - start + place
-    msg = "its names lie outside of the file"
-    raise ValueError(msg)
-
-
-def _bytes(content: bytes, at: int, size: int) -> bytes:
-    found = content[at : at + size]
-    if len(found) != size or size > _MOST_BYTES:
-        msg = "it is cut off"
-        raise ValueError(msg)
-    return found

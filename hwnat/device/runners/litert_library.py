@@ -1,8 +1,13 @@
-"""A user's libLiteRt.so: alone, or in the wheel, AAR or zip that it comes in."""
+"""A user's libLiteRt.so, alone or in the wheel, AAR or zip that contains it."""
 
 import hashlib
+import io
 import re
+import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -10,14 +15,23 @@ from typing import Final
 from hwnat.device.runners.elf import Elf, read_elf
 from hwnat.errors import DataError, UsageError
 
-#: Name of a library's file -> what the program finds it by; the preferred one first. Android's
-#: archives of TensorFlow Lite have its C interface in the library for Java.
+#: Name of a library's file -> name under which the program loads it; the preferred one first.
+#: Android's archives of TensorFlow Lite have the C interface in the library for Java.
 _NAMES: Final = {
     "libLiteRt.so": "libLiteRt.so",
     "libtensorflowlite_c.so": "libtensorflowlite_c.so",
     "libtensorflowlite_jni.so": "libtensorflowlite_c.so",
 }
+#: Limit for a library, and for all libraries of an archive together; real ones have 20 MiB.
 _MOST_BYTES: Final = 256 << 20
+#: Limit for an archive's list of files, and for any other single read.
+_MOST_READ: Final = 4 << 20
+_PIECE: Final = 1 << 20
+#: What zipfile raises for damaged archives.
+_DAMAGE: Final = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError),
+    *(RuntimeError, ValueError, OverflowError),
+)
 _AAR_VERSION: Final = re.compile(r"-(\d+(?:\.\d+){1,3}[\w.-]{0,16})\.(?:aar|zip)$", re.ASCII)
 _WHEEL_VERSION: Final = re.compile(r"^Version: (\d[\w.+]{0,38})\s*$", re.ASCII | re.MULTILINE)
 
@@ -27,8 +41,8 @@ class Library:
     """A library for one device.
 
     Attributes:
-        name: what its file is called there.
-        version: of the package that it came in; without one, the beginning of its SHA-256.
+        name: of its file on the device.
+        version: of its package; without one, the first digits of its SHA-256.
     """
 
     name: str
@@ -37,64 +51,111 @@ class Library:
     elf: Elf
 
 
+class _ArchiveFile(io.FileIO):
+    """A file that refuses large reads, so that no list of files exhausts the memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        limited = _MOST_READ + 1 if size is None or size < 0 else size
+        content = super().read(limited) if limited <= _MOST_READ + 1 else None
+        if content is None or len(content) > _MOST_READ:
+            msg = f"its list of files is larger than {_MOST_READ >> 20} MiB"
+            raise zipfile.BadZipFile(msg)
+        return content
+
+
 def find_library(path: Path, *, machine: str | None, device: str) -> Library:
     """Return the library of a file that is made for a device.
 
     Args:
-        path: the library, or an archive that holds it.
-        machine: of the device, as `Elf.machine` names it; None if it does not tell.
+        path: the library, or an archive that contains it.
+        machine: of the device, as `Elf.machine` names it; None if the device does not report it.
         device: named in messages.
 
     Raises:
-        UsageError: the file is not there, or has none for the device.
-        DataError: it is damaged.
+        UsageError: the file does not exist, or contains no library for the device.
+        DataError: the file is damaged.
     """
+    machines = set()
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                held, version = _held(archive, path), _version(archive, path)
-        else:
-            size = path.stat().st_size
-            if size > _MOST_BYTES:
-                msg = f"{path} is larger than {_MOST_BYTES >> 20} MiB; name a libLiteRt.so."
-                raise UsageError(msg)
-            held, version = [(_NAMES.get(path.name, "libLiteRt.so"), path.read_bytes())], None
+        if not stat.S_ISREG(path.stat().st_mode):
+            msg = f"{path} is not a regular file; choose a libLiteRt.so."
+            raise UsageError(msg)
+        for name, content, version in _libraries(path):
+            elf = read_elf(content, where=str(path))
+            if machine in (None, elf.machine):
+                known = version or f"sha256-{hashlib.sha256(content).hexdigest()[:12]}"
+                return Library(name=name, version=known, content=content, elf=elf)
+            machines.add(elf.machine)
     except OSError as problem:
-        msg = f"Cannot read {path}: {problem.strerror}; name a libLiteRt.so, or what holds one."
+        msg = f"Cannot read {path}: {problem.strerror}. Choose a libLiteRt.so or its archive."
         raise UsageError(msg) from problem
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as problem:
-        msg = f"{path} is a damaged archive ({problem}); fetch it again."
+    except _DAMAGE as problem:
+        msg = f"{path} is a damaged archive ({problem!s:.200}); download it again."
         raise DataError(msg) from problem
-    found = [(name, read_elf(content, where=str(path)), content) for name, content in held]
-    for name, elf, content in found:
-        if machine in (None, elf.machine):
-            known = version or f"sha256-{hashlib.sha256(content).hexdigest()[:12]}"
-            return Library(name=name, version=known, content=content, elf=elf)
-    machines = ", ".join(sorted({elf.machine for _, elf, _ in found}))
-    msg = f"{path} is for {machines}, {device} is {machine}: fetch the one for {machine}."
+    names = ", ".join(sorted(machines))
+    msg = f"{path} is for {names}, {device} is {machine}. Download the one for {machine}."
     raise UsageError(msg)
 
 
-def _held(archive: zipfile.ZipFile, path: Path) -> list[tuple[str, bytes]]:
-    """Return (name on the device, content) of every library in an archive, preferred ones first."""
-    entries = {
-        wanted: [each for each in archive.infolist() if PurePosixPath(each.filename).name == wanted]
+def _libraries(path: Path) -> Iterator[tuple[str, bytes, str | None]]:
+    """Yield name on the device, content and version of each library in a file.
+
+    Only one library is in memory at a time.
+    """
+    with _ArchiveFile(path) as file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                version = _version(archive, path)
+                for name, entry in _entries(archive, path):
+                    yield name, _content(archive, entry), version
+            return
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        msg = (
+            f"{path} is larger than {_MOST_BYTES >> 20} MiB, the limit for a library; choose a "
+            "libLiteRt.so."
+        )
+        raise UsageError(msg)
+    yield _NAMES.get(path.name, "libLiteRt.so"), path.read_bytes(), None
+
+
+def _entries(archive: zipfile.ZipFile, path: Path) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Return name on the device and entry of each library, preferred ones first."""
+    entries = [
+        (_NAMES[wanted], entry)
         for wanted in _NAMES
-    }
-    if not any(entries.values()):
-        msg = f"{path} holds no libLiteRt.so; take the wheel of ai-edge-litert for the device, or "
-        raise UsageError(msg + "the AAR of litert.")
-    if any(each.file_size > _MOST_BYTES for kind in entries.values() for each in kind):
-        msg = f"{path} holds a library larger than {_MOST_BYTES >> 20} MiB; it is damaged."
+        for entry in archive.infolist()
+        if PurePosixPath(entry.filename).name == wanted
+    ]
+    if not entries:
+        msg = (
+            f"{path} contains no libLiteRt.so. Use the wheel of ai-edge-litert for the device, or "
+            "the AAR of litert."
+        )
+        raise UsageError(msg)
+    if sum(entry.file_size for _, entry in entries) > _MOST_BYTES:
+        msg = (
+            f"The libraries in {path} take more than {_MOST_BYTES >> 20} MiB, the limit; it is "
+            "damaged. Download it again."
+        )
         raise DataError(msg)
-    return [(_NAMES[name], archive.read(each)) for name, kind in entries.items() for each in kind]
+    return entries
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return the content of an entry; at most the size that the archive states is unpacked."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        msg = f"{entry.filename!r:.80} is neither stored nor deflated"
+        raise zipfile.BadZipFile(msg)
+    with archive.open(entry) as file:
+        return b"".join(iter(lambda: file.read(_PIECE), b""))
 
 
 def _version(archive: zipfile.ZipFile, path: Path) -> str | None:
-    """Return the version of the package that an archive is; None if it does not tell."""
+    """Return the version of the package in an archive; None if there is none."""
     for entry in archive.infolist():
-        if re.fullmatch(r"[^/]+\.dist-info/METADATA", entry.filename) and entry.file_size < 1 << 20:
-            found = _WHEEL_VERSION.search(archive.read(entry).decode("utf-8", "replace"))
-            return found[1] if found else None
-    found = _AAR_VERSION.search(path.name)
-    return found[1] if found else None
+        if re.fullmatch(r"[^/]+\.dist-info/METADATA", entry.filename) and entry.file_size < _PIECE:
+            match = _WHEEL_VERSION.search(_content(archive, entry).decode("utf-8", "replace"))
+            return match[1] if match else None
+    match = _AAR_VERSION.search(path.name)
+    return match[1] if match else None

@@ -21,6 +21,8 @@ from hwnat.transport.words import device_path, printable
 
 #: Runners whose programs a user brings.
 _BROUGHT: Final = ("litert", "benchmark_model")
+#: Real programs have 10 MB.
+_MOST_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +120,16 @@ def bring_benchmark_model(place: Place, path: Path) -> Installed:
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
         copy = Path(folder) / "benchmark_model"
         try:
+            if path.stat().st_size > _MOST_BYTES:
+                msg = (
+                    f"{path} is larger than {_MOST_BYTES >> 20} MiB, the limit for a program. "
+                    "Choose the file of benchmark_model."
+                )
+                raise UsageError(msg)
             shutil.copyfile(path, copy)
-        except OSError as problem:
-            msg = f"Cannot read {path}: {problem.strerror}; name the program's file."
+        except (OSError, shutil.SpecialFileError) as problem:
+            reason = getattr(problem, "strerror", None) or "it is not a regular file"
+            msg = f"Cannot read {path}: {reason}. Choose the file of benchmark_model."
             raise UsageError(msg) from problem
         copy.chmod(0o755)  # a download has no such bit
         _checked(place, copy, shown=path)
