@@ -84,7 +84,7 @@ def train(request: TrainRequest) -> None:
     from hwnat.data.readers import load_dataset
     from hwnat.records.space import get_space
     from hwnat.supernet.network import Supernet, weights_path
-    from hwnat.supernet.train import Recipe
+    from hwnat.supernet.recipe import Recipe
     from hwnat.supernet.train import train as train_weights
 
     torch.set_num_threads(request.threads)

@@ -1,11 +1,11 @@
 """One trained network as files for several runtimes, each with the proof that it is the same."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from hwnat.records.arch import Arch
 from hwnat.records.artifact import Artifact
 from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.write import write_text
+from hwnat.supernet.finite import require_finite
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.base import Estimator, Floats, Quantising, Target, get_target
 
@@ -143,7 +144,11 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
     }
     with torch.no_grad():
         parts = torch.from_numpy(images).split(_TORCH_BATCH)
-        wanted = np.concatenate([module(part).numpy() for part in parts])
+        outputs = torch.cat([module(part) for part in parts])
+    require_finite(
+        {"outputs": outputs}, what=f"The network {arch.text}", remedy="Train its weights again."
+    )
+    wanted = outputs.numpy()
     files = []
     with _replacing(folder) as part:
         for name, target in chosen.items():
@@ -185,20 +190,20 @@ def _fitted(target: Target, calibration: Floats | None) -> Target:
 
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder whose files move to `folder` once all of them are right."""
+    """Yield a new folder whose files move to `folder` once all of them are right.
+
+    The folder has a fresh name beside `folder`, so nothing that lies there is touched.
+    """
     whole = folder.resolve()
-    part = whole.with_name(f"{whole.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=whole.parent, prefix=f".{whole.name}.") as name:
+        part = Path(name)
         yield part
         whole.mkdir(exist_ok=True)
         # The report goes first and comes last: with it the files are those that it describes.
         (whole / "report.json").unlink(missing_ok=True)
-        for path in sorted(part.iterdir(), key=lambda each: each.name == "report.json"):
+        for path in sorted(part.iterdir(), key=lambda file: file.name == "report.json"):
             path.replace(whole / path.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_report(path: Path) -> Report:

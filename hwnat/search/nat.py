@@ -33,9 +33,10 @@ from hwnat.search.run import (
 )
 from hwnat.search.surrogate import RbfEnsemble, rank_metrics
 from hwnat.supernet.accuracy import Evaluator
-from hwnat.supernet.adapt import NAT_DECAY, Adapter
+from hwnat.supernet.adapt import Adapter
 from hwnat.supernet.network import Supernet
-from hwnat.supernet.train import Chooser, Recipe
+from hwnat.supernet.recipe import NAT_DECAY, Recipe
+from hwnat.supernet.train import Chooser
 
 Floats = npt.NDArray[np.float64]
 #: (words, done, all) of what is going on.
@@ -152,8 +153,6 @@ class Search:
             breach = self.costs.violations(genomes, _no_error(genomes)).clip(min=0).sum(axis=1)
             genomes = genomes[np.argsort(breach, kind="stable")]
         chosen = genomes[: config.initial]
-        # Not before it is known that there is something to find.
-        write_text(self.folder / "config.json", config.text)
         return self._measure(0, chosen, np.full(len(chosen), np.nan), report)
 
     def _next(self, state: Iteration, report: Progress) -> Iteration:
@@ -232,6 +231,9 @@ class Search:
             report("search", index, self.config.iterations)
             report("search: adapt", 0, 0)
             self._adapter.adapt(index, self._chooser(genomes))
+        if index == 0:
+            # Limits can be met and the rate trains: now the folder belongs to these settings.
+            write_text(self.folder / "config.json", self.config.text)
         errors = np.empty(len(genomes))
         report("search: evaluate", 0, len(genomes))
         for position, genome in enumerate(genomes):

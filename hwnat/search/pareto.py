@@ -1,11 +1,15 @@
 """Non-dominated sets, hypervolume and the trade-off that picks one network of a front."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import DataError
 
 Floats = npt.NDArray[np.float64]
+#: Points compared with all others at a time: memory grows with the front, not with its square.
+_ROWS: Final = 16
 
 
 def non_dominated(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -75,16 +79,62 @@ def trade_off(front: npt.ArrayLike, *, eps: float = 0.125) -> Floats:
     points = _checked(front)
     low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
-    change = scaled[None] - scaled[:, None]
-    distance = np.sqrt((change**2).sum(axis=2))
-    np.fill_diagonal(distance, np.inf)
+    order = np.argsort(scaled[:, 0], kind="stable")
+    ordered = scaled[order]
+    first = ordered[:, 0]
+    scores = np.empty(len(points))
     fewest = min(2 * points.shape[1], len(points) - 1)
-    reach = np.sort(distance, axis=1)[:, fewest - 1] if fewest > 0 else np.zeros(len(points))
-    near = (distance <= np.maximum(reach, eps)[:, None]) & np.isfinite(distance)
-    losses, gains = change.clip(min=0).sum(axis=2), (-change).clip(min=0).sum(axis=2)
-    ratio = np.full(distance.shape, np.inf)
+    for start in range(0, len(points), _ROWS):
+        some = ordered[start : start + _ROWS]
+        # Neighbours within `eps` are within it in the first objective too.
+        begin = int(np.searchsorted(first, some[0, 0] - eps, side="left"))
+        end = int(np.searchsorted(first, some[-1, 0] + eps, side="right"))
+        ratio, count = _ratios(some, ordered[begin:end], start - begin, eps * eps)
+        if (sparse := count < fewest).any():
+            ratio[sparse] = [
+                _nearest(ordered, start + r, fewest) for r in sparse.nonzero()[0].tolist()
+            ]
+        scores[order[start : start + _ROWS]] = ratio
+    return scores
+
+
+def _ratios(
+    some: Floats, others: Floats, own: int, reach_squared: float
+) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """Return (k,) scores and numbers of neighbours.
+
+    Args:
+        some: (k, m) points to score; they are rows `own` to `own + k - 1` of `others`.
+        others: (n, m) points among which neighbours are looked for.
+        own: see `some`.
+        reach_squared: neighbours are at most this far, squared.
+    """
+    shape = len(some), len(others)
+    losses, gains, squared = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for column in range(some.shape[1]):
+        change = others[:, column] - some[:, column, None]
+        squared += change * change
+        loss = np.maximum(change, 0)
+        losses += loss
+        gains += loss - change
+    rows = np.arange(len(some))
+    squared[rows, own + rows] = np.inf
+    near = squared <= reach_squared
+    ratio = np.full(shape, np.inf)
     np.divide(losses, gains, out=ratio, where=near & (gains > 0))
-    return np.asarray(ratio.min(axis=1, initial=np.inf))
+    return np.asarray(ratio.min(axis=1, initial=np.inf)), np.asarray(near.sum(axis=1))
+
+
+def _nearest(points: Floats, row: int, fewest: int) -> float:
+    """Return the score of one point by its `fewest` nearest points."""
+    squared = np.zeros(len(points))
+    for column in points.T:
+        change = column - column[row]
+        squared += change * change
+    squared[row] = np.inf
+    reach_squared = float(np.partition(squared, fewest - 1)[fewest - 1])
+    ratio, _ = _ratios(points[row : row + 1], points, row, reach_squared)
+    return float(ratio[0])
 
 
 def knee(costs: npt.ArrayLike) -> int:

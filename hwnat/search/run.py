@@ -1,6 +1,7 @@
 """What a search leaves in its folder: configuration, iterations, the front and its weights."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TypedDict
@@ -11,7 +12,7 @@ from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.space import get_space
 from hwnat.search.archive import Archive
 from hwnat.search.pareto import knee
-from hwnat.supernet.adapt import NAT_BATCH, NAT_RATE
+from hwnat.supernet.recipe import MAX_RATE, NAT_BATCH, NAT_RATE
 
 # Format history of front.json. Never edit an entry; add one and a migration.
 #   1  genomes with validation and test error and the objectives' costs
@@ -71,6 +72,13 @@ class SearchConfig:
         if min(self.initial, self.archive, self.training) < 2 or self.seed < 0:
             msg = "A search needs two networks or more in its archives, and no negative seed."
             raise UsageError(msg)
+        # Written so that NaN fails.
+        if not 0 < self.learning_rate <= MAX_RATE:
+            msg = (
+                f"A search cannot adapt at a learning rate of {self.learning_rate:g}; "
+                f"choose one above 0 and up to {MAX_RATE:g}, such as {NAT_RATE}."
+            )
+            raise UsageError(msg)
 
     @property
     def text(self) -> str:
@@ -123,8 +131,10 @@ class Iteration:
     metrics: dict[str, float]
 
     def __post_init__(self) -> None:
-        if type(self.index) is not int or not isinstance(self.metrics, dict):
-            msg = f"Iteration {self.index!r} of a search is damaged; delete it and search again."
+        values = self.metrics.values() if isinstance(self.metrics, dict) else [None]
+        numbers = all(isinstance(value, int | float) and abs(value) < math.inf for value in values)
+        if type(self.index) is not int or self.index < 0 or not numbers:
+            msg = f"iteration {self.index!r} is damaged; delete it and search again."
             raise DataError(msg)
 
 
@@ -157,8 +167,26 @@ class Front:
 
     def __post_init__(self) -> None:
         if self.schema != FRONT_SCHEMA or not self.candidates:
-            msg = f"schema {self.schema} with {len(self.candidates)} networks is not a front"
-            raise DataError(msg + "; search again in another folder.")
+            msg = (
+                f"not a front: schema {self.schema} with {len(self.candidates)} networks. "
+                "Search again in another folder."
+            )
+            raise DataError(msg)
+        if not self.objectives or self.classes < 1:
+            msg = f"not a front: {len(self.objectives)} objectives, {self.classes} classes."
+            raise DataError(msg)
+        for position, candidate in enumerate(self.candidates):
+            errors = candidate.error_percent, candidate.test_error_percent
+            # Written so that NaN fails.
+            sound = all(0 <= error <= 100 for error in errors) and all(
+                0 <= cost < math.inf for cost in candidate.costs
+            )
+            if not sound or len(candidate.costs) != len(self.objectives):
+                msg = (
+                    f"network {position} of the front needs {len(self.objectives)} finite costs "
+                    "and errors of 0 to 100 percent. Search again in another folder."
+                )
+                raise DataError(msg)
 
     @property
     def text(self) -> str:
@@ -205,7 +233,8 @@ def read_front(folder: Path) -> Front:
     if not path.is_file():
         msg = f"{folder} holds no finished search; run: hwnat search --run {folder} …"
         raise UsageError(msg)
-    return record(Front, strict_json(path.read_text(), where=str(path)), where=str(path))
+    raw = strict_json(read_text(path, what="front"), where=str(path))
+    return record(Front, raw, where=str(path))
 
 
 def read_config(folder: Path) -> SearchConfig:
@@ -247,7 +276,11 @@ def read_iteration(path: Path) -> Iteration:
         msg = f"{path} is not an iteration of a search; delete it and search again."
         raise DataError(msg)
     archive = Archive.from_json(raw["archive"], where=str(path))
-    return Iteration(index=raw["index"], archive=archive, metrics=raw["metrics"])
+    try:
+        return Iteration(index=raw["index"], archive=archive, metrics=raw["metrics"])
+    except DataError as refused:
+        msg = f"{path}: {refused}"
+        raise DataError(msg) from refused
 
 
 def iteration_text(iteration: Iteration) -> str:

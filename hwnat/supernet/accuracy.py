@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from hwnat.data.readers import Dataset, Images
 from hwnat.errors import DataError
 from hwnat.records.arch import Arch
+from hwnat.supernet.finite import require_finite
 from hwnat.supernet.inputs import network_inputs, normalise, resize
 from hwnat.supernet.network import Supernet
 
 #: Images that recalibrate a batch norm, as in Once-for-All.
 CALIBRATION_IMAGES: Final = 2000
 _BATCH: Final = 250
+_REMEDY: Final = "Its weights are of no use: train them again with a lower learning rate."
 
 
 def calibration_images(data: Dataset, *, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
@@ -60,16 +62,22 @@ def recalibrate(network: nn.Module, batches: list[Tensor]) -> None:
     total = sum(map(len, batches))
     for norm in norms:
         norm.running_mean, norm.running_var = (value / total for value in sums[norm])
+    require_finite(network.state_dict(), what="A recalibrated network", remedy=_REMEDY)
 
 
 @torch.no_grad()
 def top1(network: nn.Module, data: Dataset, images: Images, resolution: int) -> float:
-    """Return the share of `images` classified correctly, 0..1."""
+    """Return the share of `images` classified correctly, 0..1.
+
+    Raises:
+        DataError: an output is not a finite number.
+    """
     correct = 0
     for start in range(0, len(images), _BATCH):
         stop = start + _BATCH
         part = Images(pixels=images.pixels[start:stop], labels=images.labels[start:stop])
         logits = network(network_inputs(data, part, resolution))
+        require_finite({"outputs": logits}, what="An evaluated network", remedy=_REMEDY)
         correct += int((logits.argmax(1).numpy() == part.labels).sum())
     return correct / len(images)
 

@@ -5,16 +5,11 @@ distribution; plain cross-entropy; one cosine over all iterations of the search.
 """
 
 from pathlib import Path
-from typing import Final
 
 from hwnat.data.readers import Dataset
 from hwnat.supernet.network import Supernet
-from hwnat.supernet.train import Chooser, Recipe, Trainer, load_state, save_state
-
-#: What NAT's authors use: SGD, momentum 0.9, 0.01, decay 4e-5, batch 96; no smoothing or clipping.
-NAT_RATE: Final = 0.01
-NAT_BATCH: Final = 96
-NAT_DECAY: Final = 4e-5
+from hwnat.supernet.recipe import Recipe
+from hwnat.supernet.train import Chooser, Trainer, load_state, save_state
 
 
 class Adapter:

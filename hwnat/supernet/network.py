@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -17,7 +17,9 @@ from hwnat.records.arch import Arch, make_divisible
 from hwnat.records.kinds import Activation
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
+from hwnat.records.write import write_bytes
 from hwnat.supernet.elastic import DERIVED_KERNELS, cut, sort_block
+from hwnat.supernet.finite import require_finite
 from hwnat.targets.modules.plain import MBConv, network, op_module
 
 #: History. Never edit an entry; add one and a migration.
@@ -161,24 +163,20 @@ class Supernet(nn.Module):
         except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
             msg = f"{path}: weights do not fit space {header.get('space')}; train them again."
             raise DataError(msg) from error
+        require_finite(state, what=str(path), remedy="Train the weights again.")
         return supernet
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    """Write safetensors, complete or not at all.
+    """Write safetensors: readers see the old file or the new one, never a part.
 
     Raises:
+        DataError: a value is not a finite number; nothing is written.
         UsageError: `path` cannot be written.
     """
-    partial = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(whole, partial, metadata=header)
-        partial.replace(path)
-    except (OSError, SafetensorError) as problem:
-        msg = f"Cannot write {path}: {problem}. Make room and rights for it, or name another place."
-        raise UsageError(msg) from problem
+    require_finite(tensors, what=f"Did not write {path}", remedy="Train with a lower rate.")
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(whole, header))
 
 
 def weights_path(name: str | Path) -> Path:

@@ -5,10 +5,11 @@ progressive shrinking: one phase, one schedule and no teacher to keep, and every
 largest and the smallest network, whose accuracy bounds all others.
 """
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -21,50 +22,20 @@ from torch.nn import functional
 from hwnat.data.readers import Dataset
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
-from hwnat.supernet.inputs import JITTER, augment, normalise
+from hwnat.supernet.finite import require_finite
+from hwnat.supernet.inputs import augment, normalise
 from hwnat.supernet.network import Supernet, write_tensors
+from hwnat.supernet.recipe import Recipe
 
 #: (done steps, all steps, mean loss since the last call)
 Progress = Callable[[int, int, float], None]
 #: Chooses the networks of one step; the first teaches the others.
 Chooser = Callable[[np.random.Generator], Sequence[Arch]]
 _REPORT_EVERY: Final = 20
+#: Guessing at random costs log(classes); an epoch this many times worse has diverged.
+_DIVERGED: Final = 10.0
 _CHECKPOINT_EVERY: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Optimisation settings; SGD with Nesterov momentum and one cosine over all epochs.
-
-    Attributes:
-        warmup: share of all steps in which the rate rises linearly.
-        flip: mirror images at random.
-        jitter: strength of random scaling and shifting; 0 shows images as they are.
-    """
-
-    epochs: int
-    batch: int = 128
-    learning_rate: float = 0.1
-    warmup: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 3e-5
-    label_smoothing: float = 0.1
-    clip_norm: float = 5.0
-    flip: bool = False
-    jitter: float = JITTER
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or not self.learning_rate > 0:
-            msg = "Training needs at least one epoch, one image a batch and a positive rate."
-            raise UsageError(msg)
-
-    def rate(self, step: int, total: int) -> float:
-        """Return the learning rate of a step."""
-        ramp = self.warmup * total
-        if step < ramp:
-            return self.learning_rate * (step + 1) / (ramp + 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - ramp) / (total - ramp)))
+_LOWER: Final = "Choose a lower --learning-rate."
 
 
 def sandwich(supernet: Supernet) -> Chooser:
@@ -99,6 +70,13 @@ class Trainer:
         self.optimizer = torch.optim.SGD(
             groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True
         )
+        # What a checkpoint must agree with: the pictures and the weights to start from are known
+        # by their content, because a file may change under its name.
+        self.key: dict[str, object] = {
+            **asdict(recipe),
+            "data": data.digest,
+            "start": _digest(supernet.state_dict()),
+        }
 
     @property
     def steps_per_epoch(self) -> int:
@@ -118,16 +96,35 @@ class Trainer:
         """Take the steps `first` to `last - 1` of a schedule of `total` steps."""
         self.supernet.train()
         losses: list[float] = []
+        epoch_losses: list[float] = []
         for step in range(first, last):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.rate(step, total)
             losses.append(self._step(step, choose))
+            epoch_losses.append(losses[-1])
+            if (step + 1) % self.steps_per_epoch == 0 or step + 1 == last:
+                self._require_sound(step, epoch_losses)
+                epoch_losses.clear()
             if after_step:
                 after_step(step + 1)
             if progress and ((step + 1) % _REPORT_EVERY == 0 or step + 1 == last):
                 progress(step + 1, total, sum(losses) / len(losses))
                 losses.clear()
         self.supernet.eval()
+
+    def _require_sound(self, step: int, losses: Sequence[float]) -> None:
+        """Refuse weights, statistics and momenta that are no numbers, and a loss beyond guessing.
+
+        Raises:
+            DataError: the training has diverged.
+        """
+        what = f"Training diverged by step {step + 1} at a learning rate of "
+        what += f"{self.recipe.learning_rate:g}"
+        require_finite(self.state(), what=what, remedy=_LOWER)
+        mean, worst = sum(losses) / len(losses), _DIVERGED * math.log(max(2, self.data.classes))
+        if mean > worst:
+            msg = f"{what}: the mean loss is {mean:.3g}, over {worst:.3g}. {_LOWER}"
+            raise DataError(msg)
 
     def _step(self, step: int, choose: Chooser) -> float:
         recipe, train = self.recipe, self.data.train
@@ -154,6 +151,9 @@ class Trainer:
             )
             logits = self.supernet(normalise(self.data, pixels), arch)
             loss = functional.cross_entropy(logits, targets)
+            require_finite(
+                {"loss": loss.detach()}, what=f"Training diverged in step {step + 1}", remedy=_LOWER
+            )
             loss.backward()
             if index == 0:
                 loss_of_first = float(loss.detach())
@@ -184,7 +184,7 @@ class Trainer:
 
 def save_state(trainer: Trainer, path: Path, *, step: int) -> None:
     """Write a checkpoint, complete or not at all."""
-    write_tensors(path, trainer.state(), {"step": str(step), "recipe": _recipe_text(trainer)})
+    write_tensors(path, trainer.state(), {"step": str(step), "recipe": json.dumps(trainer.key)})
 
 
 def load_state(trainer: Trainer, path: Path) -> int:
@@ -198,19 +198,28 @@ def load_state(trainer: Trainer, path: Path) -> int:
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header["recipe"] != _recipe_text(trainer):
-            msg = f"{path} belongs to a training with other settings; delete it or use those."
+        held = json.loads(header["recipe"])
+        if differing := [name for name, value in trainer.key.items() if held.get(name) != value]:
+            msg = (
+                f"{path} belongs to a training with another {', '.join(differing)}; "
+                "delete it to start again, or repeat the command that began it."
+            )
             raise UsageError(msg)
+        require_finite(tensors, what=str(path), remedy="Delete it to start again.")
         trainer.load_state(tensors)
         return int(header["step"])
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         msg = f"{path} is not a usable checkpoint ({reason}); delete it to start again."
         raise DataError(msg) from error
 
 
-def _recipe_text(trainer: Trainer) -> str:
-    return json.dumps(asdict(trainer.recipe) | {"data": trainer.data.name}, sort_keys=True)
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def train(
@@ -224,6 +233,10 @@ def train(
     """Train by the sandwich rule and write the weights; an interrupted run goes on.
 
     A checkpoint lies beside `out` until the last step is done.
+
+    Raises:
+        DataError: the training diverged, or its checkpoint is damaged.
+        UsageError: `out` cannot be written, or its checkpoint belongs to another training.
     """
     trainer = Trainer(supernet, data, recipe)
     checkpoint = out.with_name(out.name + ".checkpoint")
@@ -239,9 +252,19 @@ def train(
         if done % _CHECKPOINT_EVERY == 0:
             save_state(trainer, checkpoint, step=done)
 
-    trainer.run(
-        sandwich(supernet), first=first, last=total, total=total, progress=progress, after_step=keep
-    )
+    try:
+        trainer.run(
+            sandwich(supernet),
+            first=first,
+            last=total,
+            total=total,
+            progress=progress,
+            after_step=keep,
+        )
+    except DataError:
+        # It would diverge again, and stand in the way of the same command with a lower rate.
+        checkpoint.unlink(missing_ok=True)
+        raise
     supernet.save(out, details={"data": data.name, "recipe": asdict(recipe)})
     checkpoint.unlink(missing_ok=True)
     return out

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,6 +56,45 @@ def test_trade_off_is_the_worst_exchange_with_a_neighbour():
     # From the middle: one neighbour gains 0.2 for 0.8, the other 0.2 for 0.8 as well.
     scores = trade_off([[0, 10], [2, 2], [10, 0]])
     assert scores == pytest.approx([0.25, 4.0, 0.25])
+
+
+def plain_trade_off(front, eps=0.125):
+    """The definition, written down without care for time or memory."""
+    points = np.array(front, float)
+    spread = np.ptp(points, axis=0)
+    points = (points - points.min(axis=0)) / np.where(spread > 0, spread, 1)
+    scores = []
+    for row, point in enumerate(points):
+        others = np.delete(points, row, axis=0)
+        squared = ((others - point) ** 2).sum(axis=1)
+        fewest = min(2 * points.shape[1], len(others))
+        reach = max(np.sort(squared)[fewest - 1], eps**2) if fewest else 0.0
+        change = (others - point)[squared <= reach]
+        losses, gains = change.clip(min=0).sum(axis=1), (-change).clip(min=0).sum(axis=1)
+        pairs = zip(losses, gains, strict=True)
+        scores.append(min((loss / gain for loss, gain in pairs if gain), default=np.inf))
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("count", "objectives"), [(2, 2), (7, 3), (16, 2), (17, 2), (70, 2), (90, 3)]
+)
+def test_trade_offs_in_pieces_are_those_of_the_definition(count, objectives):
+    points = np.random.default_rng(count).random((count, objectives))
+    assert trade_off(points) == pytest.approx(plain_trade_off(points))
+
+
+def test_the_memory_for_a_knee_grows_with_the_front_not_with_its_square():
+    count = 6_000
+    left = np.linspace(0, 1, count)
+    tracemalloc.start()
+    try:
+        knee(np.stack([left, (1 - left) ** 2], axis=1))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # One float for each pair of points would take 288 MB.
+    assert peak_bytes < 30e6
 
 
 @pytest.mark.parametrize("bad", [[[1, np.nan]], [[np.inf, 1]], [1, 2], np.empty((2, 0))])

@@ -88,6 +88,47 @@ def test_a_file_that_is_no_front_is_refused(front, tmp_path, change):
         read_front(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"costs": [3.0]},
+        {"costs": [3.0, 1e6, 1.0]},
+        {"costs": [3.0, -1.0]},
+        {"error_percent": 100.5},
+        {"test_error_percent": -1.0},
+    ],
+)
+def test_a_network_of_a_front_that_cannot_be_is_refused_and_named(front, tmp_path, change):
+    raw = json.loads(front.text)
+    raw["candidates"][1] |= change
+    write_text(tmp_path / "front.json", json.dumps(raw))
+    with pytest.raises(DataError, match=r"front\.json.*network 1 of the front"):
+        read_front(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_numbers_beyond_all_numbers_are_refused_in_every_file(
+    front, iteration, tiny, tmp_path, number
+):
+    path = tmp_path / "001.json"
+    for file, text, known, read in (
+        (tmp_path / "front.json", front.text, "9000000.0", lambda: read_front(tmp_path)),
+        (tmp_path / "config.json", tiny().text, "0.01", lambda: read_config(tmp_path)),
+        (path, iteration_text(iteration), "0.3333333333333333", lambda: read_iteration(path)),
+        (path, iteration_text(iteration), "2.5", lambda: read_iteration(path)),
+    ):
+        assert known in text
+        file.write_text(text.replace(known, number, 1))
+        with pytest.raises(DataError, match=file.name):
+            read()
+
+
+def test_a_front_that_is_no_text_is_refused(front, tmp_path):
+    (tmp_path / "front.json").write_bytes(front.text.encode() + b"\xff")
+    with pytest.raises(DataError, match=r"front\.json: not UTF-8"):
+        read_front(tmp_path)
+
+
 def test_a_folder_without_a_front_names_the_command_that_makes_one(tmp_path):
     with pytest.raises(UsageError, match="run: hwnat search --run"):
         read_front(tmp_path)
@@ -143,6 +184,7 @@ def test_a_damaged_configuration_is_refused(tiny, tmp_path, text):
         *({name: 1} for name in ("initial", "archive", "training")),
         {"calibration": 0},
         {"seed": -1},
+        *({"learning_rate": rate} for rate in (0.0, -1.0, 1e9, float("nan"), float("inf"))),
     ],
 )
 def test_a_search_without_work_is_refused(tiny, change):

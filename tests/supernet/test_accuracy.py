@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
+from hwnat.errors import DataError
 from hwnat.records.arch import Arch
 from hwnat.records.space import MBV3_NANO
 from hwnat.supernet.accuracy import Evaluator, calibration_images, recalibrate, top1
@@ -30,6 +32,23 @@ def test_top1_counts_what_is_right(halves):
             return torch.stack([x[..., :half].sum((1, 2, 3)), x[..., half:].sum((1, 2, 3))], 1)
 
     assert top1(Side(), halves, halves.test, 24) == 1.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_outputs_that_are_no_numbers_are_no_accuracy(halves, value):
+    class Broken(nn.Module):
+        def forward(self, x):
+            logits = torch.zeros(len(x), 2)
+            logits[-1, 1] = value
+            return logits
+
+    with pytest.raises(DataError, match="values of outputs are not numbers"):
+        top1(Broken(), halves, halves.test, 24)
+
+
+def test_statistics_that_are_no_numbers_are_refused():
+    with pytest.raises(DataError, match="running_mean are not numbers"):
+        recalibrate(nn.Sequential(nn.BatchNorm2d(1)), [torch.full((2, 1, 4, 4), float("inf"))])
 
 
 def test_evaluation_never_changes_the_shared_weights(untrained, halves):
