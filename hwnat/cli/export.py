@@ -39,8 +39,23 @@ class ExportRequest:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the targets, in order."""
-        return tuple(filter(None, (name.strip() for name in self.to.split(","))))
+        """Names of the targets in order, each once.
+
+        Raises:
+            UsageError: none, or one that does not exist; no target is loaded to find out.
+        """
+        from hwnat import plugins
+        from hwnat.errors import UsageError
+
+        wanted = tuple(dict.fromkeys(filter(None, (name.strip() for name in self.to.split(",")))))
+        known = plugins.names("hwnat.targets")
+        for name in wanted:
+            if name not in known:
+                plugins.load("hwnat.targets", name)
+        if not wanted:
+            msg = f"--to names no target. Known targets: {', '.join(known)}."
+            raise UsageError(msg)
+        return wanted
 
 
 @click.command()
@@ -89,7 +104,11 @@ def export(request: ExportRequest) -> None:
     Each file is compared with PyTorch, scored on the test set through its own runtime, and timed
     if there is a latency table for it. If a file differs from PyTorch, nothing is written.
     """
+    from hwnat.search.run import read_front
+
+    # The options are checked before PyTorch or a runtime is loaded.
     targets = request.targets
+    read_front(request.folder).pick(request.pick)
     if request.tables:
         tables = _load_tables(request.tables, targets)
     else:
@@ -108,8 +127,7 @@ def export(request: ExportRequest) -> None:
         print_report(report)
     for file in report.files:
         if file.timing is None:
-            note = f"{file.target}: not timed. Name a latency table for it with --table."
-            click.echo(note, err=True)
+            click.echo(f"{file.target}: not timed: {file.untimed}", err=True)
 
 
 def _load_tables(paths: Sequence[Path], targets: Sequence[str]) -> "dict[str, LatencyTable]":
@@ -136,12 +154,21 @@ def _load_tables(paths: Sequence[Path], targets: Sequence[str]) -> "dict[str, La
 
 def _search_tables(folder: Path, targets: Sequence[str]) -> "dict[str, LatencyTable]":
     """Load the tables that the search used, if their targets are written."""
-    from hwnat.search.run import read_front
+    from hwnat.search.run import kept_table, read_front
     from hwnat.table.lookup import load_table
 
-    names = (name.partition("@")[2] for name in read_front(folder).objectives)
-    tables = [load_table(name) for name in names if name]
-    return {table.setup.target: table for table in tables if table.setup.target in targets}
+    tables = {}
+    for name in read_front(folder).objectives:
+        if "@" not in name:
+            continue
+        path = kept_table(folder, name)
+        if path is None:
+            click.echo(f"{folder} does not hold the table of {name}.", err=True)
+            continue
+        table = load_table(path)
+        if table.setup.target in targets:
+            tables[table.setup.target] = table
+    return tables
 
 
 def export_pick(

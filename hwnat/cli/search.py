@@ -22,6 +22,7 @@ class SearchRequest:
     weights: str | None
     objectives: tuple[str, ...]
     limits: tuple[str, ...]
+    resolutions: tuple[int, ...]
     folder: Path
     iterations: int
     initial: int
@@ -45,6 +46,7 @@ class SearchRequest:
             weights=self.weights or self.space,
             objectives=self.objectives,
             limits=self.limits,
+            resolutions=self.resolutions,
             seed=self.seed,
             iterations=self.iterations,
             initial=self.initial,
@@ -79,6 +81,13 @@ class SearchRequest:
     "limits",
     multiple=True,
     help="What every network must keep, such as 'latency@TABLE<=2ms'. Repeatable.",
+)
+@click.option(
+    "--resolution",
+    "resolutions",
+    type=int,
+    multiple=True,
+    help="Input resolution to search. Repeatable. Default: all of the space.",
 )
 @click.option(
     "--run",
@@ -152,13 +161,18 @@ def search(request: SearchRequest) -> None:
 
     An interrupted search resumes: run the same command again.
     """
+    from hwnat.search.tables import adopt_tables
+
+    # The options are checked before PyTorch is loaded.
+    config = request.config
+    adopt_tables(config)
     import torch
 
     from hwnat.search.stage import search as run
 
     torch.set_num_threads(request.threads)
     with reporter() as live:
-        front = run(request.config, request.folder, progress=live.report)
+        front = run(config, request.folder, progress=live.report, tell=live.say)
     if request.as_json:
         print_json(front)
         return

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from hwnat.predict.base import Prediction
 from hwnat.profile.estimate import estimate_file
 from hwnat.profile.file import time_file
 from hwnat.records.arch import Arch
-from hwnat.records.artifact import Artifact
+from hwnat.records.device import Precision
+from hwnat.records.lock import file_lock
 from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.write import write_text
 from hwnat.supernet.finite import require_finite
@@ -60,6 +61,8 @@ class FileReport:
     Attributes:
         file: its name, beside the report.
         top1_percent: top-1 accuracy of this very file through its own runtime.
+        timing: None if the file was not timed.
+        untimed: why it was not timed; empty if it was.
     """
 
     target: str
@@ -72,6 +75,7 @@ class FileReport:
     parity: Parity
     top1_percent: float
     timing: Timing | None
+    untimed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,25 +125,29 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
         labels: (n,) their classes.
         targets: names of targets.
         folder: made if absent; files of the same names are replaced.
-        tables: target -> latency table; without one a file is not timed.
+        tables: target -> latency table. A file is timed on the scale of its table; without one,
+            or if the table cannot be used from here, the report says why it was not timed. The
+            table's precision is that of the file.
         cache: folder of exported models that holds the tables' reference models.
         calibration: (n, 3, r, r) float32 inputs that INT8 targets fit their scales to; not those
             that are compared.
 
     Raises:
-        UsageError: no or unknown targets, or an INT8 one without calibration inputs.
+        UsageError: no or unknown targets, an INT8 one without calibration inputs, or another
+            process exports to `folder`.
         DataError: a file does not compute what PyTorch computes; `folder` stays as it was.
         TableMismatchError: a table was measured with another target or of another space.
     """
     import torch
 
-    chosen = {name: _fitted(get_target(name), calibration) for name in targets}
+    tables = tables or {}
+    chosen = {name: _fitted(_target(name, tables.get(name)), calibration) for name in targets}
     if not chosen:
         msg = f"Nothing to export to; name some of {', '.join(plugins.names('hwnat.targets'))}."
         raise UsageError(msg)
     predictions = {
-        name: _predict(arch, chosen[name], table)
-        for name, table in (tables or {}).items()
+        name: _predict(arch, classes, chosen[name], table)
+        for name, table in tables.items()
         if name in chosen
     }
     with torch.no_grad():
@@ -158,11 +166,22 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
             found = np.concatenate([session.run(image[None]) for image in images])
             parity = compare(wanted, found)
             parity.require(folder / path.name, precision=target.precision)
-            timing = None
-            if tables and name in tables:
-                timing = _timing(path, target, tables[name], predictions[name], cache)
-            top1 = _top1(found, labels)
-            files.append(_file_report(artifact, target.runtime(), parity, top1, timing))
+            timing, untimed = _timing(path, target, tables.get(name), predictions.get(name), cache)
+            files.append(
+                FileReport(
+                    target=artifact.target,
+                    runtime=target.runtime()[0],
+                    runtime_version=target.runtime()[1],
+                    file=artifact.path.name,
+                    sha256=artifact.sha256,
+                    size_bytes=artifact.size_bytes,
+                    details=artifact.details,
+                    parity=parity,
+                    top1_percent=_top1(found, labels),
+                    timing=timing,
+                    untimed=untimed,
+                )
+            )
         cost = arch.cost(classes=classes)
         report = Report(
             space=arch.space.name,
@@ -176,6 +195,12 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
         )
         write_text(part / "report.json", report.text)
     return report
+
+
+def _target(name: str, table: LatencyTable | None) -> Target:
+    """Return a target that writes files of the precision of its table."""
+    held = table.setup.precision if table and table.setup.target == name else None
+    return get_target(name, precision=next((p for p in get_args(Precision) if p == held), None))
 
 
 def _fitted(target: Target, calibration: Floats | None) -> Target:
@@ -196,7 +221,11 @@ def _replacing(folder: Path) -> Iterator[Path]:
     """
     whole = folder.resolve()
     whole.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=whole.parent, prefix=f".{whole.name}.") as name:
+    lock = whole.with_name(f".{whole.name}.lock")
+    with (
+        file_lock(lock, what=f"Folder {folder}"),
+        TemporaryDirectory(dir=whole.parent, prefix=f".{whole.name}.") as name,
+    ):
         part = Path(name)
         yield part
         whole.mkdir(exist_ok=True)
@@ -220,50 +249,40 @@ def _top1(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
     return 100 * float(np.mean(logits.argmax(1) == labels))
 
 
-def _predict(arch: Arch, target: Target, table: LatencyTable) -> Prediction:
+def _predict(arch: Arch, classes: int, target: Target, table: LatencyTable) -> Prediction:
     if table.setup.target != target.name:
         msg = (
             f"Table {table.name} was measured with {table.setup.target}, not {target.name}; "
             f"measure one with: hwnat profile --device host-{target.name} --space {table.space}"
         )
         raise TableMismatchError(msg)
-    predictor = AdditivePredictor(table, arch.space, precision=target.precision)
-    return predictor.predict(arch.ops(classes=predictor.classes))
+    predictor = AdditivePredictor(table, arch.space, classes=classes, precision=target.precision)
+    return predictor.predict(arch.ops(classes=classes))
 
 
 def _timing(
-    path: Path, target: Target, table: LatencyTable, prediction: Prediction, cache: Path
-) -> Timing:
-    measured = (
-        estimate_file(path, table)
-        if isinstance(target, Estimator)
-        else time_file(path, table, cache=cache)
-    )
-    return Timing(
+    path: Path,
+    target: Target,
+    table: LatencyTable | None,
+    prediction: Prediction | None,
+    cache: Path,
+) -> tuple[Timing | None, str]:
+    """Return the timing of a file, or None and the reason."""
+    if table is None or prediction is None:
+        return None, "no latency table of this target; name one with --table."
+    try:
+        measured = (
+            estimate_file(path, table)
+            if isinstance(target, Estimator)
+            else time_file(path, table, cache=cache)
+        )
+    except TableMismatchError as refused:
+        return None, str(refused)
+    timing = Timing(
         table_id=table.table_id,
         predicted_ns=prediction.latency_ns,
         interval_ns=prediction.interval_ns,
         measured_ns=measured.p50_ns,
         runs=measured.n,
     )
-
-
-def _file_report(
-    artifact: Artifact,
-    runtime: tuple[str, str],
-    parity: Parity,
-    top1_percent: float,
-    timing: Timing | None,
-) -> FileReport:
-    return FileReport(
-        target=artifact.target,
-        runtime=runtime[0],
-        runtime_version=runtime[1],
-        file=artifact.path.name,
-        sha256=artifact.sha256,
-        size_bytes=artifact.size_bytes,
-        details=artifact.details,
-        parity=parity,
-        top1_percent=top1_percent,
-        timing=timing,
-    )
+    return timing, ""

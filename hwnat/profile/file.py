@@ -9,10 +9,11 @@ from typing import get_args
 
 import numpy as np
 
-from hwnat.errors import TableMismatchError
+from hwnat.device.conditions import read_host
+from hwnat.errors import TableMismatchError, UsageError
 from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
 from hwnat.profile.paired import shuffled_rounds
-from hwnat.profile.timer import open_timer, target_of
+from hwnat.profile.timer import is_here, open_timer, target_of
 from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec, Precision, named_device
 from hwnat.records.measurement import Host, Measurement, Setup, network_key
@@ -21,6 +22,7 @@ from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.visits import Tell, Timer
+from hwnat.transport.local import LocalTransport
 
 
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
@@ -72,6 +74,24 @@ def time_networks(
 def _key(table: LatencyTable, genome: str) -> str:
     space, classes = table.of_space()
     return network_key(space, genome, classes=classes, batch=table.setup.batch)
+
+
+def why_untimed(table: LatencyTable) -> str | None:
+    """Return why files cannot be timed on the scale of a table from here, or None if they can.
+
+    Looks at this machine and for the file of a remote device, and contacts no device; a device
+    that turns out to be another one is refused when a file is timed.
+    """
+    if any(entry.provenance == "estimated" for entry in table.entries.values()):
+        return None
+    try:
+        table.timed_as()
+        device = _device_of(table)
+        if is_here(device):
+            _same_machine(table, read_host(LocalTransport()))
+    except (TableMismatchError, UsageError) as refused:
+        return str(refused)
+    return None
 
 
 def _on_scale(
@@ -143,26 +163,38 @@ def _same(table: LatencyTable, found: Setup) -> None:
     Raises:
         TableMismatchError: it is another one.
     """
-    known, said = table.setup, "another machine"
-    there, here = (each.host for each in (known, found))
-    same = (there.cpu, there.machine, there.soc) == (here.cpu, here.machine, here.soc)
+    _same_machine(table, found.host)
+    setups = (table.setup, found)
+    if table.setup.runner is not None:
+        was, now = (f"{each.runtime} {each.runtime_version}, {each.runner}" for each in setups)
+        if was != now:
+            raise _other(table, was, now, "another runtime")
+    was, now = (" ".join(filter(None, (each.clocks, each.held_governor))) for each in setups)
+    if was != now:
+        raise _other(table, was, now, "other clocks")
+
+
+def _same_machine(table: LatencyTable, here: Host) -> None:
+    """Refuse a machine other than that of `table`.
+
+    Raises:
+        TableMismatchError: it is another one.
+    """
+    there = table.setup.host
     was, now = there.soc or there.cpu, here.soc or here.cpu
-    if same and not _same_unit(there, here):
-        same, said = False, "another device of its kind"
-        was, now = there.board or was, here.board or now
-    if same and known.runner is not None:
-        told = [f"{each.runtime} {each.runtime_version}, {each.runner}" for each in (known, found)]
-        same, said, (was, now) = told[0] == told[1], "another runtime", told
-    clocks = [" ".join(filter(None, (each.clocks, each.held_governor))) for each in (known, found)]
-    if same and clocks[0] != clocks[1]:
-        same, said, (was, now) = False, "other clocks", clocks
-    if not same:
-        msg = (
-            f"Table {table.name} was measured on {was}, this is {now}, {said}; measure one here "
-            f"with: hwnat profile --device {_file_of(table)} --space {table.space} "
-            f"--classes {table.classes}"
-        )
-        raise TableMismatchError(msg)
+    if (there.cpu, there.machine, there.soc) != (here.cpu, here.machine, here.soc):
+        raise _other(table, was, now, "another machine")
+    if not _same_unit(there, here):
+        said = "another device of its kind"
+        raise _other(table, there.board or was, here.board or now, said)
+
+
+def _other(table: LatencyTable, was: str | None, now: str | None, said: str) -> TableMismatchError:
+    return TableMismatchError(
+        f"Table {table.name} was measured on {was}, this is {now}, {said}; measure one here "
+        f"with: hwnat profile --device {_file_of(table)} --space {table.space} "
+        f"--classes {table.classes}"
+    )
 
 
 def _same_unit(known: Host, found: Host) -> bool:

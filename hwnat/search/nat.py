@@ -20,7 +20,7 @@ from hwnat.records.write import write_text
 from hwnat.search.archive import Archive, sample_like
 from hwnat.search.objectives import CostModel
 from hwnat.search.pareto import hypervolume, non_dominated
-from hwnat.search.problem import evolve, survive
+from hwnat.search.problem import Region, evolve, survive
 from hwnat.search.run import (
     FRONT_SCHEMA,
     Candidate,
@@ -85,6 +85,10 @@ class Search:
         self.config, self.costs, self.folder = config, costs, folder
         self.supernet, self.data = supernet, data
         self.space: Space = supernet.space
+        self.region = Region(
+            space=self.space, resolutions=config.resolutions or self.space.resolutions
+        )
+        self._chosen: Genomes | None = None
         rounds = config.iterations + 1 if config.adapt else 1
         recipe = adaptation_recipe(config)
         self._adapter = Adapter(supernet, data, recipe, rounds=rounds)
@@ -141,19 +145,30 @@ class Search:
         write_text(self.folder / "front.json", front.text)
         return front
 
+    def choose_first(self) -> None:
+        """Choose the networks of the first archive, unless the folder holds a search already.
+
+        Raises:
+            InfeasibleError: no network of the space keeps the limits; nothing was written.
+        """
+        if not (self.folder / "config.json").exists():
+            self._chosen = self._first_networks()
+
     def _first(self, report: Progress) -> Iteration:
+        chosen = self._first_networks() if self._chosen is None else self._chosen
+        return self._measure(0, chosen, np.full(len(chosen), np.nan), report)
+
+    def _first_networks(self) -> Genomes:
         config = self.config
-        low, high = self.space.smallest(), self.space.largest()
-        drawn = self.space.sample(config.initial * _DRAWS_PER_NETWORK, rng=self._rng(0, 0))
-        genomes = _distinct(np.concatenate([np.array([low, high]), drawn]))
+        drawn = self.region.sample(config.initial * _DRAWS_PER_NETWORK, rng=self._rng(0, 0))
+        genomes = _distinct(np.concatenate([self.region.extremes(), drawn]))
         if self.costs.limits:
             # Without errors yet: fails now, not after an hour, if no network is small enough.
             evolved = self._evolve(genomes[: config.initial], _no_error, 0)
             genomes = _distinct(np.concatenate([genomes, evolved]))
             breach = self.costs.violations(genomes, _no_error(genomes)).clip(min=0).sum(axis=1)
             genomes = genomes[np.argsort(breach, kind="stable")]
-        chosen = genomes[: config.initial]
-        return self._measure(0, chosen, np.full(len(chosen), np.nan), report)
+        return genomes[: config.initial]
 
     def _next(self, state: Iteration, report: Progress) -> Iteration:
         config, index, old = self.config, state.index + 1, state.archive
@@ -189,7 +204,7 @@ class Search:
 
         def within(columns: list[int]) -> Genomes:
             return evolve(
-                space=self.space,
+                region=self.region,
                 initial=initial,
                 evaluate=lambda genomes: self.costs(genomes, once(genomes)),
                 violations=lambda genomes: self.costs.violations(genomes, once(genomes))[

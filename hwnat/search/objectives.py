@@ -161,10 +161,7 @@ class CostModel:
     latency: Mapping[str, LatencyNs]
 
     def __post_init__(self) -> None:
-        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            names = ", ".join(each.name for each in self.objectives) or "none"
-            msg = f"A search needs objectives, each once; got {names}."
-            raise UsageError(msg)
+        require_objectives(self.objectives)
         for each in (*self.objectives, *(limit.objective for limit in self.limits)):
             if each.kind == "latency" and each.table not in self.latency:
                 msg = f"No predictor was loaded for {each.name}."
@@ -238,6 +235,18 @@ class CostModel:
             else:
                 columns[:, index] = counts[:, _COUNTED.index(each.kind)]
         return columns
+
+
+def require_objectives(objectives: Sequence[Objective]) -> None:
+    """Refuse none, and one that is given twice.
+
+    Raises:
+        UsageError: the message lists them.
+    """
+    if not objectives or len(set(objectives)) != len(objectives):
+        names = ", ".join(objective.name for objective in objectives) or "none"
+        msg = f"A search needs objectives, each once; got {names}."
+        raise UsageError(msg)
 
 
 def _trace_blocks(

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import InfeasibleError
+from hwnat.records.grid import resolution_gene
 from hwnat.records.space import Genomes, Space
 from hwnat.search.objectives import Limit
 
@@ -26,9 +28,49 @@ _MUTATION_ETA: Final = 1.0
 _ROOM: Final = 1.02
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """The networks of a space that a search may choose: those of some of its resolutions.
+
+    Attributes:
+        space: all networks.
+        resolutions: allowed ones, of the space.
+
+    Raises:
+        UsageError: the space has no such resolution.
+    """
+
+    space: Space
+    resolutions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self._genes()
+
+    def _genes(self) -> Genomes:
+        genes = {resolution_gene(self.space, size) for size in self.resolutions}
+        return np.array(sorted(genes), dtype=np.int64)
+
+    def repair(self, genomes: npt.ArrayLike) -> Genomes:
+        """Return canonical genomes, each at the allowed resolution nearest to its own."""
+        fixed, genes = self.space.repair(genomes), self._genes()
+        fixed[:, 0] = genes[np.abs(fixed[:, :1] - genes).argmin(axis=1)]
+        return fixed
+
+    def sample(self, count: int, *, rng: np.random.Generator) -> Genomes:
+        """Draw (count, genes) canonical genomes; see `Space.sample`."""
+        drawn = self.space.sample(count, rng=rng)
+        if len(genes := self._genes()) < len(self.space.resolutions):
+            drawn[:, 0] = rng.choice(genes, size=count)
+        return drawn
+
+    def extremes(self) -> Genomes:
+        """Return (2, genes) the smallest and the largest network."""
+        return self.repair([self.space.smallest(), self.space.largest()])
+
+
 def evolve(  # noqa: PLR0913 - the problem, its start and its budget
     *,
-    space: Space,
+    region: Region,
     initial: Genomes,
     evaluate: Score,
     violations: Score | None = None,
@@ -40,7 +82,7 @@ def evolve(  # noqa: PLR0913 - the problem, its start and its budget
     """Evolve networks that trade the objectives off, all of them within the limits.
 
     Args:
-        space: of the genomes.
+        region: the networks to choose from.
         initial: (n, genes) canonical genomes to begin with, usually the archive; filled up to
             `population` by random ones, and by the smallest network if there are limits.
         evaluate: (n, genes) -> (n, objectives), every column minimised.
@@ -67,15 +109,15 @@ def evolve(  # noqa: PLR0913 - the problem, its start and its budget
     from pymoo.operators.mutation.pm import PM
     from pymoo.optimize import minimize
 
-    start = _start(space, initial, population, seed, smallest=bool(limits))
-    problem = _problem(space, start, evaluate, violations if limits else None, len(limits))
+    start = _start(region, initial, population, seed, smallest=bool(limits))
+    problem = _problem(region.space, start, evaluate, violations if limits else None, len(limits))
     algorithm = NSGA3(
         ref_dirs=_directions(problem.n_obj, min(_DIRECTIONS, population)),
         pop_size=population,
         sampling=start,
         crossover=UX(prob=_CROSSOVER),
         mutation=PM(prob=1.0, prob_var=_MUTATION_PER_GENE, eta=_MUTATION_ETA),
-        repair=_repair(space),
+        repair=_repair(region),
     )
     # pymoo silences all warnings of the process while it normalises.
     with warnings.catch_warnings():
@@ -144,14 +186,14 @@ def _directions(objectives: int, count: int) -> Floats:
 
 
 def _start(
-    space: Space, initial: Genomes, population: int, seed: int, *, smallest: bool
+    region: Region, initial: Genomes, population: int, seed: int, *, smallest: bool
 ) -> Genomes:
     """Return at least `population` distinct genomes, unless the space has fewer."""
     rng = np.random.default_rng([seed, 1])
-    extra = space.sample(population, rng=rng)
+    extra = region.sample(population, rng=rng)
     if smallest:
-        extra = np.vstack([space.smallest(), extra])
-    genomes = np.vstack([space.repair(initial), extra])
+        extra = np.vstack([region.extremes()[:1], extra])
+    genomes = np.vstack([region.repair(initial), extra])
     wanted = max(population, len(initial)) + smallest
     _, first = np.unique(genomes, axis=0, return_index=True)
     return np.asarray(genomes[np.sort(first)][:wanted])
@@ -187,7 +229,7 @@ def _problem(
     )
 
 
-def _repair(space: Space) -> Any:  # noqa: ANN401 - pymoo has no types
+def _repair(region: Region) -> Any:  # noqa: ANN401 - pymoo has no types
     """Round and canonicalise offspring before duplicates are looked for."""
     from pymoo.core.repair import Repair
 
@@ -198,7 +240,7 @@ def _repair(space: Space) -> Any:  # noqa: ANN401 - pymoo has no types
             X: npt.NDArray[Any],
             **__: object,
         ) -> Genomes:
-            return space.repair(np.rint(X.astype(np.float64)))
+            return region.repair(np.rint(X.astype(np.float64)))
 
     return Canonical()
 

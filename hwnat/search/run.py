@@ -8,9 +8,11 @@ from typing import Final, TypedDict
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
+from hwnat.records.grid import resolution_gene
 from hwnat.records.parse import read_text, record, strict_json
 from hwnat.records.space import get_space
 from hwnat.search.archive import Archive
+from hwnat.search.objectives import Limit, Objective, require_objectives
 from hwnat.search.pareto import knee
 from hwnat.supernet.recipe import MAX_RATE, NAT_BATCH, NAT_RATE
 
@@ -33,8 +35,12 @@ class SearchConfig:
     """Everything the result depends on; saved with the run and compared on resuming.
 
     Attributes:
-        space, data, weights, objectives, limits: names, paths and texts as given.
+        space: name of the search space.
+        data, weights: names, or absolute paths. Their content is known by `inputs`, so a run goes
+            on after they were moved.
+        objectives, limits: texts; the tables in them are relative to the folder of the run.
         inputs: hashes of weights, data and tables, so that a run never goes on with other ones.
+        resolutions: those that are searched; none means all of the space.
         initial: networks of the first archive, smallest and largest among them.
         archive: networks kept after each iteration.
         training: archive members the surrogate is fitted on.
@@ -50,6 +56,7 @@ class SearchConfig:
     objectives: tuple[str, ...]
     limits: tuple[str, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()
+    resolutions: tuple[int, ...] = ()
     seed: int = 0
     iterations: int = 30
     initial: int = 100
@@ -65,6 +72,12 @@ class SearchConfig:
     calibration: int = 2000
 
     def __post_init__(self) -> None:
+        objectives = [Objective.parse(text) for text in self.objectives]
+        require_objectives(objectives)
+        for text in self.limits:
+            Limit.parse(text)
+        for resolution in self.resolutions:
+            resolution_gene(get_space(self.space), resolution)
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 msg = f"A search needs at least 1 for {name}; got {getattr(self, name)}."
@@ -237,6 +250,18 @@ def read_front(folder: Path) -> Front:
     return record(Front, raw, where=str(path))
 
 
+def kept_table(folder: Path, objective: str) -> Path | None:
+    """Return the run's copy of the table of an objective, such as `latency@tables/x.json`.
+
+    None if the objective names no table, or one outside the folder of the run: what a received
+    folder names elsewhere is not followed.
+    """
+    name = objective.partition("@")[2]
+    path = folder / name
+    inside = bool(name) and path.resolve().is_relative_to(folder.resolve())
+    return path if inside and path.is_file() else None
+
+
 def read_config(folder: Path) -> SearchConfig:
     """Read `config.json` of a search.
 
@@ -256,11 +281,17 @@ def check_folder(folder: Path, config: SearchConfig) -> None:
     """
     if not (folder / "config.json").exists():
         return
-    found = asdict(read_config(folder))
-    if differing := [name for name, value in asdict(config).items() if found[name] != value]:
+    held = asdict(read_config(folder))
+    differing = [
+        name
+        for name, value in asdict(config).items()
+        # Paths may change; `inputs` holds the hashes of what they name.
+        if held[name] != value and name not in ("data", "weights")
+    ]
+    if differing:
         msg = (
-            f"{folder} holds a search with other settings ({', '.join(differing)}); "
-            "use the same ones to go on, or another folder to begin anew."
+            f"{folder} holds a search with other settings ({', '.join(differing)}). "
+            "Use the same settings to continue it, or another folder to start a new search."
         )
         raise UsageError(msg)
 

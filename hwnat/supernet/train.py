@@ -22,6 +22,7 @@ from torch.nn import functional
 from hwnat.data.readers import Dataset
 from hwnat.errors import DataError, UsageError
 from hwnat.records.arch import Arch
+from hwnat.records.lock import file_lock
 from hwnat.supernet.finite import require_finite
 from hwnat.supernet.inputs import augment, normalise
 from hwnat.supernet.network import Supernet, write_tensors
@@ -236,14 +237,26 @@ def train(
 
     Raises:
         DataError: the training diverged, or its checkpoint is damaged.
-        UsageError: `out` cannot be written, or its checkpoint belongs to another training.
+        UsageError: `out` cannot be written, its checkpoint belongs to another training, or another
+            process trains it.
     """
-    trainer = Trainer(supernet, data, recipe)
-    checkpoint = out.with_name(out.name + ".checkpoint")
-    total = recipe.epochs * trainer.steps_per_epoch
     if out.is_dir():
         msg = f"{out} is a folder; name the file to write weights to."
         raise UsageError(msg)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        msg = f"Cannot create folder {out.parent}: {problem.strerror}; choose another path."
+        raise UsageError(msg) from problem
+    with file_lock(out.with_name(f".{out.name}.lock"), what=f"Weights file {out}"):
+        _train(Trainer(supernet, data, recipe), out, progress)
+    return out
+
+
+def _train(trainer: Trainer, out: Path, progress: Progress | None) -> None:
+    supernet, recipe = trainer.supernet, trainer.recipe
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    total = recipe.epochs * trainer.steps_per_epoch
     first = load_state(trainer, checkpoint) if checkpoint.exists() else 0
     # What cannot be written is known before the first step.
     save_state(trainer, checkpoint, step=first)
@@ -265,6 +278,5 @@ def train(
         # It would diverge again, and stand in the way of the same command with a lower rate.
         checkpoint.unlink(missing_ok=True)
         raise
-    supernet.save(out, details={"data": data.name, "recipe": asdict(recipe)})
+    supernet.save(out, details={"data": trainer.data.name, "recipe": asdict(recipe)})
     checkpoint.unlink(missing_ok=True)
-    return out

@@ -4,11 +4,11 @@ import warnings
 import numpy as np
 import pytest
 
-from hwnat.errors import InfeasibleError
+from hwnat.errors import InfeasibleError, UsageError
 from hwnat.records.space import get_space
 from hwnat.search.objectives import CostModel, Limit, Objective
 from hwnat.search.pareto import hypervolume, non_dominated
-from hwnat.search.problem import evolve, survive
+from hwnat.search.problem import Region, evolve, survive
 
 SPACE = get_space("mbv3-nano")
 
@@ -18,7 +18,9 @@ def errors(genomes):
     return 60 - 2 * np.sqrt((genomes[:, 2:] / 3).sum(axis=1)) - genomes[:, 0]
 
 
-def an_evolution(*limits, objectives=("error", "macs"), space=SPACE, seed=7, **budget):
+def an_evolution(
+    *limits, objectives=("error", "macs"), space=SPACE, resolutions=(), seed=7, **scale
+):
     costs = CostModel.build(
         space=space,
         classes=10,
@@ -26,13 +28,13 @@ def an_evolution(*limits, objectives=("error", "macs"), space=SPACE, seed=7, **b
         limits=[Limit.parse(text) for text in limits],
     )
     found = evolve(
-        space=space,
+        region=Region(space=space, resolutions=resolutions or space.resolutions),
         initial=space.sample(40, rng=np.random.default_rng(0)),
         evaluate=lambda genomes: costs(genomes, errors(genomes)),
         violations=lambda genomes: costs.violations(genomes, errors(genomes)),
         limits=costs.limits,
         seed=seed,
-        **{"population": 40, "generations": 15} | budget,
+        **{"population": 40, "generations": 15} | scale,
     )
     return found, costs
 
@@ -48,6 +50,24 @@ def test_global_generators_and_warning_filters_are_left_alone():
     an_evolution(generations=3)
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert (random.getstate(), list(warnings.filters)) == before[1:]
+
+
+@pytest.mark.parametrize("resolutions", [(24,), (24, 32)])
+def test_a_search_of_some_resolutions_finds_networks_of_no_other(resolutions):
+    found, _ = an_evolution("macs<=9M", resolutions=resolutions, generations=5)
+    assert {SPACE.resolutions[gene] for gene in found[:, 0]} == set(resolutions)
+    region = Region(space=SPACE, resolutions=resolutions)
+    drawn = region.sample(50, rng=np.random.default_rng(0))
+    assert {SPACE.resolutions[gene] for gene in drawn[:, 0]} == set(resolutions)
+    assert [SPACE.resolutions[gene] for gene in region.extremes()[:, 0]] == [
+        resolutions[0],
+        resolutions[-1],
+    ]
+
+
+def test_a_resolution_that_the_space_lacks_is_refused():
+    with pytest.raises(UsageError, match="no resolution 25"):
+        Region(space=SPACE, resolutions=(24, 25))
 
 
 @pytest.mark.parametrize("name", ["mbv3-nano", "mbv3-w1.2", "mbv3"])

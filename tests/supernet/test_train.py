@@ -21,6 +21,11 @@ from hwnat.supernet.train import Trainer, load_state, sandwich, save_state, trai
 RECIPE = Recipe(epochs=2, batch=20, learning_rate=0.05)
 
 
+def names(folder):
+    """Name the files of a folder but for those that keep locks."""
+    return sorted(file.name for file in folder.iterdir() if file.suffix != ".lock")
+
+
 def smallest(_rng):
     return [Arch(space=MBV3_NANO, genome=MBV3_NANO.smallest())]
 
@@ -49,7 +54,7 @@ def test_training_learns_and_writes_whole_weights(untrained, halves, tmp_path):
         out=tmp_path / "w.safetensors",
         progress=lambda *a: seen.append(a),
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+    assert names(tmp_path) == ["w.safetensors"]
     assert seen[-1][0] == seen[-1][1]
     evaluator = Evaluator(Supernet.load(out), halves, calibration=60)
     assert evaluator.error(smallest(None)[0], halves.test) < 20
@@ -111,7 +116,21 @@ def test_a_training_that_diverges_saves_nothing(untrained, halves, tmp_path):
     recipe = Recipe(epochs=2, batch=20, learning_rate=10.0, clip_norm=1e6)
     with pytest.raises(DataError, match="lower --learning-rate"):
         train(untrained, halves, recipe, out=tmp_path / "w.safetensors")
-    assert not list(tmp_path.iterdir())
+    assert names(tmp_path) == []
+
+
+def test_a_second_training_of_one_file_is_refused(untrained, halves, tmp_path):
+    out = tmp_path / "w.safetensors"
+    refused = []
+
+    def meanwhile(*_):
+        with pytest.raises(UsageError, match=r"w\.safetensors is in use by process \d+") as error:
+            train(untrained, halves, RECIPE, out=out)
+        refused.append(error)
+
+    train(untrained, halves, Recipe(epochs=1, batch=50), out=out, progress=meanwhile)
+    assert refused
+    assert out.is_file()
 
 
 def test_a_loss_far_beyond_guessing_has_diverged(untrained, halves):
