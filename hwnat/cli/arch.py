@@ -2,7 +2,7 @@
 
 import click
 
-from hwnat.cli.output import json_option, print_json, print_table, text
+from hwnat.cli.output import json_option, key, print_json, print_table
 
 
 @click.group()
@@ -39,7 +39,7 @@ def show(space: str, genome: str, classes: int, as_json: bool) -> None:
                 "folded_params": cost.folded_params,
                 "macs": cost.macs,
                 "macs_torchprofile": cost.macs_torchprofile,
-                "ops": [{"key": key, "params": c.params, "macs": c.macs} for key, c in ops],
+                "ops": [{"key": op, "params": c.params, "macs": c.macs} for op, c in ops],
             }
         )
         return
@@ -48,5 +48,5 @@ def show(space: str, genome: str, classes: int, as_json: bool) -> None:
         f"{cost.params:,} parameters, {cost.macs:,} MACs at "
         f"{network.resolution}x{network.resolution}"
     )
-    rows = [(key, f"{c.params:,}", f"{c.macs:,}") for key, c in ops]
-    print_table("", (text("operation"), "parameters", "MACs"), rows)
+    rows = [(op, f"{c.params:,}", f"{c.macs:,}") for op, c in ops]
+    print_table("", (key("operation"), "parameters", "MACs"), rows)

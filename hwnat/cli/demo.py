@@ -138,15 +138,15 @@ def _print_summary(
                 (
                     pick if file is report.files[0] else "",
                     file.file,
-                    f"{file.size_bytes / 1e6:.2f} MB",
-                    f"{file.top1_percent:.2f} %",
+                    f"{file.size_bytes / 1e6:.2f}",
+                    f"{file.top1_percent:.2f}",
                     f"{file.parity.relative:.0e}",
                     milliseconds(file.timing.predicted_ns),
                     milliseconds(file.timing.measured_ns),
                     f"{file.timing.error:+.1%}",
                 )
             )
-    columns = ("size", "test top-1", "vs PyTorch", "predicted ms", "measured ms", "error")
+    columns = ("size MB", "test top-1 %", "vs PyTorch", "predicted ms", "measured ms", "error")
     print_table("", (text("pick"), text("file"), *columns), rows)
     click.echo(f"\nThe files are in {folder / 'networks'}, the tables in {folder / 'tables'}.")
     click.echo(

@@ -239,14 +239,14 @@ def print_report(report: "Report") -> None:
         rows.append(
             (
                 file.file,
-                f"{file.size_bytes / 1e6:.2f} MB",
+                f"{file.size_bytes / 1e6:.2f}",
                 f"{file.parity.relative:.0e}",
-                f"{file.top1_percent:.2f} %",
+                f"{file.top1_percent:.2f}",
                 str(file.details.get("transposes", "")),
                 *times,
             )
         )
     click.echo(report.genome)
     click.echo(f"{report.macs / 1e6:.1f} M MACs, {report.params / 1e6:.2f} M parameters")
-    columns = ("size", "difference", "test top-1", "transposes", "predicted ms", "measured ms")
+    columns = ("size MB", "vs PyTorch", "test top-1 %", "transposes", "predicted ms", "measured ms")
     print_table("", (text("file"), *columns, "error"), rows)

@@ -24,8 +24,10 @@ Request = TypeVar("Request")
 
 #: Spaces between two columns of a table.
 _GAP: Final = 2
-#: Text columns are cut to no less than this before a column is left out.
+#: Text columns are cut to no less than this before rows become lists of facts.
 _NARROW: Final = 18
+#: Keys are cut to no less than this before another text column is left out.
+_KEY: Final = 36
 #: Names in a list of facts are filled up to this.
 _NAMES: Final = 16
 
@@ -67,17 +69,24 @@ class Column:
 
     Attributes:
         text: aligned to the left, and cut with a mark where the terminal is narrow.
+        key: text that is cut in the middle: its ends say the most.
         rank: text columns of a higher rank are left out first; 0 is never left out.
     """
 
     name: str
     text: bool = False
+    key: bool = False
     rank: int = 0
 
 
 def text(name: str, *, rank: int = 0) -> Column:
     """Return a column of text."""
     return Column(name, text=True, rank=rank)
+
+
+def key(name: str) -> Column:
+    """Return a column of operation keys."""
+    return Column(name, text=True, key=True)
 
 
 def print_table(
@@ -103,7 +112,7 @@ def print_table(
     cells = [[_clean(cell) for cell in row] for row in rows]
     layout = _layout(cols, cells, out.width if out.is_terminal else None)
     if title:
-        click.echo(_clean(title))
+        print_line(title)
     if layout is None:
         _print_records(cols, cells)
         return
@@ -119,7 +128,9 @@ def print_table(
             width=width,
         )
     for row in cells:
-        grid.add_row(*(Text(_cut(row[index], width)) for index, width in layout.items()))
+        grid.add_row(
+            *(Text(_cut(row[index], width, cols[index])) for index, width in layout.items())
+        )
     out.width = max(out.width, sum(layout.values()) + _GAP * len(layout))
     with out.capture() as capture:
         out.print(grid, crop=False)
@@ -137,7 +148,7 @@ def _layout(
     if width is None or _total(natural) <= width:
         return natural
     least = {
-        index: min(natural[index], _NARROW)
+        index: min(natural[index], _KEY if column.key else _NARROW)
         if column.text
         else max(_wide(part) for part in (*column.name.split(), *(row[index] for row in cells), ""))
         for index, column in enumerate(columns)
@@ -148,9 +159,11 @@ def _layout(
     )
     while _total(least) > width and droppable:
         del least[droppable.pop(0)]
-    if _total(least) > width:
-        return None
-    return _widened(least, natural, columns, width)
+    for index in least:
+        if columns[index].key:
+            excess = max(0, _total(least) - width)
+            least[index] = max(min(natural[index], _NARROW), least[index] - excess)
+    return None if _total(least) > width else _widened(least, natural, columns, width)
 
 
 def _widened(
@@ -189,13 +202,13 @@ def _broken(header: str, width: int) -> list[str]:
     return textwrap.wrap(header, width, break_long_words=False) or [""]
 
 
-def _cut(text: str, width: int) -> str:
-    """Cut a text in the middle, where keys and paths differ least, and mark the place."""
+def _cut(text: str, width: int, column: Column) -> str:
+    """Cut a text that is too wide and mark the place."""
     from rich.cells import set_cell_size
 
-    if _wide(text) <= width:
+    if not column.text or _wide(text) <= width:
         return text
-    tail = (width - 1) // 2
+    tail = (width - 1) // 2 if column.key else 0
     head = set_cell_size(text, width - 1 - tail).rstrip()
     return f"{head}…{text[len(text) - tail :].lstrip()}"
 
@@ -213,14 +226,35 @@ def _print_records(columns: Sequence[Column], cells: Sequence[Sequence[str]]) ->
     for position, row in enumerate(cells):
         if position:
             click.echo()
-        for column, cell in zip(columns, row, strict=True):
-            click.echo(f"{column.name:<{names}}{cell}".rstrip())
+        print_facts(
+            ((column.name, cell) for column, cell in zip(columns, row, strict=True) if cell),
+            width=names,
+        )
 
 
 def print_facts(facts: Iterable[tuple[str, object]], *, width: int = _NAMES) -> None:
     """Print a name and its value a line; see `shown` for how values are written."""
     for name, value in facts:
-        click.echo(f"{name:<{width}}{shown(value)}")
+        print_line(f"{name:<{width}}{shown(value)}", indent=width)
+
+
+def print_line(line: str, *, indent: int = 0) -> None:
+    """Print a line; a terminal that is too narrow gets it in several, broken at spaces."""
+    from hwnat.transport.words import printable
+
+    out = console()
+    words = line[:indent] + printable(line[indent:])
+    if not out.is_terminal or _wide(words) <= out.width:
+        click.echo(words.rstrip())
+        return
+    lines = textwrap.wrap(
+        words[indent:],
+        max(_NARROW, out.width - indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for position, part in enumerate(lines):
+        click.echo((" " * indent if position else words[:indent]) + part)
 
 
 def shown(value: object) -> str:

@@ -9,6 +9,7 @@ import click
 
 from hwnat.cli.output import (
     json_option,
+    key,
     milliseconds,
     options_of,
     print_json,
@@ -139,7 +140,7 @@ def _predict_genome(table: "LatencyTable", request: PredictRequest) -> None:
             for part in prediction.parts
         ]
         rows += [(label, ms, "", "") for label, ms in _sums(table, prediction)]
-        columns = (text("operation"), "ms", "share", text("provenance", rank=1))
+        columns = (key("operation"), "ms", "share", text("provenance", rank=1))
         print_table("", columns, rows)
     else:
         _print_line(prediction)
@@ -197,7 +198,7 @@ def _print_model(
         for op in prediction.missing
     ]
     rows += [(label, "", ms, "", "", "") for label, ms in _sums(table, prediction)]
-    columns = (text("operation"), text("nodes", rank=2), "ms", "share", text("provenance"))
+    columns = (key("operation"), text("nodes", rank=2), "ms", "share", text("provenance"))
     print_table("", (*columns, text("flags", rank=1)), rows)
     if trace.removed:
         nodes = "; ".join(f"{removed.node} ({removed.why})" for removed in trace.removed)

@@ -9,6 +9,7 @@ from hwnat.cli.output import (
     RUNS,
     count,
     json_option,
+    key,
     milliseconds,
     print_facts,
     print_json,
@@ -61,11 +62,11 @@ def show(path: Path, by_stage: bool, plot: Path | None, as_json: bool) -> None:
     print_facts(_summary(loaded), width=14)
     click.echo()
     rows = [
-        (key, *map(milliseconds, (e.p10_ns, e.p50_ns, e.p90_ns)), f"{e.spread:.1%}", e.provenance)
-        for key, e in loaded.entries.items()
+        (name, *map(milliseconds, (e.p10_ns, e.p50_ns, e.p90_ns)), f"{e.spread:.1%}", e.provenance)
+        for name, e in loaded.entries.items()
     ]
     numbers = ("p10 ms", "p50 ms", "p90 ms", "spread")
-    print_table("", (text("operation"), *numbers, text("provenance", rank=1)), rows)
+    print_table("", (key("operation"), *numbers, text("provenance", rank=1)), rows)
 
 
 def _show_stages(table: "LatencyTable", plot: Path | None, *, as_json: bool) -> None:

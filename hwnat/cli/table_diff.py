@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hwnat.cli.output import count, json_option, milliseconds, print_json, print_table, text
+from hwnat.cli.output import (
+    count,
+    json_option,
+    key,
+    milliseconds,
+    print_json,
+    print_line,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from hwnat.table.diff import TableDiff
@@ -65,9 +73,9 @@ def _print(change: "TableDiff") -> None:
     for what, before, after in change.setup:
         click.echo(f"  {what}: {before} -> {after}")
     common = count(len(change.moved) + change.steady, "entry", "entries")
-    click.echo(f"{len(change.moved)} of {common} moved beyond both intervals")
+    print_line(f"{len(change.moved)} of {common} moved beyond both intervals")
     if change.median_ratio is not None:
-        click.echo(
+        print_line(
             f"median ratio {change.median_ratio:.3f}, median change {change.median_change:.1%}, "
             f"95th percentile {change.p95_change:.1%}"
         )
@@ -82,7 +90,7 @@ def _print(change: "TableDiff") -> None:
             for entry in change.moved[:_SHOWN]
         ]
         click.echo()
-        print_table("", (text("operation"), "before ms", "after ms", "ratio"), rows)
+        print_table("", (key("operation"), "before ms", "after ms", "ratio"), rows)
         click.echo()
     if len(change.moved) > _SHOWN:
         click.echo(f"and {len(change.moved) - _SHOWN} more; --json lists all")
@@ -90,10 +98,10 @@ def _print(change: "TableDiff") -> None:
         if keys:
             more = ", …" if len(keys) > _KEYS else ""
             examples = ", ".join(keys[:_KEYS])
-            click.echo(f"{name}: {count(len(keys), 'entry', 'entries')}: {examples}{more}")
+            print_line(f"{name}: {count(len(keys), 'entry', 'entries')}: {examples}{more}")
     if change.networks:
         networks = change.networks
-        click.echo(
+        print_line(
             f"whole networks, calibrated: median ratio {networks.median:.3f} "
             f"({networks.lowest:.3f} to {networks.highest:.3f}), {networks.compared} compared, "
             f"{networks.uncovered} not covered by both tables"
