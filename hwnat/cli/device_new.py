@@ -103,7 +103,7 @@ def _address(request: NewRequest) -> "DeviceSpec":
     try:
         if request.local:
             return DeviceSpec(
-                name=request.name, transport="local", target=request.target or _local_target()
+                name=request.name, transport="local", target=_local_target(request.target)
             )
         if request.host:
             return DeviceSpec(
@@ -119,11 +119,18 @@ def _address(request: NewRequest) -> "DeviceSpec":
         raise UsageError(msg) from problem
 
 
-def _local_target() -> str:
-    """Return the first target whose runtime is installed."""
+def _local_target(asked: str | None) -> str:
+    """Return the target that was asked for, or the first one whose runtime is installed.
+
+    Raises:
+        UsageError: there is no such target, or no runtime is installed.
+    """
     from hwnat.errors import UsageError
     from hwnat.targets.base import get_target
 
+    if asked is not None:
+        get_target(asked)
+        return asked
     for name in _LOCAL_TARGETS:
         try:
             get_target(name).runtime()

@@ -143,7 +143,7 @@ class Live:
 
     def say(self, words: str) -> None:
         """Print a message above the bars."""
-        self._progress.console.print(words, markup=False, soft_wrap=True)
+        self._progress.console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -135,6 +135,7 @@ def device_text(spec: DeviceSpec, machine: Machine) -> str:
         "",
         *_key("target", spec.target, "Model format and runtime."),
         *(_key("runner", spec.runner, "Program that times models there.") if spec.runner else ()),
+        *(() if spec.python == "python3" else _key("python", spec.python, "Python of the device.")),
         *_key("precision", spec.precision, "fp32 or int8."),
         *_key("threads", spec.threads, "Threads of the runtime."),
         *_affinity(machine),

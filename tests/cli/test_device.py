@@ -183,3 +183,65 @@ def test_the_doctor_leaves_a_device_alone_that_is_in_use(hwnat, android_phone, t
         assert android_phone.state.settings == during
     assert code == 0
     assert "is in use by process" in err
+
+    assert "in use by another command on this machine" in err
+
+
+def test_one_unreadable_file_does_not_break_the_list(hwnat, tmp_path):
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices/broken.toml").write_text("threads =")
+    (tmp_path / "devices/odd.toml").write_bytes(b"\xff\xfe")
+    code, out, err = hwnat("device", "list")
+    assert code == 0
+    assert "host-onnx" in out
+    assert "broken: unreadable: devices/broken.toml: not a TOML file" in err
+    assert "odd: unreadable: devices/odd.toml" in err
+    code, out, _ = hwnat("device", "list", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert "not a TOML file" in rows["broken"]["unreadable"]
+    assert "transport" in rows["host-onnx"]
+
+
+def test_a_new_device_is_written_listed_and_used(hwnat, told, tmp_path):
+    code, out, err = hwnat("device", "new", "mine", "--local", "--target", "onnx")
+    assert (code, out) == (0, "devices/mine.toml\n")
+    assert "hwnat profile --device mine --space mbv3-nano" in err
+    assert {"mine"} <= {row["name"] for row in told("list")}
+    assert told("doctor", "mine")["runtime"].startswith("onnxruntime")
+    text = (tmp_path / "devices/mine.toml").read_text()
+    code, _, err = hwnat("device", "new", "mine", "--local")
+    assert (code, "devices/mine.toml exists and is not overwritten" in err) == (2, True)
+    assert (tmp_path / "devices/mine.toml").read_text() == text
+
+
+def test_a_new_phone_is_found_on_its_cable(hwnat, android_phone, tmp_path):
+    code, out, err = hwnat("device", "new", "phone", "--serial", android_phone.serial)
+    assert (code, out) == (0, "devices/phone.toml\n")
+    assert "hwnat device setup phone" in err
+    assert f'serial = "{android_phone.serial}"' in (tmp_path / "devices/phone.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["a", "--local", "--ssh", "pi"], "--ssh and --local name different devices"),
+        (["a", "--user", "pi"], "Name the board with --ssh HOST"),
+        (["../a", "--local"], "is not"),
+        (["a", "--ssh", "-oProxyCommand=x"], "host is"),
+        (["a", "--local", "--target", "onyx"], "Did you mean onnx?"),
+    ],
+)
+def test_a_new_device_that_cannot_be_is_refused(hwnat, tmp_path, args, words):
+    code, out, err = hwnat("device", "new", *args)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not list(tmp_path.rglob("*.toml"))
+
+
+def test_no_python_values_are_printed(hwnat, android_phone, tmp_path):
+    path = android_phone.device_file(tmp_path)
+    for args in (("doctor", "host-onnx"), ("doctor", path), ("probe", path)):
+        out = hwnat("device", *args)[1]
+        for value in ("None", "True", "False", "(", "["):
+            words = [line for line in out.splitlines() if line[16:].startswith(value)]
+            assert words == [], words
