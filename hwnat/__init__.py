@@ -5,12 +5,17 @@ Every stage is a function of this package: `hwnat.profile(...)`, `hwnat.predict(
 hwnat loads no framework.
 """
 
+from __future__ import annotations
+
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
 
+# `typing` alone would take most of the time that importing this package takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from hwnat.cli.export import export_pick as export
     from hwnat.predict.additive import AdditivePredictor
     from hwnat.predict.stage import predict
