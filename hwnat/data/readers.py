@@ -2,18 +2,29 @@
 
 import gzip
 import hashlib
+import math
 import struct
+import warnings
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 
+#: Classes that a data set may have: the labels run from 0 to the largest one.
+MAX_CLASSES: Final = 32_768
+#: Pixels of one picture file.
+MAX_PIXELS: Final = 64 << 20
+#: Bytes of the pixels of a whole data set in memory.
+MAX_BYTES: Final = 4 << 30
+#: Bytes that any file may unpack to; larger sets may unpack to `MAX_RATIO` times their files.
+_FREE_BYTES: Final = 128 << 20
+MAX_RATIO: Final = 20
 _MAX_VALIDATION: Final = 5000
 _IDX_BYTES: Final = 0x08
 _IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -105,6 +116,12 @@ def _split(source: str, parts: list[Images], *, seed: int) -> Dataset:
             msg = f"Data set {source}: {len(part.pixels)} images, {len(part.labels)} labels."
             raise DataError(msg)
     classes = int(max(part.labels.max() for part in parts)) + 1
+    if classes > MAX_CLASSES:
+        msg = (
+            f"Data set {source} has labels up to {classes - 1}; the limit is {MAX_CLASSES - 1}. "
+            "Number the classes from 0."
+        )
+        raise DataError(msg)
     rng = np.random.default_rng(seed)
     train = parts[0]
     if len(parts) == 1:
@@ -153,6 +170,21 @@ def _cut_off(
     return images.take(np.sort(order[count:])), images.take(np.sort(order[:count]))
 
 
+def _check_bytes(unpacked: int, stored: int, where: object) -> None:
+    """Refuse what would fill the memory, or is far larger than the files that it comes from.
+
+    Raises:
+        DataError: it is over `MAX_BYTES`, or `MAX_RATIO` times as large as its files.
+    """
+    limit = min(MAX_BYTES, max(_FREE_BYTES, MAX_RATIO * stored))
+    if unpacked > limit:
+        msg = (
+            f"{where} unpacks to over {limit} bytes, which is the limit for {stored} bytes of "
+            "files; give smaller or fewer images."
+        )
+        raise DataError(msg)
+
+
 def _digits() -> Images:
     from sklearn.datasets import load_digits
 
@@ -166,6 +198,9 @@ def _images(pixels: npt.NDArray[np.generic], labels: npt.ArrayLike, where: str) 
     array, numbers = np.asarray(pixels), np.asarray(labels)
     if array.ndim == 3:
         array = array[..., None]
+    if array.ndim == 4 and len(array) and min(array.shape) < 1:
+        msg = f"{where}: images of {array.shape[1]}x{array.shape[2]} pixels hold nothing."
+        raise DataError(msg)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or array.dtype != np.uint8:
         msg = (
             f"{where}: images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3); "
@@ -183,11 +218,19 @@ def _images(pixels: npt.NDArray[np.generic], labels: npt.ArrayLike, where: str) 
 
 def _read_npz(path: Path) -> list[Images]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        _check_bytes(unpacked, path.stat().st_size, path)
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
-        msg = f"{path} is not a readable .npz file ({type(error).__name__})"
-        raise DataError(msg + "; write it with numpy.savez.") from error
+    except DataError:
+        raise
+    except Exception as error:  # its readers raise errors of every kind
+        msg = (
+            f"{path} is not a readable .npz file ({type(error).__name__}); write it with "
+            "numpy.savez."
+        )
+        raise DataError(msg) from error
     for names in ((("x_train", "y_train"), ("x_test", "y_test")), (("x", "y"),)):
         if all(x in arrays and y in arrays for x, y in names):
             return [_images(arrays[x], arrays[y], f"{path}:{x}") for x, y in names]
@@ -198,20 +241,21 @@ def _read_npz(path: Path) -> list[Images]:
 def _read_idx(folder: Path, prefix: str) -> Images:
     arrays = []
     for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
-        found = sorted(folder.glob(f"{prefix}-{kind}*"))
-        if not found:
+        files = sorted(file for file in folder.glob(f"{prefix}-{kind}*") if file.is_file())
+        if not files:
             msg = f"{folder} lacks {prefix}-{kind}; an IDX folder holds four files (MNIST layout)."
             raise DataError(msg)
-        arrays.append(_read_idx_file(found[0]))
+        arrays.append(_read_idx_file(files[0]))
     return _images(arrays[0], arrays[1], str(folder))
 
 
 def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        zero, kind, dims = struct.unpack_from(">HBB", content)
-        shape = struct.unpack_from(f">{dims}I", content, 4)
-        body = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            zero, kind, dims = struct.unpack(">HBB", file.read(4))
+            shape = struct.unpack(f">{dims}I", file.read(4 * dims))
+            _check_bytes(math.prod(shape), path.stat().st_size, path)
+            body = np.frombuffer(file.read(math.prod(shape) + 1), np.uint8)
         if zero != 0 or kind != _IDX_BYTES:
             msg = f"type code {kind:#x} is not unsigned bytes"
             raise ValueError(msg)  # noqa: TRY301 - joins the other ways of being damaged
@@ -227,28 +271,48 @@ def _read_folders(roots: list[Path]) -> list[Images]:
     parts: list[Images] = []
     size: tuple[int, int] | None = None
     for root in roots:
-        pixels, labels = [], []
-        for label, name in enumerate(names):
-            files = (root / name).glob("*") if (root / name).is_dir() else ()
-            for file in sorted(f for f in files if f.suffix.lower() in _IMAGE_SUFFIXES):
-                image = _read_image(file, size)
-                size = size or (image.shape[1], image.shape[0])
-                pixels.append(image)
-                labels.append(label)
-        if not pixels:
+        files = [
+            (file, label)
+            for label, name in enumerate(names)
+            for file in sorted((root / name).glob("*"))
+            if file.suffix.lower() in _IMAGE_SUFFIXES and file.is_file()
+        ]
+        if not files:
             msg = f"{root} holds no images; give {_HINT}."
             raise DataError(msg)
-        parts.append(_images(np.stack(pixels), np.array(labels), str(root)))
+        pixels = []
+        stored = sum(file.stat().st_size for file, _ in files)
+        for file, _ in files:
+            image = _read_image(file, size)
+            size = size or (image.shape[1], image.shape[0])
+            _check_bytes(image.nbytes * len(files), stored, root)
+            pixels.append(image)
+        labels = np.array([label for _, label in files])
+        parts.append(_images(np.stack(pixels), labels, str(root)))
     return parts
+
+
+def _check_pixels(count: int, path: Path) -> None:
+    if count > MAX_PIXELS:
+        msg = f"{path} has over {MAX_PIXELS} pixels, which is the limit; shrink or delete it."
+        raise DataError(msg)
 
 
 def _read_image(path: Path, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked here, with an error
+            with Image.open(path) as image:
+                _check_pixels(image.width * image.height, path)
+                rgb = image.convert("RGB")
+    except DataError:
+        raise
+    except Image.DecompressionBombError:  # over a limit of Pillow's own, which is higher
+        _check_pixels(MAX_PIXELS + 1, path)
+        raise
+    except Exception as error:  # Pillow's readers raise errors of every kind
         msg = f"{path} is not a readable image ({type(error).__name__}); replace or delete it."
         raise DataError(msg) from error
     return np.asarray(rgb if size in (None, rgb.size) else rgb.resize(size))

@@ -1,6 +1,7 @@
 """What a target is: an exporter and a timer; needs neither torch nor a runtime to import."""
 
 import copy
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -247,8 +248,23 @@ def installed(package: str, *, extra: str) -> tuple[str, str]:
     try:
         return package, version(package)
     except PackageNotFoundError as error:
-        msg = f"The runtime {package} is not installed; install it with: pip install hwnat[{extra}]"
+        msg = f"{package} is not installed; install it with: pip install 'hwnat[{extra}]'"
         raise UsageError(msg) from error
+
+
+def require_one_output(names: Sequence[str], path: Path) -> None:
+    """Refuse a model whose further outputs would be left out.
+
+    Raises:
+        DataError: it does not have exactly one output; the message names them.
+    """
+    if len(names) != 1:
+        listed = ", ".join(f"{name:.80}" for name in names[:5]) or "none"
+        msg = (
+            f"{path} must have one output; it has {len(names)} ({listed}). Export it with one "
+            "output."
+        )
+        raise DataError(msg)
 
 
 def require_file(path: Path, kind: str) -> Path:

@@ -3,19 +3,22 @@ import gc
 import pytest
 
 from hwnat.errors import UsageError
-from hwnat.targets import timing
-from hwnat.targets.timing import alternate
+from hwnat.targets.timing import Host, alternate
 
 
 class Recorder:
     """A session that writes down when it runs."""
 
-    def __init__(self, name, log, work=0):
-        self.name, self.log, self.work = name, log, work
+    def __init__(self, name, log):
+        self.name, self.log = name, log
 
     def invoke(self):
         self.log.append(self.name)
-        sum(range(self.work))
+
+
+def clock_of(log, *, run_ns):
+    """A host on which every run takes `run_ns`, and nothing else takes any time."""
+    return Host(now_ns=lambda: run_ns * len(log), preemptions=lambda: 0)
 
 
 def test_runs_alternate_and_the_warm_up_is_not_kept():
@@ -31,29 +34,34 @@ def test_runs_alternate_and_the_warm_up_is_not_kept():
 
 def test_a_quick_model_runs_until_the_visit_has_lasted():
     log = []
-    samples, _, _ = alternate(
-        Recorder("a", log, 100), Recorder("b", log, 100), runs=1, warmup=0, least_ns=20_000_000
+    samples, reference, _ = alternate(
+        *(Recorder("a", log), Recorder("b", log)),
+        runs=1,
+        warmup=0,
+        least_ns=2_000,
+        host=clock_of(log, run_ns=10),
     )
-    assert len(samples) > 50
-    assert len(log) > 3 * len(samples)
+    # Half of the 200 runs that fit in are for the warm-up.
+    assert len(log) == 200
+    assert samples == reference == (10,) * 50
 
 
-def test_a_run_that_lost_its_core_is_made_again(monkeypatch):
+def test_a_run_that_lost_its_core_is_repeated():
     log = []
-    # The counter of lost cores rises during every third run.
-    monkeypatch.setattr(timing, "_preemptions", lambda: len(log) // 3)
+    # The count of lost cores rises during every third run.
+    host = Host(preemptions=lambda: len(log) // 3)
     samples, reference, disturbed = alternate(
-        Recorder("a", log), Recorder("b", log), runs=5, warmup=0
+        Recorder("a", log), Recorder("b", log), runs=5, warmup=0, host=host
     )
     assert min(len(samples), len(reference)) == 5
     assert disturbed == len(log) // 3 > 0
 
 
-def test_a_machine_that_never_leaves_us_in_peace_still_gives_a_result(monkeypatch):
+def test_a_machine_that_disturbs_every_run_still_gives_a_result():
     log = []
-    monkeypatch.setattr(timing, "_preemptions", lambda: len(log))
+    host = Host(preemptions=lambda: len(log))
     samples, reference, disturbed = alternate(
-        Recorder("a", log), Recorder("b", log), runs=4, warmup=0
+        Recorder("a", log), Recorder("b", log), runs=4, warmup=0, host=host
     )
     assert len(samples) == len(reference) == 12
     assert disturbed == 0
@@ -70,11 +78,13 @@ class Counting(Recorder):
         return self.ticks
 
 
-def test_a_session_with_a_clock_of_its_own_is_timed_by_that(monkeypatch):
+def test_a_session_with_a_clock_of_its_own_is_timed_by_that():
     log = []
-    monkeypatch.setattr(timing, "_preemptions", lambda: 0)
     samples, reference, disturbed = alternate(
-        Counting("a", log), Counting("b", log), runs=4, warmup=3
+        *(Counting("a", log), Counting("b", log)),
+        runs=4,
+        warmup=3,
+        host=clock_of(log, run_ns=7),
     )
     assert samples == reference == (1, 2, 3, 4)
     assert disturbed == 0
@@ -82,11 +92,15 @@ def test_a_session_with_a_clock_of_its_own_is_timed_by_that(monkeypatch):
 
 
 def test_each_session_is_timed_by_its_own_clock():
+    log = []
     samples, reference, _ = alternate(
-        Recorder("a", [], work=1_000), Counting("b", []), runs=4, warmup=0
+        *(Recorder("a", log), Counting("b", [])),
+        runs=4,
+        warmup=0,
+        host=clock_of(log, run_ns=100),
     )
-    assert set(reference) <= set(range(1, 13))
-    assert min(samples) > 12
+    assert samples == (100,) * 4
+    assert reference == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

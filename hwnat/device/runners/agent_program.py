@@ -37,6 +37,7 @@ class Onnx:
     def __init__(self, path: str, threads: int) -> None:
         import onnxruntime as ort
 
+        ort.disable_telemetry_events()  # before a session exists, or it queues this machine's data
         options, providers = self.options(threads), ["CPUExecutionProvider"]
         self._session = ort.InferenceSession(path, options, providers=providers)
         given, wanted = single(self._session.get_inputs()), single(self._session.get_outputs())

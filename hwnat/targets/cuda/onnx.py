@@ -13,7 +13,7 @@ import numpy as np
 from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.targets.base import Floats, SelfTimed, Session, Target, check_input, require_file
 from hwnat.targets.cuda.gpu import GpuClock, require_gpu
-from hwnat.targets.onnx.session import fixed_shape, open_session, session_options
+from hwnat.targets.onnx.session import fixed_shape, load_runtime, open_session, session_options
 from hwnat.targets.onnx.target import OnnxTarget
 
 if TYPE_CHECKING:
@@ -66,11 +66,13 @@ _CHECK: type[Target] = OnnxCudaTarget
 
 def _ort() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
     try:
-        import onnxruntime
+        return load_runtime()
     except ImportError as error:
-        msg = "Target onnx-cuda needs ONNX Runtime for GPUs; install it with: "
-        raise UsageError(msg + "pip install 'hwnat[cuda]'") from error
-    return onnxruntime
+        msg = (
+            "Target onnx-cuda needs ONNX Runtime for GPUs; install it with: "
+            "pip install 'hwnat[cuda]'"
+        )
+        raise UsageError(msg) from error
 
 
 def require_provider(offered: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from hwnat.targets.base import (
     require_file,
 )
 from hwnat.targets.cuda.gpu import GpuClock, require_gpu
+from hwnat.targets.limits import check_tensor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,10 +60,13 @@ class TorchCudaTarget:
 
     def convert(self, onnx: Path, path: Path) -> None:
         """Write an ONNX file of the family that can be imported; see `Target.convert`."""
+        from hwnat.targets.onnx.graph import open_onnx
+
+        source = open_onnx(onnx)
         from hwnat.targets.cuda.torch_file import write_program
         from hwnat.targets.onnx.module import import_onnx
 
-        imported = import_onnx(onnx)
+        imported = import_onnx(source, onnx)
         with staged(path) as draft:
             write_program(imported.module, imported.input_shape, draft)
 
@@ -188,5 +192,6 @@ def _fixed(program: Any, path: Path) -> Shape:  # noqa: ANN401
     if len(shape) != 4 or len(signature.user_outputs) != 1:
         msg = f"{path} must have one 4-D input of fixed shape and one output; its input is {shape}."
         raise DataError(msg + " Export it again.")
+    check_tensor("input", shape, path)
     batch, channels, height, width = (int(size) for size in shape)
     return batch, channels, height, width

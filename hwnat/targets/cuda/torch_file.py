@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.cuda.torch_graph import is_known, items, why_refused
+from hwnat.targets.limits import reading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +39,6 @@ _ENVELOPE: Final = re.compile(
 )
 #: What a graph keeps about the code it came from: folders of the machine that exported it.
 _ORIGINS: Final = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
-_MAX_BYTES: Final = 4 << 30
 #: Types of tensors, as numbered in a file, and the bytes of one element.
 _BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1}
 
@@ -103,26 +103,24 @@ def _refused(path: Path) -> Iterator[None]:
     # It logs a stack trace of what it raises.
     log.disabled = True
     try:
-        yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError) as error:
-        raise _no_model(path, error) from error
-    except (EOFError, NotImplementedError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise _no_model(path, error) from error
+        with reading(path, "PyTorch"):
+            yield
     finally:
         log.disabled = before
 
 
 def _no_model(path: Path, why: object) -> DataError:
     reason = " ".join(str(why).split())[:200] or type(why).__name__
-    return DataError(f"{path} is not a model that PyTorch can load ({reason}); export it again.")
+    return DataError(f"{path} is not a model that PyTorch can run ({reason}); export it again.")
 
 
 def _parts(path: Path) -> dict[str, bytes]:
     """Return the parts of an archive by their names below its folder, each of them whole."""
     with _refused(path), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        if sum(entry.file_size for entry in entries) > _MAX_BYTES:
-            msg = f"it unpacks to over {_MAX_BYTES} bytes"
+        # PyTorch compresses nothing, so nothing may come out that is larger than the file.
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            msg = "it unpacks to more bytes than it has"
             raise ValueError(msg)
         parts = {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
     for name in parts:

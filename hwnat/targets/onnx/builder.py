@@ -44,14 +44,18 @@ class ModuleBuilder:
                 continue
             try:
                 self._import(node)
-            except Refused as why:
-                refused.append(f"{node.kind} at '{node.name}' ({why})")
+            except Exception as why:  # noqa: BLE001 - attributes of any form reach the rules
+                reason = str(why) if isinstance(why, Refused) else f"damaged: {why!r:.100}"
+                refused.append(f"{node.kind} at '{node.name}' ({reason})")
                 # What follows is judged by itself.
                 self.made.update(dict.fromkeys(node.outputs, self.made[image]))
         if refused:
             more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
-            msg = f"{path} has no TFLite form: {'; '.join(refused[:_SHOWN])}{more}. "
-            raise UsageError(msg + "Use a table of onnx or openvino, or give the .tflite file.")
+            msg = (
+                f"{path} has no TFLite form: {'; '.join(refused[:_SHOWN])}{more}. Use a table of "
+                "onnx or openvino, or give the .tflite file."
+            )
+            raise UsageError(msg)
 
     def finish(self) -> fx.GraphModule:
         """Return the module; its first result is its output."""

@@ -1,12 +1,15 @@
 """An ONNX file opened for tracing: checked, every node named, every shape known."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final
 
 from hwnat.errors import DataError
 from hwnat.targets.base import require_file
+from hwnat.targets.limits import check_depth, check_operators, check_tensor, reading
 from hwnat.targets.trace import Graph, Node
 
 _CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -42,17 +45,23 @@ class OnnxGraph:
         import onnx
 
         node = self.nodes[name]
-        return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        return {
+            attribute.name: onnx.helper.get_attribute_value(attribute)
+            for attribute in node.attribute
+        }
 
 
 def open_onnx(path: Path) -> OnnxGraph:
     """Read a model of fixed shapes.
 
     Raises:
-        DataError: it is missing, no ONNX file, lacks its external data, branches or loops, or
-            holds inputs without a fixed shape or operators that nobody knows.
+        DataError: the file is missing or damaged, lacks its external data, branches or loops, is
+            over a limit, or holds inputs without a fixed shape or operators that nobody knows.
     """
     model = _read(require_file(path, "ONNX"))
+    _check_functions(model, path)
+    _check_text(model, path)
+    _check_stored(model, path)
     renamed = _name_all(model)
     _check_operators(model, path)
     stored = {each.name for each in model.graph.initializer}
@@ -72,7 +81,7 @@ def open_onnx(path: Path) -> OnnxGraph:
         for node in model.graph.node
     ]
     results = [each.name for each in model.graph.output]
-    _check_values(nodes, {*inputs, *stored}, path)
+    _check_values(nodes, {*inputs, *stored}, results, path)
     first = next(iter(fixed.values()))[1]
     return OnnxGraph(
         model=model,
@@ -94,7 +103,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - onnx has no types
     except DecodeError as error:
         msg = f"{path} is not an ONNX file or is cut short; export it again."
         raise DataError(msg) from error
-    except (FileNotFoundError, onnx.checker.ValidationError) as error:
+    except Exception as error:  # its reader does not check the numbers that it is given
         reason = str(error).strip().partition("\n")[0]
         msg = f"{path}: its external data cannot be read ({reason}); put the data file beside it."
         raise DataError(msg) from error
@@ -102,6 +111,84 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - onnx has no types
         msg = f"{path} is not an ONNX file or holds no nodes; export it again."
         raise DataError(msg)
     return model
+
+
+def _check_functions(model: Any, path: Path) -> None:  # noqa: ANN401
+    """Refuse local functions that run themselves, branch or loop, and what they unroll to.
+
+    Readers put the operators of a function in the place of each call, however many that makes.
+    """
+    functions = {(f.domain, f.name): f for f in model.functions}
+    called = {key: [_called(node) for node in f.node] for key, f in functions.items()}
+    calls = {key: [c for c in callees if c in functions] for key, callees in called.items()}
+    try:
+        order = tuple(TopologicalSorter(calls).static_order())
+    except CycleError as error:
+        name = error.args[1][0][1]
+        msg = f"{path}: local function {name!r:.80} calls itself; export the network without it."
+        raise DataError(msg) from error
+    sizes: dict[tuple[str, str], int] = {}
+    depths: dict[tuple[str, str], int] = {}
+    for key in order:
+        sizes[key] = sum(sizes.get(callee, 1) for callee in called[key])
+        depths[key] = 1 + max((depths[callee] for callee in calls[key]), default=0)
+    check_operators(sum(sizes.get(_called(node), 1) for node in model.graph.node), path)
+    check_depth(max(depths.values(), default=0), path)
+    for function in model.functions:
+        if node := next(filter(_branches, function.node), None):
+            msg = (
+                f"{path} cannot be traced: {node.op_type} in local function {function.name!r:.80} "
+                "(control flow: its work is not fixed). Export the network without it."
+            )
+            raise DataError(msg)
+
+
+def _called(node: Any) -> tuple[str, str]:  # noqa: ANN401
+    return node.domain, node.op_type
+
+
+def _branches(node: Any) -> bool:  # noqa: ANN401
+    """Whether a node holds graphs of its own."""
+    return node.op_type in _CONTROL_FLOW or any(
+        attribute.HasField("g") or attribute.graphs for attribute in node.attribute
+    )
+
+
+def _check_text(model: Any, path: Path) -> None:  # noqa: ANN401
+    """Refuse names that are no text; protobuf hands those over as bytes."""
+    waiting = [model]
+    while waiting:
+        message = waiting.pop()
+        for field, value in message.ListFields():
+            if field.type == field.TYPE_MESSAGE:
+                waiting.extend(value if field.is_repeated else [value])
+            elif field.type == field.TYPE_STRING:
+                values = value if field.is_repeated else [value]
+                if not all(isinstance(text, str) for text in values):
+                    msg = f"{path} has a field {field.name} that is not UTF-8; export it again."
+                    raise DataError(msg)
+
+
+def _check_stored(model: Any, path: Path) -> None:  # noqa: ANN401
+    """Refuse stored tensors whose data does not fill their shape."""
+    import onnx
+
+    sparse = [tensor.dims for tensor in model.graph.sparse_initializer]
+    for node in model.graph.node:
+        sparse += [a.sparse_tensor.dims for a in node.attribute if a.HasField("sparse_tensor")]
+    for dims in sparse:
+        check_tensor("sparse", dims, path)
+    for tensor in model.graph.initializer:
+        try:
+            whole = min(tensor.dims, default=0) >= 0
+            onnx.numpy_helper.to_array(tensor)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            msg = f"{path}: its tensor '{tensor.name:.80}' is damaged ({reason}); export it again."
+            raise DataError(msg) from error
+        if not whole:
+            msg = f"{path}: its tensor '{tensor.name:.80}' has a negative size; export it again."
+            raise DataError(msg)
 
 
 def _name_all(model: Any) -> bool:  # noqa: ANN401
@@ -121,7 +208,7 @@ def _check_operators(model: Any, path: Path) -> None:  # noqa: ANN401
     wrong = []
     for node in model.graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain
-        if node.op_type in _CONTROL_FLOW:
+        if _branches(node):
             wrong.append(f"{node.op_type} at '{node.name}' (control flow: its work is not fixed)")
         elif domain not in _DOMAINS and (domain, node.op_type) not in local:
             wrong.append(f"{node.op_type} at '{node.name}' (custom domain '{domain}')")
@@ -136,7 +223,9 @@ def _check_operators(model: Any, path: Path) -> None:  # noqa: ANN401
         raise DataError(msg + "Export the network without them.")
 
 
-def _check_values(nodes: list[Node], given: set[str], path: Path) -> None:
+def _check_values(
+    nodes: Sequence[Node], given: set[str], results: Sequence[str], path: Path
+) -> None:
     """Refuse a file in which a node reads what does not exist when it runs."""
     made = set(given)
     for node in nodes:
@@ -144,10 +233,15 @@ def _check_values(nodes: list[Node], given: set[str], path: Path) -> None:
             msg = f"{path}: {node.kind} at '{node.name}' reads '{missing[0]}', which nothing makes "
             raise DataError(msg + "before it; export the network again.")
         made.update(node.outputs)
+    if lost := [value for value in results if value not in made]:
+        msg = f"{path}: nothing makes its output {lost[0]!r:.80}; export the network again."
+        raise DataError(msg)
 
 
 def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN401
     """Return element type and shape of an input."""
+    import onnx
+
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
         msg = f"{path}: input '{value.name}' is no tensor of known rank; export it again."
@@ -157,21 +251,31 @@ def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN4
         text = "x".join(str(size) if size > 0 else name or "?" for size, name in sizes)
         msg = f"{path}: input '{value.name}' has the dynamic shape {text}; latency needs a fixed "
         raise DataError(msg + "one: export it without dynamic axes.")
-    return tensor.elem_type, tuple(size for size, _ in sizes)
+    shape = tuple(size for size, _ in sizes)
+    if tensor.elem_type not in onnx.helper.get_all_tensor_dtypes():
+        msg = f"{path}: input '{value.name}' has elements of an unknown type; export it again."
+        raise DataError(msg)
+    item_bytes = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    check_tensor(value.name, shape, path, item_bytes=item_bytes)
+    return tensor.elem_type, shape
 
 
 def _shapes(model: Any, path: Path) -> dict[str, tuple[int, ...]]:  # noqa: ANN401
     import onnx
 
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        reason = str(error).strip().partition("\n")[0]
-        msg = f"{path}: its shapes do not fit together ({reason}); export it again."
-        raise DataError(msg) from error
-    shapes = {each.name: tuple(each.dims) for each in model.graph.initializer}
-    for each in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-        dims = each.type.tensor_type.shape.dim
+    with reading(path, "ONNX"):
+        try:
+            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
+            reason = str(error).strip().partition("\n")[0]
+            msg = f"{path}: its shapes do not fit together ({reason}); export it again."
+            raise DataError(msg) from error
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
+        dims = value.type.tensor_type.shape.dim
         if all(dim.HasField("dim_value") for dim in dims):
-            shapes[each.name] = tuple(dim.dim_value for dim in dims)
+            shape = tuple(dim.dim_value for dim in dims)
+            if value.name not in shapes:
+                check_tensor(value.name, shape, path)
+            shapes[value.name] = shape
     return shapes

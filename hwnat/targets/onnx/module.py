@@ -13,7 +13,7 @@ from torch import fx
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.onnx.builder import ModuleBuilder
-from hwnat.targets.onnx.graph import open_onnx
+from hwnat.targets.onnx.graph import OnnxGraph
 from hwnat.targets.onnx.rules import RULES
 from hwnat.targets.trace import Graph
 
@@ -38,19 +38,31 @@ class Imported:
         return self.names.get(name, name)
 
 
-def import_onnx(path: Path) -> Imported:
-    """Read an ONNX file as a module.
+def import_onnx(source: OnnxGraph, path: Path) -> Imported:
+    """Return an opened ONNX file as a module.
+
+    Args:
+        source: what `open_onnx` returned; it refuses damaged files before torch is loaded.
+        path: of the file, for messages.
 
     Raises:
-        DataError: see `open_onnx`.
         UsageError: it holds what has no module here; every such node is named.
     """
-    source = open_onnx(path)
     inputs = list(source.inputs.items())
     if len(inputs) != 1 or len(inputs[0][1][1]) != 4 or inputs[0][1][0] != 1:
         taken = ", ".join(f"{name} {shape}" for name, (_, shape) in inputs)
-        msg = f"{path} takes {taken}; only one float32 batch of images can be written as TFLite."
-        raise UsageError(msg + " Use a table of onnx or openvino.")
+        msg = (
+            f"{path} takes {taken}; only a model of one float32 batch of images can be written as "
+            "TFLite. Use a table of onnx or openvino."
+        )
+        raise UsageError(msg)
+    outputs = [value.name for value in source.model.graph.output]
+    if len(outputs) != 1:
+        msg = (
+            f"{path} has the outputs {', '.join(outputs):.200}; only a model with one can be "
+            "written as TFLite. Export it with one output, or use a table of onnx or openvino."
+        )
+        raise UsageError(msg)
     builder = ModuleBuilder(source, RULES)
     name, (_, shape) = inputs[0]
     builder.run(name, path)

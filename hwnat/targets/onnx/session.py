@@ -8,13 +8,24 @@ import numpy as np
 
 from hwnat.errors import DataError
 from hwnat.records.artifact import Shape
-from hwnat.targets.base import Floats, Session, check_input
+from hwnat.targets.base import Floats, Session, check_input, require_one_output
+from hwnat.targets.limits import reading
+
+
+def load_runtime() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
+    """Import ONNX Runtime with its telemetry off; everything here imports it by this function.
+
+    Otherwise a session queues the model's and this machine's description, and sends it.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 def session_options(threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime has no types
     """Return the settings that models are timed and traced with."""
-    import onnxruntime as ort
-
+    ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -36,39 +47,33 @@ def open_session(
     Raises:
         DataError: ONNX Runtime refuses it.
     """
-    import onnxruntime as ort
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf")
-    invalid = tuple(getattr(state, name) for name in names)
-    invalid += (state.NotImplemented, state.RuntimeException)
-    try:
+    ort = load_runtime()
+    with reading(path, "ONNX Runtime"):
         return ort.InferenceSession(str(path), options, providers=list(providers))
-    except invalid as error:
-        reason = " ".join(str(error).split())[:200]
-        msg = f"{path} is not a model that ONNX Runtime can load ({reason}); export it again."
-        raise DataError(msg) from error
 
 
 class OnnxSession(Session):
-    """Input and output are bound once, so a run allocates and copies nothing."""
+    """Inputs and outputs are bound once, so a run allocates and copies nothing."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        self._path = path
         self._session = open_session(path, session_options(threads))
         self.input_shape = fixed_shape(self._session.get_inputs(), path)
         self._binding: Any = None
 
     def prepare(self, x: Floats) -> None:
         """Bind an input; see `Session.prepare`."""
-        import onnxruntime as ort
-
+        ort = load_runtime()
         check_input(x, self.input_shape)
         value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x))
         self._binding = self._session.io_binding()
         self._binding.bind_ortvalue_input(self._session.get_inputs()[0].name, value)
-        output = self._session.get_outputs()[0]
-        self._output = ort.OrtValue.ortvalue_from_shape_and_type(output.shape, np.float32)
-        self._binding.bind_ortvalue_output(output.name, self._output)
+        first, *others = self._session.get_outputs()
+        with reading(self._path, "ONNX Runtime"):
+            self._output = ort.OrtValue.ortvalue_from_shape_and_type(first.shape, np.float32)
+            self._binding.bind_ortvalue_output(first.name, self._output)
+            for output in others:
+                self._binding.bind_output(output.name)
 
     def invoke(self) -> None:
         """Run once; see `Session.invoke`."""
@@ -76,6 +81,7 @@ class OnnxSession(Session):
 
     def output(self) -> Floats:
         """Return a copy of the last output; see `Session.output`."""
+        require_one_output([output.name for output in self._session.get_outputs()], self._path)
         return np.array(self._output.numpy(), dtype=np.float32)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from hwnat.errors import DataError
 from hwnat.targets.kernel import ACTIVATIONS, VIEWS, Call, to_op
+from hwnat.targets.limits import reading
 from hwnat.targets.onnx.graph import OnnxGraph, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
 from hwnat.targets.trace import Removed, Trace, TracedOp
@@ -63,21 +64,19 @@ def _run(path: Path, source: OnnxGraph, folder: Path) -> tuple[Any, list[dict[st
         session = open_session(file, options)
     except DataError as error:
         raise DataError(str(error).replace(str(file), str(path))) from error
-    feed = {
-        name: np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(kind))
-        for name, (kind, shape) in source.inputs.items()
-    }
-    try:
-        for _ in range(_RUNS):
-            session.run(None, feed)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        msg = f"{path}: ONNX Runtime cannot run it on zeros ({reason}); export it again."
-        raise DataError(msg) from error
-    finally:
-        profile = session.end_profiling()
-    events = json.loads(Path(profile).read_text())
-    return onnx.load(folder / "optimised.onnx"), [e for e in events if e.get("cat") == "Node"]
+    with reading(path, "ONNX Runtime"):
+        feed = {
+            name: np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(kind))
+            for name, (kind, shape) in source.inputs.items()
+        }
+        try:
+            for _ in range(_RUNS):
+                session.run(None, feed)
+        finally:
+            profile = session.end_profiling()
+        events = json.loads(Path(profile).read_text())
+        optimised = onnx.load(folder / "optimised.onnx")
+    return optimised, [event for event in events if event.get("cat") == "Node"]
 
 
 class _Reading:

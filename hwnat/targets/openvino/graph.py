@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from hwnat.errors import DataError
 from hwnat.targets.kernel import ACTIVATIONS
+from hwnat.targets.limits import check_operators, check_tensor
 from hwnat.targets.trace import Graph, Node
 
 #: OpenVINO's operator -> ONNX's, where they differ.
@@ -44,21 +45,32 @@ ELEMENTWISE: Final = frozenset({"Add", "Mul", "Sub", *ACTIVATIONS})
 
 
 def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO has no types here
-    """Refuse dynamic shapes and control flow.
+    """Refuse dynamic shapes, control flow, and what is over a limit.
 
     Raises:
         DataError: the model has some; the message names it.
     """
-    for each in model.inputs:
-        if each.partial_shape.is_dynamic:
-            name, shape = next(iter(each.names), "?"), each.partial_shape
-            msg = f"{path}: input '{name}' has the dynamic shape {shape}; latency needs a fixed "
-            raise DataError(msg + "one: export it without dynamic axes.")
-    for node in model.get_ordered_ops():
+    for value in model.inputs:
+        if value.partial_shape.is_dynamic:
+            name, shape = next(iter(value.names), "?"), value.partial_shape
+            msg = (
+                f"{path}: input '{name}' has the dynamic shape {shape}; latency needs a fixed one: "
+                "export it without dynamic axes."
+            )
+            raise DataError(msg)
+    nodes = model.get_ordered_ops()
+    check_operators(sum(node.get_type_name() != "Constant" for node in nodes), path)
+    for node in nodes:
+        name = node.get_friendly_name()
         if node.get_type_name() in ("If", "Loop", "TensorIterator"):
-            msg = f"{path} cannot be traced: {node.get_type_name()} at "
-            msg += f"'{node.get_friendly_name()}' (control flow: its work is not fixed). "
-            raise DataError(msg + "Export the network without it.")
+            msg = (
+                f"{path} cannot be traced: {node.get_type_name()} at '{name}' (control flow: its "
+                "work is not fixed). Export the network without it."
+            )
+            raise DataError(msg)
+        for value in node.outputs() if node.get_type_name() != "Constant" else ():
+            if value.partial_shape.is_static:
+                check_tensor(name, value.shape, path)
 
 
 def graph_of(model: Any) -> Graph:  # noqa: ANN401

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from hwnat.errors import DataError
-from hwnat.targets.base import Floats, Session, check_input
+from hwnat.targets.base import Floats, Session, check_input, require_one_output
+from hwnat.targets.limits import reading
+from hwnat.targets.openvino.graph import require_fixed
 
 
 def cpu_config(threads: int) -> dict[str, object]:
@@ -28,17 +30,18 @@ class OpenvinoSession(Session):
     def __init__(self, path: Path, threads: int) -> None:
         import openvino as ov
 
-        try:
-            model = ov.Core().compile_model(path, "CPU", cpu_config(threads))
-            shape = tuple(model.input().shape)
-        except RuntimeError as error:
-            msg = f"{path} is not a model that OpenVINO can load; export it again."
-            raise DataError(msg) from error
-        if len(shape) != 4:
-            msg = f"{path} must have one 4-D input of fixed shape; it has {shape}. Export it again."
-            raise DataError(msg)
-        self.input_shape = shape
-        self._request = model.create_infer_request()
+        with reading(path, "OpenVINO"):
+            core = ov.Core()
+            model = core.read_model(path)
+            require_fixed(model, path)
+            compiled = core.compile_model(model, "CPU", cpu_config(threads))
+            shapes = [tuple(value.shape) for value in compiled.inputs]
+            if len(shapes) != 1 or len(shapes[0]) != 4:
+                msg = f"{path} must have one 4-D input; it has {shapes}. Export it again."
+                raise DataError(msg)
+            self.input_shape = shapes[0]
+            self._request = compiled.create_infer_request()
+        self._path, self._outputs = path, [value.get_any_name() for value in compiled.outputs]
 
     def prepare(self, x: Floats) -> None:
         """Bind an input; see `Session.prepare`."""
@@ -50,4 +53,5 @@ class OpenvinoSession(Session):
 
     def output(self) -> Floats:
         """Return a copy of the last output; see `Session.output`."""
+        require_one_output(self._outputs, self._path)
         return np.array(self._request.get_output_tensor().data, dtype=np.float32)

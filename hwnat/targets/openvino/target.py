@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnat.errors import DataError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import Session, Target, installed, require_file
+from hwnat.targets.limits import reading
 from hwnat.targets.onnx.target import write_onnx
 from hwnat.targets.openvino.session import OpenvinoSession
 
@@ -87,12 +87,8 @@ def _write_ir(onnx: Path, path: Path) -> list[str]:
 
     # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
     # the reader leaves is folded here, and its process-wide numbering is made this file's own.
-    try:
+    with reading(onnx, "OpenVINO"):
         model = ov.Core().read_model(onnx)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[-200:]
-        msg = f"{onnx} is not a model that OpenVINO can read ({reason}); export it again."
-        raise DataError(msg) from error
     passes = Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)

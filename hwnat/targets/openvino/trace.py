@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from hwnat.errors import DataError
 from hwnat.records.op import OpSpec
 from hwnat.targets.base import require_file
 from hwnat.targets.kernel import ACTIVATIONS, Call, to_op
+from hwnat.targets.limits import reading
 from hwnat.targets.onnx.graph import open_onnx
 from hwnat.targets.openvino.graph import (
     ELEMENTWISE,
@@ -55,7 +55,7 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
     if source is None:
         require_file(path.with_suffix(".bin"), "OpenVINO weights")
         require_file(path, "OpenVINO")
-    try:
+    with reading(path, "OpenVINO"):
         model = ov.Core().read_model(path)
         require_fixed(model, path)
         compiled = ov.Core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
@@ -66,17 +66,13 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
             request.infer(feed)
             for each in request.get_profiling_info():
                 times[each.node_name].append(each.real_time.total_seconds() * 1e9)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[-200:]
-        msg = f"{path} is not a model that OpenVINO can run ({reason}); export it again."
-        raise DataError(msg) from error
-    reading = _Reading(
+    joined = _Reading(
         model=model,
         graph=source.graph if source else graph_of(model),
         times={name: round(median_low(each)) for name, each in times.items()},
         batch=int(model.inputs[0].shape[0]) if len(model.inputs[0].shape) > 1 else 1,
     )
-    return reading.trace(compiled.get_runtime_model(), runtime)
+    return joined.trace(compiled.get_runtime_model(), runtime)
 
 
 class _Reading:

@@ -60,9 +60,12 @@ class EthosuTarget:
 
     def convert(self, onnx: Path, path: Path) -> None:
         """Write an ONNX file of the family that the writer knows; see `Target.convert`."""
+        from hwnat.targets.onnx.graph import open_onnx
+
+        source = open_onnx(onnx)
         from hwnat.targets.onnx.module import import_onnx
 
-        imported = import_onnx(onnx)
+        imported = import_onnx(source, onnx)
         with staged(path) as draft:
             self._write(imported.module, imported.input_shape, draft)
 

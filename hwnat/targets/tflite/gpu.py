@@ -34,8 +34,11 @@ def _environment() -> Any:  # noqa: ANN401 - LiteRT has no types
     try:
         from ai_edge_litert.environment import Environment
     except ImportError as error:
-        msg = "Running TFLite files on a GPU needs LiteRT of version 2.2 or later; install it "
-        raise UsageError(msg + "with: pip install hwnat[tflite]") from error
+        msg = (
+            "TFLite files run on a GPU with LiteRT 2.2 or later; install it with: "
+            "pip install 'hwnat[tflite]'"
+        )
+        raise UsageError(msg) from error
     return Environment.create()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from hwnat.errors import DataError, UsageError
+from hwnat.targets.limits import reading
 from hwnat.targets.tflite.session import open_interpreter
 
 _CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE"})
@@ -58,9 +59,20 @@ def read_plan(path: Path, places: Mapping[int, tuple[str, ...]]) -> TfliteFile:
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
-        msg = "Tracing a TFLite file needs its schema; install it with: pip install hwnat[tflite]"
+        msg = "A TFLite file is traced with LiteRT; install it with: pip install 'hwnat[tflite]'"
         raise UsageError(msg) from error
     interpreter = open_interpreter(path, 1)
+    with reading(path, "TFLite"):
+        return _parsed(interpreter, schema, path, places)
+
+
+def _parsed(
+    interpreter: Any,  # noqa: ANN401
+    schema: Any,  # noqa: ANN401
+    path: Path,
+    places: Mapping[int, tuple[str, ...]],
+) -> TfliteFile:
+    """Join what the interpreter plans and what the file says."""
     details = interpreter._get_ops_details()
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     graph = model.subgraphs[0]
@@ -89,13 +101,19 @@ def _require_fixed(
 ) -> None:
     for each in details:
         if each["op_name"] in _CONTROL_FLOW:
-            msg = f"{path} cannot be traced: {each['op_name']} (control flow: its work is not "
-            raise DataError(msg + "fixed). Export the network without it.")
+            msg = (
+                f"{path} cannot be traced: {each['op_name']} (control flow: its work is not "
+                "fixed). Export the network without it."
+            )
+            raise DataError(msg)
     for each in inputs:
         if min(each["shape_signature"], default=1) < 1:
             shape = "x".join(map(str, each["shape_signature"]))
-            msg = f"{path}: input '{each['name']}' has the dynamic shape {shape}; latency needs "
-            raise DataError(msg + "a fixed one: export it for one size.")
+            msg = (
+                f"{path}: input '{each['name']}' has the dynamic shape {shape}; latency needs a "
+                "fixed one: export it for one size."
+            )
+            raise DataError(msg)
 
 
 def _operators(

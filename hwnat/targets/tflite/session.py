@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Shape
-from hwnat.targets.base import Floats, Session, as_tensor, check_input
+from hwnat.targets.base import Floats, Session, as_tensor, check_input, require_one_output
+from hwnat.targets.limits import check_operators, check_tensor, reading
 
 #: (package, module of its interpreter), the preferred one first.
 RUNTIMES: Final = (
@@ -35,7 +36,7 @@ def runtime_in_use() -> tuple[str, Any]:
             return package, interpreter
         except SystemError:  # it was built for another numpy
             continue
-    msg = "No TFLite runtime works here; install one with: pip install hwnat[tflite]"
+    msg = "No TFLite runtime works here; install one with: pip install 'hwnat[tflite]'"
     raise UsageError(msg)
 
 
@@ -45,13 +46,15 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
     Raises:
         DataError: the runtime refuses it.
     """
-    try:
-        interpreter = runtime_in_use()[1](model_path=str(path), num_threads=threads)
+    runtime = runtime_in_use()[1]
+    with reading(path, "TFLite"):
+        interpreter = runtime(model_path=str(path), num_threads=threads)
+        tensors = interpreter.get_tensor_details()
+        check_operators(len(interpreter._get_ops_details()), path)
+        for tensor in tensors:
+            item_bytes = np.dtype(tensor["dtype"]).itemsize
+            check_tensor(tensor["name"], tensor["shape"], path, item_bytes=item_bytes)
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        msg = f"{path} is not a model that TFLite can load ({reason}); export it again."
-        raise DataError(msg) from error
     return interpreter
 
 
@@ -104,11 +107,13 @@ def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
     if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
         msg = f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
         raise DataError(msg)
+    outputs = interpreter.get_output_details()
+    require_one_output([output["name"] for output in outputs], path)
     batch, height, width, channels = shape
     return TensorForm(
         input_shape=(batch, channels, height, width),
         given=inputs[0],
-        answer=interpreter.get_output_details()[0],
+        answer=outputs[0],
     )
 
 

@@ -100,10 +100,13 @@ class TfliteTarget:
 
     def convert(self, onnx: Path, path: Path) -> None:
         """Write an ONNX file of the family that the writer knows; see `Target.convert`."""
+        from hwnat.targets.onnx.graph import open_onnx
+
+        source = open_onnx(onnx)
         from hwnat.targets.onnx.module import import_onnx
         from hwnat.targets.tflite.writer import write_tflite
 
-        imported = import_onnx(onnx)
+        imported = import_onnx(source, onnx)
         with staged(path) as draft:
             if self.precision == "int8":
                 self._quantise(imported.module, imported.input_shape, draft)

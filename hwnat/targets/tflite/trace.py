@@ -103,10 +103,13 @@ def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
         DataError: see `Target.trace`.
         UsageError: it holds operators that have no TFLite form here; all of them are named.
     """
+    from hwnat.targets.onnx.graph import open_onnx
+
+    source = open_onnx(path)
     from hwnat.targets.onnx.module import import_onnx
     from hwnat.targets.tflite.writer import lower
 
-    imported = import_onnx(path)
+    imported = import_onnx(source, path)
     content, origins = lower(imported.module, imported.input_shape, split_depthwise=split)
     names = {
         index: tuple(imported.node(place) for place in places)

@@ -138,7 +138,7 @@ def test_without_the_compiler_it_says_what_to_install(exported, monkeypatch):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr("hwnat.targets.base.version", absent)
-    with pytest.raises(UsageError, match=r"pip install hwnat\[ethosu\]"):
+    with pytest.raises(UsageError, match=r"pip install 'hwnat\[ethosu\]'"):
         EthosuTarget().estimate(exported.path, NPU, link=Recorded())
 
 
