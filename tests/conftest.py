@@ -29,6 +29,7 @@ from played.programs import (  # noqa: F401
     nano_model,
     older_runtimes,
 )
+from skips import last_line, reasons_of
 
 #: Tests of a shipped suite that take over two seconds; the suites know no marks of this project.
 SLOW = (
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if getattr(item, "originalname", None) in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_unconfigure(config):
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and (line := last_line(reasons_of(reporter))):
+        reporter.write_line(line)
 
 
 # Shared machines stall for longer than Hypothesis' deadline; what is slow shows in durations.
@@ -59,12 +66,18 @@ def configuration(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Return the folder of published measurements; the test is skipped where there is none."""
+    """Return the folder of whole published sets; the test is skipped where there is none."""
     beside = Path(__file__).parents[1].parent / "shared" / "data"
     folder = Path(os.environ.get("HWNAT_SHARED_DATA", beside))
     if not folder.is_dir():
         pytest.skip(f"no published measurements at {folder}; HWNAT_SHARED_DATA names another place")
     return folder
+
+
+@pytest.fixture(scope="session")
+def excerpts():
+    """Return the folder of figures taken from published measurements; its README says which."""
+    return Path(__file__).parent / "data" / "excerpts"
 
 
 @pytest.fixture(scope="session")

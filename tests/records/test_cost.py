@@ -2,7 +2,6 @@
 
 import ast
 import csv
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,8 +10,6 @@ from hwnat.records.arch import Arch
 from hwnat.records.cost import op_cost, total_cost
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO, MBV3_W10, MBV3_W12
-
-MEASURED = Path(__file__).parents[2].parent / "shared" / "data" / "dynast-accuracy"
 
 
 @pytest.mark.parametrize(
@@ -55,9 +52,21 @@ def test_the_small_space_fits_two_cpu_cores():
     assert cost.macs <= 12_000_000
 
 
-@pytest.mark.skipif(not MEASURED.is_dir(), reason=f"{MEASURED} is absent: no measured subnets")
-def test_every_measured_subnet_costs_what_was_recorded():
-    texts = [path.read_text(encoding="utf-8") for path in sorted(MEASURED.glob("*.csv"))]
+def test_some_measured_subnets_cost_what_was_recorded(excerpts):
+    rows = list(csv.DictReader((excerpts / "subnets.csv").read_text().splitlines()))
+    assert len(rows) == 100
+    for row in rows:
+        depths, kernels, expands = (
+            [int(value) for value in row[name].split()] for name in ("depths", "kernels", "expands")
+        )
+        subnet = {"r": int(row["resolution"]), "d": depths, "ks": kernels, "e": expands}
+        cost = Arch.from_subnet(MBV3_W10, subnet).cost(classes=1000)
+        assert (cost.params, cost.macs) == (int(row["params"]), int(row["macs"])), row
+
+
+def test_every_measured_subnet_costs_what_was_recorded(shared_data):
+    measured = sorted((shared_data / "dynast-accuracy").glob("*.csv"))
+    texts = [path.read_text(encoding="utf-8") for path in measured]
     rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
     assert len(rows) > 1000
     for row in rows:

@@ -1,6 +1,5 @@
 import ast
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +11,12 @@ from hwnat.records.space import EXPANDS, KERNELS, get_space
 from hwnat.search.surrogate import RbfEnsemble, features, rank_metrics
 
 SPACE = get_space("mbv3")
-MEASURED = Path(__file__).parents[2].parent / "shared" / "data" / "dynast-accuracy"
 
 
-def measured_networks():
+def measured_networks(shared_data):
     """Return (n, 22) distinct genomes and the mean of each one's measured ImageNet errors."""
-    if not MEASURED.is_dir():
-        pytest.skip(f"measured accuracies are not at {MEASURED}")
     found = {}
-    for path in sorted(MEASURED.glob("*.csv")):
+    for path in sorted((shared_data / "dynast-accuracy").glob("*.csv")):
         with path.open() as file:
             for row in csv.DictReader(file):
                 subnet = ast.literal_eval(row["Sub-network"])
@@ -39,8 +35,8 @@ def measured_networks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("training", "bar"), [(100, 0.87), (300, 0.90)])
-def test_measured_imagenet_networks_are_ranked_as_well_as_promised(training, bar):
-    genomes, errors = measured_networks()
+def test_measured_imagenet_networks_are_ranked_as_well_as_promised(training, bar, shared_data):
+    genomes, errors = measured_networks(shared_data)
     kendall = []
     for seed in range(5):
         rng = np.random.default_rng(seed)
@@ -52,8 +48,8 @@ def test_measured_imagenet_networks_are_ranked_as_well_as_promised(training, bar
     assert min(kendall) > 0.82, "worse than ranking by MACs alone"
 
 
-def test_shuffled_errors_cannot_be_predicted():
-    genomes, errors = measured_networks()
+def test_shuffled_errors_cannot_be_predicted(shared_data):
+    genomes, errors = measured_networks(shared_data)
     rng = np.random.default_rng(0)
     model = RbfEnsemble.fit(genomes[:100], rng.permutation(errors[:100]), rng=rng, models=50)
     assert abs(rank_metrics(model.predict(genomes[100:]), errors[100:])["kendall"]) < 0.3

@@ -75,3 +75,11 @@ def test_every_key_of_the_published_tables_has_a_key_of_its_own(shared_data):
         assert len(table.entries) == 12_116
         assert not table.unmapped
         assert table.entries.keys() == tables[0].entries.keys()
+
+
+@pytest.mark.parametrize("phone", ["pixel4", "pixel6"])
+def test_published_keys_of_each_kind_have_keys_of_their_own(excerpts, phone):
+    path = excerpts / f"nn_meter_{phone}.json"
+    table = import_files("nn-meter-blocks", [path], Request(device=phone))
+    assert not table.unmapped
+    assert len(table.entries) == len(json.loads(path.read_text()))

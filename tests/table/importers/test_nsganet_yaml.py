@@ -64,3 +64,10 @@ def test_the_published_table_is_read_as_a_whole(shared_data):
     assert not found.unmapped
     assert len(found.entries) == 4050
     assert (found.space, found.resolutions) == ("mbv3", tuple(range(96, 257, 4)))
+
+
+def test_published_blocks_are_read(excerpts):
+    request = Request(device="i7", options={"head": "convpool"})
+    table = import_files("nsganet-yaml", [excerpts / "nsganet.yaml"], request)
+    assert not table.unmapped
+    assert len(table.entries) == 60

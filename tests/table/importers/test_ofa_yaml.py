@@ -91,3 +91,12 @@ def test_published_tables_are_read_as_a_whole(shared_data):
     assert (found.space, found.classes) == ("mbv3-w1.2", 1000)
     assert found.resolutions == (160, 176, 192, 208, 224)
     assert all(100_000 < each.p50_ns < 20_000_000 for each in found.entries.values())
+
+
+def test_published_blocks_are_read(excerpts):
+    request = Request(device="note10")
+    table = import_files("ofa-yaml", [excerpts / "ofa_224.yaml"], request)
+    assert not table.unmapped
+    # The last convolution and the pool behind it are one operation here.
+    assert len(table.entries) == 39
+    assert all(100_000 < entry.p50_ns < 20_000_000 for entry in table.entries.values())
