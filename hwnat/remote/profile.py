@@ -96,7 +96,7 @@ class DeviceTimer:
                 "command again to measure the rest."
             )
             next_step = kept_words if kept else "Then run the same command again."
-            msg = f"{words} {next_step}"
+            msg = f"{words.rstrip('.')}. {next_step}"
             raise type(failed)(msg) from failed
 
 

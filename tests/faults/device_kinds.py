@@ -8,7 +8,9 @@ from faults.rig import Rig
 from played.faults import FOREIGN
 from played.models import write
 
-HEAT = r"thermal|zone|°C|throttles|was not steady|limit"
+LOWERED = r"lowered a clock's limit"
+HEAT = rf"thermal status|thermal zone|°C|throttles|was not steady|{LOWERED}"
+CORE_OFF = rf"cores? off|cores .* are not available|keep a program on cores|taskset|{LOWERED}"
 
 
 def fill(rig: Rig, rng: np.random.Generator) -> None:
@@ -109,9 +111,9 @@ KINDS = (
     Kind("clocks drop", "state", HEAT, fewer_clocks, all_clocks),
     Kind("battery low", "state", "battery holds", partial(facts, battery_percent=9),
          lambda rig: rig.machine.state.set(battery_percent=90), of=(True,)),
-    Kind("battery saver", "state", "saves power|limit", saver, no_saver, of=(True,)),
+    Kind("battery saver", "state", f"saves power|{LOWERED}", saver, no_saver, of=(True,)),
     Kind("busy", "state", "load is", busy, idle),
-    Kind("core off", "state", "cores? off|core|limit", cores_off, cores_on),
+    Kind("core off", "state", CORE_OFF, cores_off, cores_on),
     Kind("no fixed clocks", "state", "free ones|clocks",
          partial(facts, fixed_performance_supported=0),
          lambda rig: rig.machine.state.set(fixed_performance_supported=1), of=(True,)),

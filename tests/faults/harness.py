@@ -113,6 +113,8 @@ class Run:
                 break
             self._check_message(ended)
             self._mend()
+        missed = [each.kind.name for each in self.faults if each.begun is None]
+        assert not missed, f"the profile was done before these began: {missed}"
         self._mend()
         self._check_end(rows)
 

@@ -1,11 +1,18 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError
-from hwnat.records.measurement import Conditions, Measurement, lower_quartile, network_key
+from hwnat.records.measurement import (
+    Conditions,
+    Host,
+    Measurement,
+    Setup,
+    lower_quartile,
+    network_key,
+)
 
 series = st.lists(st.integers(1, 10**12), min_size=1, max_size=30)
 
@@ -72,19 +79,36 @@ def test_an_unknown_temperature_is_no_doubt():
     assert visit(before=unknown, after=Conditions(at="t", temperature_c=90.0)).doubts() == ()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"threads": 2},
-        {"runtime_version": "2"},
-        {"runs": 6},
-        {"reference": "other"},
-        {"held_governor": "performance"},
-    ],
-)
-def test_whatever_changes_a_number_changes_the_job(a_setup, change):
+#: Another value for each field of a setup.
+OTHER = {
+    "device": "other",
+    "host": Host(cpu="a CPU", cores=2, machine="x86_64", os="Linux", serial="0123456789ab"),
+    "target": "tflite",
+    "runtime": "litert",
+    "runtime_version": "2",
+    "threads": 2,
+    "affinity": (0,),
+    "precision": "int8",
+    "batch": 2,
+    "runs": 6,
+    "warmup": 2,
+    "visit_ms": 6.0,
+    "reference": "other",
+    "realtime": True,
+    "delegate": "gpu",
+    "runner": "hwnat-run 1",
+    "alternation": "processes",
+    "clocks": "fixed",
+    "held_governor": "performance",
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Setup)])
+def test_whatever_changes_a_number_changes_the_job(a_setup, name):
     setup = a_setup()
-    assert replace(setup, **change).job("conv", 0) != setup.job("conv", 0)
+    other = replace(setup, **{name: OTHER[name]})
+    assert other.id != setup.id
+    assert other.job("conv", 0) != setup.job("conv", 0)
 
 
 def test_a_job_is_a_model_and_a_round(a_setup):
