@@ -1,4 +1,4 @@
-"""The state of a machine while it measures, and holding its cores."""
+"""The state of a machine while it measures, and a hold on its cores."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ _MAX_CLOCK: Final = "/sys/devices/system/cpu/cpu{}/cpufreq/cpuinfo_max_freq"
 
 
 def read_host(link: Transport) -> Host:
-    """Ask a machine what it is; what it does not tell is None.
+    """Ask a machine what it is; what it does not report is None.
 
     Raises:
         DeviceError: it cannot be reached, or its answer is not whole.
@@ -113,17 +113,17 @@ def may_run_realtime() -> bool:
 
 
 def advice(host: Host, state: Conditions, *, threads: int, realtime: bool) -> tuple[str, ...]:
-    """Return what stands in the way of good measurements, each with what to do about it."""
-    found = []
+    """Return what would make measurements unreliable, each with a remedy."""
+    hints = []
     if not realtime:
-        found.append(
+        hints.append(
             "Other programs may interrupt: run as root, or allow real-time priority 1 (ulimit -r)."
         )
     if state.governor not in (None, "performance"):
-        found.append(f"Governor is '{state.governor}': set 'performance' while measuring.")
+        hints.append(f"Governor is '{state.governor}': set 'performance' while measuring.")
     busy = (host.cores or threads) - threads
     if state.load_1m is not None and state.load_1m > max(busy, 0.5):
-        found.append(f"Load is {state.load_1m:g} on {host.cores} cores: stop other programs.")
+        hints.append(f"Load is {state.load_1m:g} on {host.cores} cores: stop other programs.")
     if not state.clocks_hz:
-        found.append("Clocks are not readable (a virtual machine?): rely on the ratios.")
-    return tuple(found)
+        hints.append("Clocks are not readable (a virtual machine?): rely on the ratios.")
+    return tuple(hints)

@@ -14,14 +14,14 @@ IN_ORDER: Final = frozenset(
 
 
 def by_speed(clusters: Sequence[Cluster]) -> tuple[Cluster, ...]:
-    """Sort clusters, slowest first: by computing power where all tell it, else by kind and clock.
+    """Sort clusters, slowest first: by capacity if all report it, otherwise by design and clock.
 
-    Where nothing tells, by number: most systems count their slow cores first.
+    If neither is known, by number: most systems count their slow cores first.
     """
 
-    def speed(each: Cluster) -> tuple[float, ...]:
-        known = each.capacity if all(c.capacity is not None for c in clusters) else 0
-        return (known or 0, each.part not in IN_ORDER, each.max_hz or 0, min(each.cores))
+    def speed(cluster: Cluster) -> tuple[float, ...]:
+        known = cluster.capacity if all(c.capacity is not None for c in clusters) else 0
+        return (known or 0, cluster.part not in IN_ORDER, cluster.max_hz or 0, min(cluster.cores))
 
     return tuple(sorted(clusters, key=speed))
 
@@ -36,7 +36,7 @@ def choose_cluster_cores(
     last cores of a cluster, because interrupts and other programs gather on the first.
 
     Args:
-        clusters: of the device, slowest first; none if it does not tell, then `auto` pins nothing
+        clusters: of the device, slowest first; empty if it reports none, then `auto` pins nothing
             and a list is taken as it is.
         affinity: of the device file.
         threads: of the runtime.
@@ -52,21 +52,21 @@ def choose_cluster_cores(
     if not clusters:
         return ()
     *big, _ = reversed(clusters) if len(clusters) > 1 else (clusters[0], None)
-    together = [core for each in reversed(big) for core in each.cores]
-    choices = [each.cores for each in big]
+    together = [core for cluster in reversed(big) for core in cluster.cores]
+    choices = [cluster.cores for cluster in big]
     if len(clusters) > 2:
         choices.append(tuple(together))
     choices.append(clusters[0].cores)
     for cores in choices:
         if len(cores) >= threads:
             return tuple(sorted(cores[-threads:]))
-    everything = [core for each in clusters for core in each.cores]
+    everything = [core for cluster in clusters for core in cluster.cores]
     return tuple(sorted(everything[-threads:]))
 
 
 def _checked(clusters: Sequence[Cluster], affinity: Sequence[int]) -> tuple[int, ...]:
     cores = tuple(int(core) for core in affinity)
-    usable = sorted(core for each in clusters for core in each.cores)
+    usable = sorted(core for cluster in clusters for core in cluster.cores)
     if usable and (missing := sorted(set(cores) - set(usable))):
         msg = f"Cores {missing} are not available; the device or this process may use {usable}."
         raise UsageError(msg)

@@ -1,4 +1,4 @@
-"""What makes the numbers of a device elsewhere doubtful, each with what to do about it."""
+"""What makes the measurements of a remote device unreliable, each with a remedy."""
 
 import re
 from collections.abc import Sequence
@@ -22,75 +22,77 @@ _FOLLOWING: Final = ("ondemand", "conservative", "interactive", "schedutil")
 
 
 def doubts(spec: DeviceSpec, machine: Machine, reached: Probe) -> tuple[str, ...]:
-    """Return what stands in the way of good measurements on a device elsewhere.
+    """Return what would make measurements on a remote device unreliable.
 
     Args:
         spec: its file.
-        machine: what it is and how it is now.
+        machine: what it is, and its state now.
         reached: what can be done in its working folder.
     """
     state = machine.conditions
     now = refusals(state, spec.gate, cores=spec.threads)
-    found = [f"Not now: {each}." for each in now]
+    reasons = [f"Not now: {reason}." for reason in now]
     other = contradiction(spec, machine)
-    found += [] if other is None else [f"{other}."]
-    found += _folder(reached)
-    found += [f"{hint[0].upper()}{hint[1:]}." for hint in wanted(spec, machine).hints]
-    found += _clocks(spec, machine)
-    found += _cores(spec, machine.clusters)
+    reasons += [] if other is None else [f"{other}."]
+    reasons += _folder(reached)
+    reasons += [f"{hint[0].upper()}{hint[1:]}." for hint in wanted(spec, machine).hints]
+    reasons += _clocks(spec, machine)
+    reasons += _cores(spec, machine.clusters)
     if (state.temperature_c, state.skin_c, state.thermal_status) == (None, None, None):
-        found.append("It tells no temperature: heat shows in the reference model only; cool it.")
-    if spec.transport == "adb" and _WIRELESS.fullmatch(reached.address):
-        found.append(
-            "It is on the network, not on a cable: radio work takes turns with the models, and the "
-            "link may sleep with the screen. Use a USB cable."
+        reasons.append(
+            "It reports no temperature: heat shows in the reference model only; cool it."
         )
-    return tuple(found)
+    if spec.transport == "adb" and _WIRELESS.fullmatch(reached.address):
+        reasons.append(
+            "It is on the network, not on a cable: radio work disturbs the models, and the link "
+            "may sleep with the screen. Use a USB cable."
+        )
+    return tuple(reasons)
 
 
 def _folder(reached: Probe) -> list[str]:
-    found = []
+    reasons = []
     if not reached.executable:
-        found.append(f"No program starts in {reached.workdir}: set another workdir.")
+        reasons.append(f"No program starts in {reached.workdir}: set another workdir.")
     if reached.hash is None:
-        found.append("It has neither sha256sum nor md5sum: install toybox or BusyBox.")
+        reasons.append("It has neither sha256sum nor md5sum: install toybox or BusyBox.")
     if not reached.time_limit:
-        found.append(
+        reasons.append(
             "It has no `timeout` that knows -k, so nothing can be run: install toybox, coreutils, "
             "or BusyBox 1.34 or later."
         )
     free = reached.free_bytes
     if free is not None and free < _ROOM_MIB << 20:
-        found.append(f"{reached.workdir} has {free >> 20} MiB left: free {_ROOM_MIB} MiB there.")
-    return found
+        reasons.append(f"{reached.workdir} has {free >> 20} MiB left: free {_ROOM_MIB} MiB there.")
+    return reasons
 
 
 def _clocks(spec: DeviceSpec, machine: Machine) -> list[str]:
-    state, found = machine.conditions, []
+    state, reasons = machine.conditions, []
     android = machine.android_api is not None
     governors = (state.governor or "").split(",")
-    following = next((each for each in governors if each in _FOLLOWING), None)
+    following = next((name for name in governors if name in _FOLLOWING), None)
     if android and spec.clocks == "free":
-        found.append('Clocks are free: set clocks = "fixed" for a level that it can sustain.')
+        reasons.append('Clocks are free: set clocks = "fixed" for a level that it can sustain.')
     if "powersave" in governors:
-        found.append("Governor is 'powersave': every number is that of the slowest clock.")
+        reasons.append("Governor is 'powersave', so everything is measured at the slowest clock.")
     elif following is not None and not android and spec.governor is None:
         how = 'governor = "performance" in the device file' if machine.root else "as root, log in"
-        found.append(f"Governor '{following}' follows the load: to hold clocks, set {how}.")
+        reasons.append(f"Governor '{following}' follows the load: to hold clocks, set {how}.")
     if not state.clocks_hz:
-        found.append("Clocks are not readable: rely on the ratios.")
-    most = {core: each.max_hz for each in machine.clusters for core in each.cores}
+        reasons.append("Clocks cannot be read: rely on the ratios to the reference model.")
+    most = {core: cluster.max_hz for cluster in machine.clusters for core in cluster.cores}
     if len(most) == len(state.limits_hz):
         pairs = [
             (limit, most[core]) for core, limit in zip(sorted(most), state.limits_hz, strict=True)
         ]
         low = next(((limit, full) for limit, full in pairs if full and limit < full), None)
         if low is not None:
-            found.append(
+            reasons.append(
                 f"A clock is limited to {low[0] / 1e6:g} of {low[1] / 1e6:g} MHz: it throttles, "
                 "saves power, or another program holds it; restart it if that stays."
             )
-    return found
+    return reasons
 
 
 def _cores(spec: DeviceSpec, clusters: Sequence[Cluster]) -> list[str]:
@@ -100,22 +102,22 @@ def _cores(spec: DeviceSpec, clusters: Sequence[Cluster]) -> list[str]:
         cores = choose_cluster_cores(clusters, spec.affinity, threads=spec.threads)
     except UsageError as gone:
         return [str(gone)]
-    found = []
+    reasons = []
     if len(cores) < spec.threads:
-        found.append(
+        reasons.append(
             f"{spec.threads} threads share {len(cores)} cores: lower `threads`, or name more cores."
         )
-    mixed = [each for each in clusters if set(each.cores) & set(cores)]
+    mixed = [cluster for cluster in clusters if set(cluster.cores) & set(cores)]
     if len(mixed) > 1:
-        sizes = ", ".join(str(len(each.cores)) for each in reversed(clusters))
-        found.append(
+        sizes = ", ".join(str(len(cluster.cores)) for cluster in reversed(clusters))
+        reasons.append(
             f"{spec.threads} threads run on cores of different speed (clusters of {sizes}): the "
             "slower ones set the pace; take as many threads as a cluster has cores."
         )
-    return found
+    return reasons
 
 
 _UNTOLD: Final = (
-    "It does not tell its cores: nothing is pinned, and runs may move between fast and slow ones; "
-    "name `affinity`."
+    "It does not report its cores, so nothing is pinned and runs may move between fast and slow "
+    "ones: set `affinity`."
 )

@@ -1,4 +1,4 @@
-"""What a device has to be like before a block of measurements begins, and waiting for it."""
+"""The state that a device must be in before a block of measurements, and a wait for it."""
 
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -15,26 +15,26 @@ _STATUS: Final = ("none", "light", "moderate", "severe", "critical", "emergency"
 
 
 def refusals(state: Conditions, gate: Gate, *, cores: int) -> tuple[str, ...]:
-    """Return what stands against measuring now, each with what to do; empty if nothing does.
+    """Return why a device is not ready to measure, each with a remedy; empty if it is ready.
 
-    What the device does not tell is not asked of it.
+    Checks are skipped for values that the device does not report.
 
     Args:
         state: of the device.
         gate: of the device file.
-        cores: how many hwnat keeps busy, whose load is its own.
+        cores: how many hwnat keeps busy; their load does not count.
     """
-    found: list[str | None] = [_status(state, gate), *_heat(state, gate)]
+    reasons: list[str | None] = [_status(state, gate), *_heat(state, gate)]
     charge = state.battery_percent
     if charge is not None and charge < gate.battery_percent:
-        found.append(
-            f"the battery holds {charge} %, the gate wants at least {gate.battery_percent}: "
-            "charge it; below that phones save power"
+        reasons.append(
+            f"the battery holds {charge} %, the gate requires at least {gate.battery_percent}: "
+            "charge it; phones save power below that"
         )
     if state.low_power:
-        found.append("it saves power: switch battery saver off")
-    found.append(_load(state, gate, cores=cores))
-    return tuple(each for each in found if each is not None)
+        reasons.append("it saves power: turn off battery saver")
+    reasons.append(_load(state, gate, cores=cores))
+    return tuple(reason for reason in reasons if reason is not None)
 
 
 def _load(state: Conditions, gate: Gate, *, cores: int) -> str | None:
@@ -44,7 +44,7 @@ def _load(state: Conditions, gate: Gate, *, cores: int) -> str | None:
     if state.load_1m is None or state.load_1m <= most + cores:
         return None
     return (
-        f"load is {state.load_1m:g}, the gate wants at most {most:g} beside hwnat's own "
+        f"load is {state.load_1m:g}, the gate allows at most {most:g} beside hwnat's own "
         f"{cores}: stop other programs"
     )
 
@@ -54,7 +54,7 @@ def _status(state: Conditions, gate: Gate) -> str | None:
     if status is None or status <= gate.thermal_status:
         return None
     return (
-        f"thermal status is {status} ({_STATUS[status]}), the gate wants at most "
+        f"thermal status is {status} ({_STATUS[status]}), the gate allows at most "
         f"{gate.thermal_status}: it throttles, let it cool"
     )
 
@@ -68,7 +68,7 @@ def _heat(state: Conditions, gate: Gate) -> list[str | None]:
     return [
         None
         if value is None or value < limit
-        else f"{place} is {value:.1f} °C, the gate wants below {limit:g}: {what}"
+        else f"{place} is {value:.1f} °C, the gate requires less than {limit:g}: {what}"
         for place, value, limit, what in places
     ]
 
@@ -82,29 +82,32 @@ def wait_until_ready(
     pause: Callable[[float], None] = sleep,
     clock: Callable[[], float] = monotonic,
 ) -> None:
-    """Wait in steps of 10 s until nothing stands against measuring.
+    """Wait in steps of 10 s until a device is ready to measure.
 
     Args:
         look: reads the device's state.
-        gate: of the device file; says how long to wait.
+        gate: of the device file; it limits the wait.
         cores: as in `refusals`.
-        tell: is given a line of words when there is something to wait for, and when that changes.
+        tell: is given a line when there is something to wait for, and when that changes.
         pause: sleeps for seconds.
-        clock: tells seconds.
+        clock: returns seconds.
 
     Raises:
-        DeviceError: it is not ready after `gate.wait_s`; the message has all that is missing.
+        DeviceError: it is not ready after `gate.wait_s`; the message has all reasons.
     """
     ends = clock() + gate.wait_s
     told: list[str] = []
     while reasons := refusals(look(), gate, cores=cores):
         left = ends - clock()
         if left <= 0:
-            msg = f"The device is not fit to measure after {gate.wait_s:g} s: "
-            msg += f"{'; '.join(reasons)}. Then run the same command again, or have the device "
-            raise DeviceError(msg + "file ask for less under [gate], see docs/devices.md.")
-        # The values change with each look, what to do about them does not.
-        if (remedies := [each.rpartition(": ")[2] for each in reasons]) != told:
+            msg = (
+                f"The device was not ready to measure within {gate.wait_s:g} s: "
+                f"{'; '.join(reasons)}. Then run the same command again, or relax [gate] in the "
+                "device file; see docs/devices.md."
+            )
+            raise DeviceError(msg)
+        # The values change with each look, the remedies do not.
+        if (remedies := [reason.rpartition(": ")[2] for reason in reasons]) != told:
             tell(f"Waiting up to {left:.0f} s: {'; '.join(reasons)}.")
             told = remedies
         pause(min(_STEP_S, left))

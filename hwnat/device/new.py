@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -132,6 +133,7 @@ def device_text(spec: DeviceSpec, machine: Machine) -> str:
         *_key("about", spec.about, "One line for `hwnat device list`."),
         *_key("transport", spec.transport, ""),
         *(line for key in address for line in _key(*key)),
+        *_board(machine),
         "",
         *_key("target", spec.target, "Model format and runtime."),
         *(_key("runner", spec.runner, "Program that times models there.") if spec.runner else ()),
@@ -145,6 +147,12 @@ def device_text(spec: DeviceSpec, machine: Machine) -> str:
         *_key("visit_ms", spec.protocol.visit_ms, "Least duration of a visit, in milliseconds."),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _board(machine: Machine) -> Sequence[str]:
+    if machine.host.board is None or not machine.host.board.isprintable():
+        return ()
+    return _key("board", escape(machine.host.board), "Any other device is refused.")
 
 
 def _affinity(machine: Machine) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""What a device is, asked in one call: system, cores, state."""
+"""Probe a device in one call: system, cores and state."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -80,13 +80,13 @@ def now() -> str:
 
 
 def read_state(link: Transport) -> Conditions:
-    """Read clocks, temperatures, battery and load; what a device does not tell is None."""
+    """Read clocks, temperatures, battery and load; what a device does not report is None."""
     done = link.run(script("device/read_state"), timeout_s=60)
     return parse_state(done.stdout, at=now())
 
 
 def probe_machine(link: Transport) -> Machine:
-    """Ask a device what it is and how it is; what it does not tell is None.
+    """Ask a device what it is and how it is; what it does not report is None.
 
     Raises:
         DeviceError: it cannot be reached, or its answer is not whole.
@@ -96,13 +96,13 @@ def probe_machine(link: Transport) -> Machine:
 
 
 def read_serial(link: Transport) -> str | None:
-    """Return twelve hexadecimal digits of a hash of a device's serial number, if it tells one.
+    """Return twelve hexadecimal digits of a hash of a device's serial number; None if it has none.
 
     Raises:
         DeviceError: it cannot be reached.
     """
-    found = _HASH.match(link.run(script("device/serial"), timeout_s=20).stdout)
-    return found[1] if found else None
+    match = _HASH.match(link.run(script("device/serial"), timeout_s=20).stdout)
+    return match[1] if match else None
 
 
 def parse_probe(text: str, *, at: str) -> Machine:
@@ -118,10 +118,13 @@ def parse_probe(text: str, *, at: str) -> Machine:
     first, _, second = text.replace("\r\n", "\n").partition(_BETWEEN)
     facts, state = parse_facts(first), parse_facts(second)
     if facts is None or state is None:
-        msg = "The device's answer about itself is not whole; try again, or see if its shell and "
-        msg += f"its programs work. It ends: {printable(text, limit=100) or 'nothing'}"
+        msg = (
+            "The device's description of itself is not whole. Run the same command again; if that "
+            "does not help, check its shell and programs. It ends: "
+            f"{printable(text, limit=100) or 'nothing'}"
+        )
         raise DeviceError(msg)
-    pairs = [each.partition(":") for each in numbered(facts, "cpu").values()]
+    pairs = [line.partition(":") for line in numbered(facts, "cpu").values()]
     lines = [(key.strip(), value.strip()) for key, _, value in pairs]
     clusters = _clusters(facts, _parts(lines))
     memory = re.fullmatch(r"(\d{1,12}) kB", facts.get("memory", ""), re.ASCII)
@@ -144,7 +147,7 @@ def _host(facts: Mapping[str, str], lines: Lines, clusters: tuple[Cluster, ...])
     soc = soc or facts.get("ro_board_platform") or facts.get("ro_hardware")
     if soc is None and (tree := facts.get("tree_compatible", "").split()):
         soc = tree[-1]
-    designs = [f"{len(each.cores)}x {each.part}" for each in clusters if each.part]
+    designs = [f"{len(cluster.cores)}x {cluster.part}" for cluster in clusters if cluster.part]
     android = facts.get("ro_build_version_release")
     release = f"Android {android}" if android else facts.get("release", "").strip("\"'")
     counted = sum(key == "processor" for key, _ in lines)
@@ -185,7 +188,7 @@ def _abi(facts: Mapping[str, str]) -> str | None:
 
 def _parts(lines: Lines) -> dict[int, str]:
     """Return the design of each core."""
-    found: dict[int, str] = {}
+    designs: dict[int, str] = {}
     core = maker = None
     for key, value in lines:
         if key == "processor":
@@ -196,12 +199,12 @@ def _parts(lines: Lines) -> dict[int, str]:
             maker = int(value, 16)
         elif key == "CPU part" and core is not None:
             part = int(value, 16)
-            found[core] = _PARTS.get(maker or 0, {}).get(part, f"0x{part:03x}")
-    return found
+            designs[core] = _PARTS.get(maker or 0, {}).get(part, f"0x{part:03x}")
+    return designs
 
 
 def _clusters(facts: Mapping[str, str], parts: Mapping[int, str]) -> tuple[Cluster, ...]:
-    """Return the clusters, slowest first: cores that share a clock, as far as it is told.
+    """Return the clusters, slowest first: cores that share a clock, as far as that is known.
 
     Where each core has a clock of its own, as on a PC, those that are alike in all else are one.
     """
@@ -237,10 +240,10 @@ def core_list(text: str | None) -> tuple[int, ...]:
     >>> core_list("0-2,5")
     (0, 1, 2, 5)
     """
-    found: list[int] = []
-    for each in (text or "").split(","):
-        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", each, re.ASCII)
+    cores: list[int] = []
+    for piece in (text or "").split(","):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", piece, re.ASCII)
         if match is None:
             return ()
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return tuple(found)
+        cores += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(cores)

@@ -1,8 +1,8 @@
-"""What hwnat changes on a device while models are timed, and how it is put back.
+"""The settings that hwnat changes on a device while models are timed.
 
-Every previous value is noted in a journal on the device before the change. Whoever restores, this
-host, the next one or the device itself, reads that journal: names that are known, values that are
-valid, nothing else. What a device printed is never part of a command.
+Each previous value is noted in a journal on the device before the change. This host, the next one
+or the device itself restores from that journal: known names and valid values, nothing else. What a
+device printed is never part of a command.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from hwnat.records.machine import Machine
 #: Since when Android has a level of clocks that it can sustain.
 _FIXED_SINCE: Final = 30
 
-#: Name in a journal -> what the setting is called, what it is set to, what remains if it cannot be.
+#: Name in a journal -> the setting, what it is set to, and what to know if it cannot be set.
 WORDS: Final = {
     "fixed_performance": (
         "fixed-performance mode",
         "fixed-performance mode on",
-        "it has no fixed-performance mode, so clocks stay free and the ratios are relied on",
+        "it has no fixed-performance mode, so clocks stay free; rely on the ratios",
     ),
-    "low_power": ("battery saver", "battery saver off", "battery saver stays on: switch it off"),
-    "screen": ("screen", "screen off", "the screen stays on: switch it off"),
-    "governor": ("governor", "governor set", "it does not take the governor of the device file"),
+    "low_power": ("battery saver", "battery saver off", "battery saver stays on: turn it off"),
+    "screen": ("screen", "screen off", "the screen stays on: turn it off"),
+    "governor": ("governor", "governor set", "it does not accept the governor of the device file"),
 }
 
 
@@ -54,9 +54,10 @@ class Wanted:
 
 
 def wanted(spec: DeviceSpec, machine: Machine) -> Wanted:
-    """Return which settings a device is to have while models are timed.
+    """Return the settings that a device should have while models are timed.
 
-    The screen is off: it heats the phone and takes memory bandwidth. On a GPU it stays as it is.
+    The screen goes off because it heats the phone and takes memory bandwidth; it stays as it is if
+    models run on the GPU.
     """
     hints = []
     api = machine.android_api

@@ -23,14 +23,14 @@ _SKIN: Final = "3"
 
 
 def parse_facts(text: str) -> dict[str, str] | None:
-    """Return what a script said, the first value of each key; None if it is not whole."""
+    """Return the facts that a script printed, the first value of each key; None if cut."""
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
     matches = [_LINE.fullmatch(line) for line in lines]
-    found = [(each[1], each[2]) for each in matches if each is not None]
-    if len(found) != len(lines) or found[-1] != ("end", str(len(found) - 1)):
+    pairs = [(match[1], match[2]) for match in matches if match is not None]
+    if len(pairs) != len(lines) or pairs[-1] != ("end", str(len(pairs) - 1)):
         return None
     facts: dict[str, str] = {}
-    for key, value in found[:-1]:
+    for key, value in pairs[:-1]:
         facts.setdefault(key, value)
     return facts
 
@@ -45,12 +45,12 @@ def integer(text: str | None, *, low: int, high: int) -> int | None:
 def numbered(facts: Mapping[str, str], name: str) -> dict[int, str]:
     """Return the values of the keys `name.N`, by N in order."""
     keys = {key: key.rpartition(".") for key in facts}
-    found = {int(last): facts[key] for key, (head, _, last) in keys.items() if head == name}
-    return dict(sorted(found.items()))
+    values = {int(last): facts[key] for key, (head, _, last) in keys.items() if head == name}
+    return dict(sorted(values.items()))
 
 
 def parse_state(text: str, *, at: str) -> Conditions:
-    """Return what `state` printed; of text that is not whole nothing but `at`.
+    """Return what `state` printed; only `at` if the text is not whole.
 
     Args:
         text: everything that it printed.
@@ -88,30 +88,30 @@ _AWAKE: Final = {"Awake": True, "Dreaming": True, "Asleep": False, "Dozing": Fal
 
 
 def zones(facts: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
-    """Return name and °C of each thermal zone that can be read and tells a temperature."""
+    """Return name and °C of each thermal zone that reports a temperature."""
     names = numbered(facts, "zone")
-    found = []
+    readings = []
     for zone, text in numbered(facts, "heat").items():
         name = names.get(zone, f"zone {zone}")
         celsius = _celsius(integer(text, low=1, high=200_000))
         if celsius is not None and not _NO_HEAT.search(name):
-            found.append((name, celsius))
-    return tuple(found)
+            readings.append((name, celsius))
+    return tuple(readings)
 
 
 def _celsius(value: int | None) -> float | None:
-    """Return what a zone means: most count in thousandths of a degree, some in degrees."""
+    """Return °C: most zones count in thousandths of a degree, some in degrees."""
     if value is None or 150 < value < 1000 or value > 150_000:
         return None
     return float(value) if value <= 150 else value / 1000
 
 
 def _readings(facts: Mapping[str, str]) -> list[tuple[str, float]]:
-    """Return type and °C of each of Android's sensors; those that have no reading are left out."""
+    """Return type and °C of each of Android's sensors; sensors without a reading are left out."""
     matches = map(_READING.fullmatch, numbered(facts, "reading").values())
-    return [(each[2], float(each[1])) for each in matches if each and 0 < float(each[1]) < 150]
+    return [(m[2], float(m[1])) for m in matches if m and 0 < float(m[1]) < 150]
 
 
 def _clocks_hz(facts: Mapping[str, str], name: str) -> tuple[int, ...]:
-    clocks = (integer(each, low=1, high=100_000_000) for each in numbered(facts, name).values())
-    return tuple(each * 1000 for each in clocks if each is not None)
+    clocks = (integer(khz, low=1, high=100_000_000) for khz in numbered(facts, name).values())
+    return tuple(khz * 1000 for khz in clocks if khz is not None)

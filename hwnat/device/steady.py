@@ -1,4 +1,4 @@
-"""Whether a device stayed the same during a visit; the visit is made again if it did not."""
+"""Whether a device stayed the same during a visit; otherwise the visit is repeated."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -32,7 +32,7 @@ def drift(reference_ns: Sequence[int]) -> float:
         msg = "No runs of the reference model; a failed run must raise."
         raise DataError(msg)
     size = max(1, len(reference_ns) // 3, min(_FEW, len(reference_ns) // 2))
-    first, last = (_typical(each) for each in (reference_ns[:size], reference_ns[-size:]))
+    first, last = (_typical(series) for series in (reference_ns[:size], reference_ns[-size:]))
     return round(abs(last / first - 1), 6)
 
 
@@ -43,12 +43,12 @@ def _typical(series: Sequence[int]) -> float:
 def unsteady(
     measurement: Measurement, *, gate: Gate | None = None, setup: Setup | None = None
 ) -> str | None:
-    """Return why a visit has to be made again, in words; None if it need not.
+    """Return why a visit has to be repeated; None if it need not be.
 
     Args:
-        measurement: of the visit; what the device did not tell before and after is not judged.
+        measurement: of the visit; checks are skipped for values that the device does not report.
         gate: of the device file; None for the usual one.
-        setup: says which cores count; None for all.
+        setup: names the cores that count; None for all.
     """
     moved = drift(measurement.reference_ns)
     if moved > MAX_DRIFT:
@@ -64,7 +64,7 @@ def _lowered(before: Conditions, after: Conditions, setup: Setup | None) -> str 
         gone = len(before.limits_hz) - len(after.limits_hz)
         return f"the system switched {gone} cores off within the visit"
     if len(before.limits_hz) != len(after.limits_hz):
-        return None  # with another core on, each may stand elsewhere
+        return None  # with another core on, their order may differ
     pairs = list(zip(before.limits_hz, after.limits_hz, strict=True))
     # Limits are told without their cores: they are in order, and all there or not to be told apart.
     if setup is not None and setup.affinity and setup.host.cores == len(pairs):
@@ -83,5 +83,5 @@ def _hotter(before: Conditions, after: Conditions, gate: Gate) -> str | None:
     if before.thermal_status is not None and hot > before.thermal_status:
         return f"the thermal status rose from {before.thermal_status} to {hot}"
     if hot > gate.thermal_status:
-        return f"the thermal status is {hot}, the gate wants at most {gate.thermal_status}"
+        return f"the thermal status is {hot}, the gate allows at most {gate.thermal_status}"
     return None

@@ -1,4 +1,4 @@
-"""What makes visits to models, and where it has their files from: protocols."""
+"""Protocols for what makes visits to models, and for the files of the models."""
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Protocol
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.targets.base import Session
 
-#: Told in words what is going on, a line at a time.
+#: Is given messages for the user, one line each.
 Tell = Callable[[str], None]
-#: (round, subject): a visit that is to be made.
+#: (round, subject): a visit that is due.
 Due = tuple[int, str]
 
 
@@ -17,7 +17,7 @@ class Files(Protocol):
     """The files of the models that are timed."""
 
     def path(self, key: str) -> Path:
-        """Return where the model of a subject lies, whether it is there or not."""
+        """Return the path of a subject's model, whether it exists or not."""
         ...
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
@@ -26,13 +26,13 @@ class Files(Protocol):
 
 
 class Timer(Protocol):
-    """What makes visits."""
+    """Makes visits."""
 
     def setup(self, *, reference: str, batch: int) -> Setup:
-        """Return everything that decides what its numbers mean.
+        """Return everything that decides what the measurements mean.
 
         Args:
-            reference: key of the model whose runs alternate with the timed one's.
+            reference: key of the model whose runs alternate with those of the timed model.
             batch: of all models.
         """
         ...
@@ -40,20 +40,20 @@ class Timer(Protocol):
     def visits(
         self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
     ) -> Generator[Measurement, None, None]:
-        """Make visits; each has to be kept before the next is asked for.
+        """Make visits; store each one before you ask for the next.
 
         Args:
-            due: in the order in which they should be made.
+            due: the visits, in order.
             files: of their models and of the reference model.
             setup: what `setup` returned.
             rounds: of the whole profile; those of `due` may be fewer.
-            kept: whether a later call with this setup may take over what this one did not yield.
+            kept: whether a later call with this setup may collect what this one did not yield.
 
         Yields:
-            A measurement for each, in any order and none twice; and for further visits with this
-            setup that were made earlier and not kept.
+            A measurement of each visit, in any order and none twice; also of earlier visits with
+            this setup that were not stored.
 
         Raises:
-            DeviceError: the device failed; what was yielded is right.
+            DeviceError: the device failed; what was yielded is valid.
         """
         ...

@@ -20,7 +20,7 @@ _INSTALL: Final = "sudo apt install adb (Debian, Ubuntu) or brew install android
 #: A device is offline for a moment after it was connected, and adb reconnects by itself.
 WAIT_S: Final = 10.0
 _NETWORK: Final = re.compile(r".+:\d+")
-#: In place of a serial: the one device that is attached.
+#: In place of a serial: the only device that is attached.
 AUTO: Final = "auto"
 #: A line of `adb devices`: serial and state. The name of a phone on the network may hold spaces.
 _LISTED: Final = re.compile(r"^([^\t\r\n*][^\t\r\n]*)\t+\S", re.MULTILINE)
@@ -142,7 +142,7 @@ class AdbTransport(RemoteTransport):
             sleep(0.1)
 
     def _dial(self, *, again: bool) -> None:
-        """Have adb connect to a phone on the network; whether it did, its state tells."""
+        """Have adb connect to a phone on the network; its state shows whether that worked."""
         if again:
             self.client([self._adb, "disconnect", self._serial], timeout_s=WAIT_S)
         self.client([self._adb, "connect", self._serial], timeout_s=WAIT_S)
@@ -160,8 +160,10 @@ class AdbTransport(RemoteTransport):
         """
         ended = self.client([self._adb, "start-server"], timeout_s=30)
         if ended.returncode != 0:
-            msg = "The adb server does not start; see what `adb start-server` says. "
-            msg += f"It printed: {printable(ended.text, limit=200) or 'nothing'}"
+            msg = (
+                "The adb server does not start. Try it with: adb start-server. It printed: "
+                f"{printable(ended.text, limit=200) or 'nothing'}"
+            )
             raise DeviceError(msg)
 
     def _in_state(self, state: str) -> DeviceError:
@@ -194,8 +196,8 @@ class AdbTransport(RemoteTransport):
             )
         if "cannot connect to daemon" in said or "failed to start daemon" in said:
             return DeviceError(
-                f"{me} cannot be asked, for the adb server does not start: adb start-server says "
-                f"{printable(printed, limit=200)}"
+                f"{me} cannot be reached because the adb server does not start: adb start-server "
+                f"prints {printable(printed, limit=200)}"
             )
         if "error: closed" in said or "connection reset" in said or "protocol fault" in said:
             return TransientDeviceError(

@@ -1,4 +1,4 @@
-"""What every way to a device can do."""
+"""What every transport can do."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,10 @@ from hwnat.transport.words import printable, shown
 
 #: What a shell ends with when it found a file but could not execute it.
 _NOT_EXECUTABLE: Final = 126
+_HINT: Final = (
+    ". The program is made for another processor, or the file system of its folder starts no "
+    "programs: set another workdir in the device file."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +41,15 @@ class Completed:
         """
         if self.returncode:
             tail = printable(self.stderr.strip() or self.stdout.strip(), limit=300)
-            msg = f"{shown(self.argv)} ended with {self.returncode}: {tail or 'no output'}"
-            if self.returncode == _NOT_EXECUTABLE:
-                msg += (
-                    ". Programs only start from a folder whose file system lets them and that "
-                    "are made for this processor: set another workdir in the device file."
-                )
+            hint = "" if self.returncode != _NOT_EXECUTABLE else _HINT
+            msg = f"{shown(self.argv)} ended with {self.returncode}: {tail or 'no output'}{hint}"
             raise DeviceError(msg)
         return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What a device that answers says about the folder where hwnat works.
+    """What a device reports about the folder where hwnat works.
 
     Attributes:
         address: how the device is reached, such as `adb R58M` or `ssh pi@board`.
@@ -58,7 +58,7 @@ class Probe:
         executable: whether a program in it can be started; a folder mounted `noexec` cannot.
         hash: how pushed files are compared; None if the device can do neither.
         time_limit: whether the device can end a command by itself (`timeout -k`).
-        free_bytes: of the folder's file system; None if the device does not tell.
+        free_bytes: of the folder's file system; None if it is not known.
     """
 
     address: str
@@ -106,7 +106,7 @@ class Transport(Protocol):
         ...
 
     def probe(self) -> Probe:
-        """Reach the device, make its working folder and say what can be done there.
+        """Reach the device, make its working folder and report what can be done there.
 
         Raises:
             DeviceError: it cannot be reached, or the folder cannot be made.

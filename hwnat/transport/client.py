@@ -64,15 +64,15 @@ def run_client(
     )
     with process:
         try:
-            found = {process.stdout: bytearray(), process.stderr: bytearray()}
-            ended = _drain(process, found, deadline=began + timeout_s, limit_bytes=limit_bytes)
+            printed = {process.stdout: bytearray(), process.stderr: bytearray()}
+            ended = _drain(process, printed, deadline=began + timeout_s, limit_bytes=limit_bytes)
             if ended:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.0, began + timeout_s - monotonic()))
             returncode = process.poll()
         finally:
             _kill(process)
-    stdout, stderr = (bytes(each) for each in found.values())
+    stdout, stderr = (bytes(stream) for stream in printed.values())
     return Ended(
         returncode=returncode,
         stdout=stdout,
@@ -84,7 +84,7 @@ def run_client(
 
 def _drain(
     process: subprocess.Popen[bytes],
-    found: dict[IO[bytes] | None, bytearray],
+    printed: dict[IO[bytes] | None, bytearray],
     *,
     deadline: float,
     limit_bytes: int,
@@ -92,9 +92,9 @@ def _drain(
     """Read until the pipes end; tell whether they did, within the limits."""
     left_bytes = limit_bytes
     with selectors.DefaultSelector() as selector:
-        for stream in found:
+        for stream in printed:
             if stream is not None:
-                selector.register(stream, selectors.EVENT_READ, found[stream])
+                selector.register(stream, selectors.EVENT_READ, printed[stream])
         while selector.get_map():
             left_s = deadline - monotonic()
             if left_s <= 0 or left_bytes < 0:

@@ -84,7 +84,7 @@ def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
         output, stderr = output[: -len(end)], start + end
     errors = _between(stderr, start, end)
     status = _status(code, newline)
-    if errors is None or status is None or any(each in output for each in (mark + b">", end)):
+    if errors is None or status is None or any(word in output for word in (mark + b">", end)):
         return Framed(state="cut")
     return Framed(state="done", status=status, stdout=output, stderr=errors)
 
@@ -92,7 +92,7 @@ def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
 def _status(code: bytes, newline: bytes) -> int | None:
     """Return the exit code that a mark carries; None for garbage."""
     digits = code.removesuffix(newline)
-    known = code.endswith(newline) and digits in {str(each).encode() for each in range(256)}
+    known = code.endswith(newline) and digits in {str(number).encode() for number in range(256)}
     return int(digits) if known else None
 
 

@@ -15,13 +15,13 @@ _PAUSE_S: Final = (0.5, 15.0)
 
 
 class PatientTransport:
-    """Repeats what failed because the link was lost; only for calls that may be made twice.
+    """Repeats calls that failed because the link was lost; only for calls that may be made twice.
 
     Args:
         link: to the device.
-        name: of the device, for what is told.
-        patience_s: how long a link is waited for; then its error is raised.
-        tell: told about a link that is lost, and again when it is back.
+        name: of the device, for messages.
+        patience_s: how long a lost link is waited for; then its error is raised.
+        tell: is given a message when the link is lost, and one when it is back.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class PatientTransport:
         lost = False
         while True:
             try:
-                found = call()
+                result = call()
             except TransientDeviceError as failed:
                 if not lost:
                     # What the call itself took to fail is no part of the wait.
@@ -64,13 +64,13 @@ class PatientTransport:
                 waited = monotonic() - began
                 if waited + pause > self._patience_s:
                     raise
-                self._tell(f"Waits for {self._name}: link lost ({waited:.0f} s)…")
+                self._tell(f"Waiting for {self._name}: link lost for {waited:.0f} s.")
                 sleep(pause)
                 pause = min(1.5 * pause, _PAUSE_S[1])
             else:
                 if lost:
                     self._tell(f"{self._name} is back after {monotonic() - began:.0f} s.")
-                return found
+                return result
 
 
 _CHECK: type[Transport] = PatientTransport

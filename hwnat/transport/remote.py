@@ -1,4 +1,4 @@
-"""What `adb` and `ssh` have in common: framed commands, and files that are hashed on both sides."""
+"""What `adb` and `ssh` share: framed commands, and files that are hashed on both sides."""
 
 import hashlib
 import os
@@ -32,11 +32,11 @@ def find_program(name: str, *, install: str) -> str:
     Raises:
         DeviceError: it is not on PATH; `install` is the command that installs it.
     """
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         msg = f"The program '{name}' is not on PATH; install it with: {install}"
         raise DeviceError(msg)
-    return found
+    return path
 
 
 class RemoteTransport(ABC):
@@ -88,12 +88,12 @@ class RemoteTransport(ABC):
         if not argv:
             msg = f"Cannot run an empty command on {self.address}; name a program."
             raise DeviceError(msg)
-        found = self._call(argv, timeout_s=timeout_s)
+        framed = self._call(argv, timeout_s=timeout_s)
         return Completed(
             argv=tuple(argv),
-            returncode=found.status,
-            stdout=found.stdout.decode("utf-8", "replace"),
-            stderr=found.stderr.decode("utf-8", "replace"),
+            returncode=framed.status,
+            stdout=framed.stdout.decode("utf-8", "replace"),
+            stderr=framed.stderr.decode("utf-8", "replace"),
         )
 
     def push(self, source: Path, target: str) -> None:
@@ -149,17 +149,21 @@ class RemoteTransport(ABC):
         asked = self._ask(
             shell.script("transport/before_pull", source=path), what=what, timeout_s=600
         )
-        found = shell.described(asked.stdout)
-        if found is None or found[1] > _PULL_BYTES:
-            msg = f"{what}: it is larger than {_PULL_BYTES >> 20} MiB, or its size is garbage: "
-            msg += f"{printable(asked.stdout, limit=100)}; ask the device with: hwnat device doctor"
+        described = shell.described(asked.stdout)
+        if described is None or described[1] > _PULL_BYTES:
+            msg = (
+                f"{what}: it is larger than {_PULL_BYTES >> 20} MiB, or its size is garbage: "
+                f"{printable(asked.stdout, limit=100)}; check the device with: hwnat device doctor"
+            )
             raise DeviceError(msg)
-        kind, size, digest = found
+        kind, size, digest = described
         limit = 60 + size / _BYTES_PER_S
         content = self._call(["cat", path], timeout_s=limit, raw=True, size=size).stdout
         if len(content) != size or hashlib.new(kind, content).hexdigest() != digest:
-            msg = f"{what}: what arrived is not what the device has hashed. Try once more when "
-            msg += "nothing writes to the file."
+            msg = (
+                f"{what}: what arrived does not match the device's hash. Run the same command "
+                "again when nothing writes to the file."
+            )
             raise TransientDeviceError(msg)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -197,8 +201,10 @@ class RemoteTransport(ABC):
             msg = f"{what}: {means[done.returncode]}"
             raise DeviceError(msg)
         if done.returncode == shell.DAMAGED:
-            msg = f"{what}: what arrived differs from what was sent. Check cable and free space, "
-            msg += "then run the same command again."
+            msg = (
+                f"{what}: what arrived differs from what was sent. Check cable and free space, "
+                "then run the same command again."
+            )
             raise TransientDeviceError(msg)
         if done.returncode not in {0, shell.SAME}:
             raise shell.refused(what, done.stderr or done.stdout)
@@ -231,14 +237,16 @@ class RemoteTransport(ABC):
             stdin=stdin,
             limit_bytes=size + shell.OUTPUT_BYTES,
         )
-        found = framing.read(token, ended.stdout, ended.stderr)
-        if found.state == "late" and ended.elapsed_s >= timeout_s:
-            msg = f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; "
-            msg += "allow it more time, or see what it waits for."
+        framed = framing.read(token, ended.stdout, ended.stderr)
+        if framed.state == "late" and ended.elapsed_s >= timeout_s:
+            msg = (
+                f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; find out what "
+                "it waits for."
+            )
             raise DeviceError(msg)
-        if found.state != "done":
-            raise self._failure(argv, ended, found)
-        return found
+        if framed.state != "done":
+            raise self._failure(argv, ended, framed)
+        return framed
 
     def client(
         self,
@@ -259,9 +267,9 @@ class RemoteTransport(ABC):
             msg = f"Cannot run {Path(argv[0]).name} for {self.address}: {problem}."
             raise DeviceError(msg) from problem
 
-    def _failure(self, argv: Sequence[str], ended: Ended, found: framing.Framed) -> DeviceError:
+    def _failure(self, argv: Sequence[str], ended: Ended, framed: framing.Framed) -> DeviceError:
         """Return the error for a command whose end was not seen."""
-        if found.state == "unlimited":
+        if framed.state == "unlimited":
             return DeviceError(
                 f"{self.address} has no program 'timeout' that knows -k, so a command that hangs "
                 "would never end there; install toybox, BusyBox 1.34 or later, or coreutils there."
@@ -273,28 +281,38 @@ class RemoteTransport(ABC):
                 f"{self.address}; have it write to a file and pull that."
             )
         known = self._explain(ended.text)
-        if known is not None and found.state == "silent":
+        if known is not None and framed.state == "silent":
             if isinstance(known, TransientDeviceError):
                 self._lost()
             return known
         self._lost()
         what, to = shown(argv), self.address
         again = "run the same command again"
-        if found.state == "late":
-            msg = f"{what} ended on {to} before its time: it was killed there, or a line of what "
-            return TransientDeviceError(f"{msg}it printed was lost. Check the link, then {again}.")
-        if found.state == "cut":
-            msg = f"The link to {to} was lost while {what} ran; what it printed is discarded. "
-            return TransientDeviceError(f"{msg}Check cable and network, then {again}.")
+        if framed.state == "late":
+            return TransientDeviceError(
+                f"{what} ended early on {to}: it was killed there, or a line of its output was "
+                f"lost. Check the link, then {again}."
+            )
+        if framed.state == "cut":
+            return TransientDeviceError(
+                f"The link to {to} was lost while {what} ran; its output is discarded. Check cable "
+                f"and network, then {again}."
+            )
         if ended.returncode is None:
-            msg = f"{to} did not answer within {ended.elapsed_s:.0f} s. Check that it is awake and "
-            return TransientDeviceError(f"{msg}connected, then {again}.")
-        msg = f"{to} did not run {what} in a POSIX shell. It printed: "
+            return TransientDeviceError(
+                f"{to} did not answer within {ended.elapsed_s:.0f} s. Check that it is awake and "
+                f"connected, then {again}."
+            )
         if quoted := printable(ended.text, limit=300):
-            return DeviceError(f"{msg}{quoted}. Ask it with: hwnat device doctor")
+            return DeviceError(
+                f"{to} did not run {what} in a POSIX shell. It printed: {quoted}. Check it with: "
+                "hwnat device doctor"
+            )
         # Old versions of adb end so, with 0, when the cable is pulled before the first word.
-        msg += f"nothing, so the link may have been lost. Check it, then {again}; if that does not "
-        return TransientDeviceError(f"{msg}help, ask it with: hwnat device doctor")
+        return TransientDeviceError(
+            f"{to} did not run {what} in a POSIX shell. It printed nothing, so the link may have "
+            f"been lost. Check it, then {again}; if that does not help: hwnat device doctor"
+        )
 
 
 def _hashes(source: Path) -> tuple[int, str, str]:

@@ -1,4 +1,4 @@
-"""Calls of a real transport written down, and answered again without the device."""
+"""Record the calls of a real transport, and answer them again without the device."""
 
 import base64
 import hashlib
@@ -170,8 +170,10 @@ class ReplayTransport:
         line = self._lines[self._next]
         self._next += 1
         if line["call"] != call:
-            msg = f"{self._where()}: recorded is {_shown(line['call'])}, called is {_shown(call)}; "
-            msg += "record it again."
+            msg = (
+                f"{self._where()}: recorded is {_shown(line['call'])}, called is {_shown(call)}; "
+                "record it again."
+            )
             raise DeviceError(msg)
         if "error" in line:
             kind, message = line["error"]

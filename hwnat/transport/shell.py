@@ -108,11 +108,11 @@ def refused(what: str, printed: str) -> DeviceError:
 
 def described(printed: str) -> tuple[Literal["sha256", "md5"], int, str] | None:
     """Return hash, size in bytes and digest of what `before_pull.sh` printed; None for garbage."""
-    found = _DESCRIBED.fullmatch(printed)
-    if found is None:
+    match = _DESCRIBED.fullmatch(printed)
+    if match is None:
         return None
-    kind = cast('Literal["sha256", "md5"]', found[1])
-    return kind, int(found[2]), found[3]
+    kind = cast('Literal["sha256", "md5"]', match[1])
+    return kind, int(match[2]), match[3]
 
 
 def probe(run: Run, workdir: str, *, address: str, client: str | None) -> Probe:

@@ -133,10 +133,10 @@ class SshTransport(RemoteTransport):
     def _upload(self, source: Path, target: str, *, timeout_s: float) -> None:
         write = script("transport/write", target=target)
         with source.open("rb") as file:
-            found = self._call(write, timeout_s=timeout_s, stdin=file)
-        if found.status:
+            done = self._call(write, timeout_s=timeout_s, stdin=file)
+        if done.status:
             what = f"Cannot push {shown([str(source)])} to {self.address}"
-            raise refused(what, found.stderr.decode("utf-8", "replace"))
+            raise refused(what, done.stderr.decode("utf-8", "replace"))
 
     def _version(self) -> str:
         return self.client([self._ssh, "-V"], timeout_s=10).text

@@ -1,4 +1,4 @@
-"""Text that came from a device, made safe to show; and paths of a device, made safe to use."""
+"""Make text from a device safe to show, and paths on a device safe to use."""
 
 import re
 import unicodedata
@@ -24,12 +24,12 @@ def printable(text: str, *, limit: int = 10_000) -> str:
     'red and blue'
     """
     words = " ".join(_ESCAPES.sub("", text).split())
-    return "".join(each for each in words if unicodedata.category(each)[0] != "C")[-limit:]
+    return "".join(char for char in words if unicodedata.category(char)[0] != "C")[-limit:]
 
 
 def shown(argv: Sequence[str]) -> str:
     """Return a command in one line for a message, cut where it is long; scripts are left out."""
-    words = argv if len(argv) == 1 else ["…" if "\n" in each else each for each in argv]
+    words = argv if len(argv) == 1 else ["…" if "\n" in word else word for word in argv]
     line = printable(" ".join(words))
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 

@@ -61,9 +61,9 @@ def state(**changes):
         ({}, replace(PHONE, android_api=28), {}, "Android API 28 has no fixed-performance mode"),
         ({"clocks": "free"}, PHONE, {}, 'set clocks = "fixed"'),
         ({"governor": "performance"}, PHONE, {}, "Only root may set governor"),
-        ({}, state(governor="powersave"), {}, "that of the slowest clock"),
-        ({}, state(clocks_hz=()), {}, "Clocks are not readable"),
-        ({}, state(temperature_c=None, thermal_status=None), {}, "It tells no temperature"),
+        ({}, state(governor="powersave"), {}, "measured at the slowest clock"),
+        ({}, state(clocks_hz=()), {}, "Clocks cannot be read"),
+        ({}, state(temperature_c=None, thermal_status=None), {}, "It reports no temperature"),
         (
             {},
             state(limits_hz=(1_800_000_000,) * 4 + (2_000_000_000,) * 2),
@@ -74,7 +74,7 @@ def state(**changes):
         ({"threads": 2, "affinity": (5,)}, PHONE, {}, "2 threads share 1 cores"),
         ({"affinity": (3, 5)}, PHONE, {}, "cores of different speed (clusters of 2, 4)"),
         ({"affinity": (9,)}, PHONE, {}, "Cores [9] are not available"),
-        ({}, replace(PHONE, clusters=()), {}, "It does not tell its cores"),
+        ({}, replace(PHONE, clusters=()), {}, "It does not report its cores"),
         ({}, PHONE, {"address": "adb 192.168.1.5:5555"}, "on the network, not on a cable"),
         ({}, PHONE, {"address": "adb adb-R5-x7._adb-tls-connect._tcp"}, "on the network"),
         (

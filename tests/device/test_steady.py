@@ -129,7 +129,7 @@ def test_a_visit_with_a_drifting_reference_is_made_again(a_visit):
 
 def test_a_device_that_is_warm_all_along_is_judged_by_its_gate(a_visit):
     warm = after(thermal_status=1)
-    assert "the gate wants at most 0" in unsteady(a_visit(before=warm, after=warm))
+    assert "the gate allows at most 0" in unsteady(a_visit(before=warm, after=warm))
     gate = Gate(thermal_status=1)
     assert unsteady(a_visit(before=warm, after=warm), gate=gate) is None
 

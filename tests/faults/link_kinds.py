@@ -17,7 +17,7 @@ COMMANDS = {
     "renew": "echo renewed",
     "push": r"chmod \"\$mode\"|cat >",
 }
-ODD = r"what its block does|it says|POSIX shell|not whole|damaged|garbage|differs|printed|lost|hash"
+ODD = r"state of its block|it says|POSIX shell|not whole|damaged|garbage|differs|printed|lost|hash"
 
 
 def calm(rig: Rig) -> None:

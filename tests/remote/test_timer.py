@@ -178,7 +178,7 @@ def test_a_full_disk_is_said_to_be_full_and_nothing_is_lost(a_phone, a_machine, 
 def test_the_device_that_is_too_hot_is_named(android_phone, elsewhere):
     place = elsewhere(android_phone, gate={"load": 1000.0, "wait_s": 0.0})
     android_phone.state.set(skin_mc=60_000)
-    hot = r"^Device elsewhere: .* not fit .*skin is 60.*0 of 4 visits are kept"
+    hot = r"^Device elsewhere: .* not ready .*skin is 60.*0 of 4 visits are kept"
     with pytest.raises(DeviceError, match=hot):
         place.make(4)
 
