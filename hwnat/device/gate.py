@@ -68,7 +68,7 @@ def _heat(state: Conditions, gate: Gate) -> list[str | None]:
     return [
         None
         if value is None or value < limit
-        else f"{place} is {value:.1f} °C, the gate requires less than {limit:g}: {what}"
+        else f"{place} is {value:.1f} °C, the gate requires under {limit:g}: {what}"
         for place, value, limit, what in places
     ]
 

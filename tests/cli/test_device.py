@@ -122,7 +122,7 @@ def test_the_doctor_says_what_is_wrong_with_a_phone(hwnat, android_phone, tmp_pa
     assert code == 0
     assert "pinned_to       2, 3, 4, 5, 6, 7" in out
     for words in (
-        "Not now: the battery holds 12 %, the gate wants at least 30",
+        "Not now: the battery holds 12 %, the gate requires at least 30",
         "Not now: thermal status is 2 (moderate)",
         'set clocks = "fixed"',
         "A clock is limited to 1081.8 of 1803 MHz",
