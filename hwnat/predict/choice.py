@@ -12,7 +12,7 @@ from hwnat.errors import DataError
 from hwnat.predict.families import FAMILIES, Regressor, Roofline, candidates, plainer, regressor
 from hwnat.predict.features import row, work
 from hwnat.records.op import OpSpec
-from hwnat.table.entry import FittedModel
+from hwnat.table.entry import MAX_HALF_WIDTH, FittedModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def choose(kind: str, samples: Sequence[Sample], *, seed: int) -> FittedModel:
         seed=seed,
         n=len(samples),
         cv_error=round(mean, 6),
-        half_width=round(expm1(_conformal(errors)), 6),
+        half_width=min(round(expm1(_conformal(errors)), 6), MAX_HALF_WIDTH),
     )
 
 

@@ -6,7 +6,6 @@ operations of the same kind. What none of them covers is an error.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from hwnat.predict.workload import family, log_size
 from hwnat.records.op import OpSpec
 from hwnat.table.entry import Entry, Filled, FittedModel, derived_entry
 from hwnat.table.lookup import LatencyTable
+from hwnat.table.nearest import nearest_keys
 
 #: Transfer from other devices; interpolate over map sizes, then ask models; ask models only.
 Way = Literal["transfer", "sizes", "models"]
@@ -55,7 +55,7 @@ def fill(
         raise UncoveredOpError(
             missing,
             table=f"of {len(timed)} timed operations",
-            nearest=get_close_matches(missing, timed, n=1, cutoff=0.0),
+            nearest=nearest_keys(missing, timed, count=1),
             remedy="the same `hwnat profile` command with a larger --budget, or without one",
         )
     return Filled(

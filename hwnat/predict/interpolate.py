@@ -8,7 +8,6 @@ explain is smooth over the map size and shared by related blocks, and is interpo
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from hwnat.records.op import OpSpec
 from hwnat.records.space import Space
 from hwnat.table.entry import Z90, Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
+from hwnat.table.nearest import nearest_keys
 
 Floats = npt.NDArray[np.float64]
 
@@ -155,11 +155,10 @@ def _check(
     """Refuse an operation whose like was not measured at two sizes."""
     for op in new:
         if len(sizes.get(family(op), ())) < 2:
-            kind = [key for key in entries if key.startswith(f"{op.kind}|")]
             raise UncoveredOpError(
                 op.key,
                 table=name,
-                nearest=get_close_matches(op.key, kind or list(entries), n=3, cutoff=0.0),
+                nearest=nearest_keys(op.key, entries),
                 remedy=f"hwnat profile --device NAME --space SPACE --op '{op.key}'",
             )
 

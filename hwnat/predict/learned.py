@@ -7,7 +7,7 @@ again to the table's own measured entries.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from math import log
 from typing import Final
 
 import numpy as np
@@ -18,8 +18,9 @@ from hwnat.predict.choice import Sample as Sample
 from hwnat.predict.choice import arrays, choose, fit_pair, predict_pair
 from hwnat.predict.features import EXTENT, NAMES, model_kind, row, work
 from hwnat.records.op import OpSpec
-from hwnat.table.entry import FittedModel
+from hwnat.table.entry import MAX_NS, FittedModel
 from hwnat.table.lookup import LatencyTable
+from hwnat.table.nearest import nearest_keys
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,10 +62,14 @@ class OperatorModel:
         """Predict operations of this kind, whatever their size; beyond its range it says so."""
         x = np.stack([row(op) for op in ops])
         ns = predict_pair(self._roofline, self._regressor, x, np.stack([work(op) for op in ops]))
+        if not (np.isfinite(ns) & (ns > 0)).all():
+            msg = f"The model of {self.fitted.kind} predicts {ns.min():g} ns; fit it again."
+            raise DataError(msg)
         extent = x[:, [NAMES.index(name) for name in EXTENT]]
         beyond = np.maximum(self._low - extent, extent - self._high).max(axis=1).clip(min=0)
         beyond[beyond <= _TOLERANCE] = 0
-        factor = (1 + self.fitted.half_width) ** (1 + _WIDER * np.ceil(beyond))
+        octaves = 1 + _WIDER * np.ceil(beyond)
+        factor = np.exp(np.minimum(octaves * np.log1p(self.fitted.half_width), log(MAX_NS)))
         return Estimates(ns=ns, low_ns=ns / factor, high_ns=ns * factor, in_range=beyond == 0)
 
 
@@ -117,7 +122,7 @@ class OperatorModels:
         return UncoveredOpError(
             op.key,
             table=f"{self._table}, nor a model of its kind and type",
-            nearest=get_close_matches(op.key, self._keys, n=1, cutoff=0.0),
+            nearest=nearest_keys(op.key, self._keys, count=1),
             remedy=f"hwnat profile, at least {MIN_SAMPLES} shapes of {model_kind(op)}",
         )
 

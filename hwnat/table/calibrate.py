@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import isfinite
+from math import inf, isfinite
 from statistics import NormalDist
 from typing import Final, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import DataError
+from hwnat.table.entry import MAX_NS
 
 Floats = npt.NDArray[np.float64]
 Form = Literal["none", "scale", "affine", "robust"]
@@ -30,6 +31,8 @@ _ROUNDS: Final = 15
 _TRUST: Final = 30
 #: A richer form must beat a plainer one by this factor when it predicts what it was not fitted on.
 _WORTH_IT: Final = 0.95
+#: No two latencies differ by more. A factor is a ratio of two; an error may be a ratio of ratios.
+_MAX_RATIO: Final = float(MAX_NS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,14 @@ class NetworkCheck:
     error: float
 
     def __post_init__(self) -> None:
-        if min(self.sum_ns, self.ops, self.measured_ns) < 1 or not isfinite(self.error):
-            msg = f"network {self.genome} has latencies {self.sum_ns} and {self.measured_ns} ns"
+        if min(self.sum_ns, self.ops, self.measured_ns) < 1 or not 0 <= self.predicted_ns < inf:
+            msg = (
+                f"network {self.genome}: {self.ops} operations of {self.sum_ns} ns, measured "
+                f"{self.measured_ns} ns and predicted {self.predicted_ns:g} ns, are not possible"
+            )
+            raise DataError(msg)
+        if not -1 <= self.error <= _MAX_RATIO**2:
+            msg = f"network {self.genome}: an error of {self.error:g} is not possible"
             raise DataError(msg)
 
 
@@ -76,14 +85,29 @@ class Calibration:
 
     def __post_init__(self) -> None:
         coefficients = (self.scale, self.per_op_ns, self.constant_ns)
-        if not all(isfinite(each) and each >= 0 for each in coefficients) or not any(coefficients):
+        if not all(isfinite(c) and c >= 0 for c in coefficients) or not any(coefficients):
             msg = f"calibration coefficients {coefficients} must be finite and not negative"
+            raise DataError(msg)
+        if self.scale > _MAX_RATIO or max(self.per_op_ns, self.constant_ns) >= MAX_NS:
+            msg = f"calibration coefficients {coefficients} are not those of latencies"
             raise DataError(msg)
 
     def apply(self, sum_ns: npt.ArrayLike, ops: npt.ArrayLike) -> Floats:
-        """Return latencies in ns of networks with these sums and numbers of blocks."""
+        """Return latencies in ns of networks with these sums and numbers of blocks.
+
+        Raises:
+            DataError: a latency is not positive.
+        """
         sums, counts = np.asarray(sum_ns, np.float64), np.asarray(ops, np.float64)
-        return np.asarray(self.scale * sums + self.per_op_ns * counts + self.constant_ns)
+        latency_ns = np.asarray(self.scale * sums + self.per_op_ns * counts + self.constant_ns)
+        if not (np.isfinite(latency_ns) & (latency_ns > 0)).all():
+            msg = (
+                f"The calibration {self.scale:g} * sum + {self.per_op_ns:g} ns * operations + "
+                f"{self.constant_ns:g} ns gives a latency that is not positive; build the table "
+                "again with: hwnat table build"
+            )
+            raise DataError(msg)
+        return latency_ns
 
     def check(self, genome: str, *, sum_ns: int, ops: int, measured_ns: int) -> NetworkCheck:
         """Return how well a network that the fit has not seen is predicted."""

@@ -18,6 +18,18 @@ _MEDIAN_ERROR: Final = 1.2533 / 1.349
 _FEW_VISITS: Final = 3
 _UNKNOWN_SPREAD: Final = 0.1
 
+#: Least and most of a regressor's hyperparameters: more work, not better predictions.
+_SETTINGS: Final[Mapping[str, tuple[float, float]]] = {
+    "trees": (1, 1000),
+    "depth": (1, 30),
+    "columns": (0.01, 1),
+    "rows": (0.01, 1),
+    "rate": (0.001, 1),
+    "smoothness": (0.5, 2.5),
+}
+#: No interval reaches further than all latencies that there are.
+MAX_HALF_WIDTH: Final = float(MAX_NS)
+
 Provenance = Literal["measured", "interpolated", "transferred", "imported", "estimated"]
 
 
@@ -140,6 +152,22 @@ class FittedModel:
     n: int
     cv_error: float
     half_width: float
+
+    def __post_init__(self) -> None:
+        for name, value in self.settings.items():
+            least, most = _SETTINGS.get(name, (0.0, math.inf))
+            if not (math.isfinite(value) and least <= value <= most):
+                msg = f"model of {self.kind}: {name} {value:g} is not in {least:g} to {most:g}"
+                raise DataError(msg)
+        if not (0 <= self.seed < 1 << 32 and self.n >= 1):
+            msg = f"model of {self.kind}: seed {self.seed} or {self.n} entries are not possible"
+            raise DataError(msg)
+        if not (0 <= self.cv_error < math.inf and 0 <= self.half_width <= MAX_HALF_WIDTH):
+            msg = (
+                f"model of {self.kind}: error {self.cv_error:g} or half-width "
+                f"{self.half_width:g} is not possible"
+            )
+            raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

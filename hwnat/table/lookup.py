@@ -5,7 +5,6 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +15,7 @@ from hwnat.records.measurement import Conditions, Setup, plain
 from hwnat.records.write import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
 from hwnat.table.entry import MAX_NS, Effort, Entry, FittedModel, Origin, interval_ns
+from hwnat.table.nearest import nearest_keys
 
 # Format history. Never edit an entry; add one and a migration.
 #   1  nanoseconds per block, calibration and validation on whole networks
@@ -141,9 +141,7 @@ class LatencyTable:
 
     def uncovered(self, key: str, *, resolution: int | None = None) -> UncoveredOpError:
         """Return the error for an operation that is missing, by itself or with a resolution."""
-        kind = key.partition("|")[0]
-        same = [each for each in self.entries if each.startswith(f"{kind}|")]
-        near = get_close_matches(key, same or self.entries, n=3, cutoff=0.0)
+        near = nearest_keys(key, self.entries)
         sizes = {*self.resolutions, *([] if resolution is None else [resolution])}
         argv = ["hwnat", "profile", "--device", self.setup.device]
         if self.space is not None:

@@ -103,7 +103,17 @@ def test_the_interval_covers_new_networks_as_often_as_it_says():
     assert 0.85 < np.mean(covered) < 0.95
 
 
-@pytest.mark.parametrize("bad", [{"scale": -1.0}, {"constant_ns": float("nan")}, {"scale": 0.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"scale": -1.0},
+        {"constant_ns": float("nan")},
+        {"scale": 0.0},
+        {"scale": 1e308},
+        {"per_op_ns": 1e300},
+        {"constant_ns": 1e13},
+    ],
+)
 def test_impossible_coefficients_are_refused(bad):
     with pytest.raises(DataError, match="coefficients"):
         Calibration(**bad)
@@ -112,6 +122,28 @@ def test_impossible_coefficients_are_refused(bad):
 def test_a_network_without_a_latency_is_refused():
     with pytest.raises(DataError, match="network 01"):
         NetworkCheck(genome="01", sum_ns=1, ops=1, measured_ns=0, predicted_ns=1.0, error=0.0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"predicted_ns": -5.0},
+        {"predicted_ns": float("inf")},
+        {"error": -1.5},
+        {"error": float("nan")},
+        {"error": 1e300},
+    ],
+)
+def test_a_network_that_cannot_have_been_predicted_so_is_refused(bad):
+    fine = {"sum_ns": 1, "ops": 1, "measured_ns": 1, "predicted_ns": 1.0, "error": 0.0}
+    with pytest.raises(DataError, match="network 01"):
+        NetworkCheck(**{"genome": "01", **fine, **bad})
+
+
+@pytest.mark.parametrize("sum_ns", [0, float("inf"), float("nan")])
+def test_a_latency_that_is_not_positive_is_an_error(sum_ns):
+    with pytest.raises(DataError, match="not positive"):
+        Calibration(scale=0.9).apply([1000, sum_ns], [3, 3])
 
 
 def test_one_disturbed_network_moves_a_robust_fit_little():
