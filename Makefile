@@ -24,7 +24,8 @@ lint: $(READY) ## style, spelling, shell programs, prose, device files and table
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@echo "shellcheck"
-	@find .ci hwnat tests -name '*.sh' -o -path .ci/run | xargs $(BIN)/shellcheck
+	@find .ci tests -name '*.sh' -o -path .ci/run | xargs $(BIN)/shellcheck
+	@find hwnat -name '*.sh' | xargs $(BIN)/shellcheck -s sh -x -P SCRIPTDIR
 	@echo "codespell"
 	@$(BIN)/codespell .
 	@echo "proselint"

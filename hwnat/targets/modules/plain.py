@@ -1,7 +1,7 @@
 """The plain PyTorch module of one operation or of a whole network.
 
 The one-block models that are timed, the subnets a supernet hands out and the networks that are
-exported are all built here, so a latency table describes the very modules that ship.
+exported are all built here, so a latency table describes the modules that ship.
 """
 
 from collections import OrderedDict
