@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hwnat.predict.additive import AdditivePredictor
 from hwnat.predict.bounds import LatencyBounds
-from hwnat.predict.budget import best_under, score_front
+from hwnat.predict.limit import best_under, score_front
 from hwnat.records.device import TimingProtocol
 from hwnat.records.grid import distinct_ops, grid
 from hwnat.records.measurement import Host, Setup

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.errors import DataError, UncoveredOpError, UsageError
-from hwnat.predict.interpolate import Filled, fill
+from hwnat.predict.interpolate import Interpolated, interpolate_entries
 from hwnat.predict.score import Agreement, Evaluation, agreement, evaluation
 from hwnat.predict.workload import family
 from hwnat.records.cost import total_cost
@@ -23,7 +23,7 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class SplitTable:
     """A published block table, cut by resolution.
 
     Attributes:
@@ -77,7 +77,7 @@ def evaluate_offgrid(
                 msg = f"Resolution {resolution} of {each.sources[0].name} is among the tables, or "
                 raise UsageError(msg + "twice among the tests; give each once.")
             hidden[resolution] = each.entries
-    published = Published(
+    published = SplitTable(
         space=get_space(seen.space or ""),
         classes=seen.classes or 0,
         known=seen.entries,
@@ -116,7 +116,7 @@ def _lacks(other: Imported, space: Space, classes: int) -> str:
 
 
 def score_offgrid(
-    published: Published,
+    published: SplitTable,
     networks: int,
     *,
     seed: int,
@@ -136,7 +136,7 @@ def score_offgrid(
         raise UsageError(msg)
     batches = _draw(published, networks, seed=seed)
     wanted = {op.key: op for each in batches.values() for op in each.ops}
-    filled = fill(published.known, wanted.values(), name="published")
+    filled = interpolate_entries(published.known, wanted.values(), name="published")
     truth = np.concatenate([batches[r].sums(_ns(published.hidden[r])) for r in resolutions])
     own = [_sums(filled, batches[r]) for r in resolutions]
     predicted, low, high = (np.concatenate(each) for each in zip(*own, strict=True))
@@ -188,7 +188,7 @@ def _ns(entries: Mapping[str, Entry]) -> dict[str, float]:
     return {key: float(each.p50_ns) for key, each in entries.items()}
 
 
-def _draw(published: Published, networks: int, *, seed: int) -> dict[int, _Batch]:
+def _draw(published: SplitTable, networks: int, *, seed: int) -> dict[int, _Batch]:
     """Draw networks; hidden resolutions take turns."""
     resolutions = sorted(published.hidden)
     space = replace(published.space, resolutions=tuple(resolutions))
@@ -200,7 +200,7 @@ def _draw(published: Published, networks: int, *, seed: int) -> dict[int, _Batch
     }
 
 
-def _batch(published: Published, genomes: Integers, resolution: int) -> _Batch:
+def _batch(published: SplitTable, genomes: Integers, resolution: int) -> _Batch:
     """Count the operations of genomes, whatever resolution they name, at this one."""
     space = replace(published.space, resolutions=(resolution,))
     grids = {
@@ -222,7 +222,7 @@ def _run(choices: Grid, genome: Integers) -> list[OpSpec]:
     return [*choices.fixed, *(slot[gene - 1] for slot, gene in blocks if gene)]
 
 
-def _sums(filled: Filled, batch: _Batch) -> tuple[Floats, Floats, Floats]:
+def _sums(filled: Interpolated, batch: _Batch) -> tuple[Floats, Floats, Floats]:
     """Return predictions, lows and highs of a batch."""
     column = {key: index for index, key in enumerate(filled.entries)}
     counts = np.zeros((len(batch.counts), len(column)), np.int64)
@@ -237,7 +237,7 @@ def _biases(resolutions: Sequence[int], batches: Mapping[int, _Batch], errors: F
 
 
 def _baselines(
-    published: Published, batches: Mapping[int, _Batch], truth: Floats
+    published: SplitTable, batches: Mapping[int, _Batch], truth: Floats
 ) -> dict[str, Agreement]:
     known = _ns(published.known)
     of_maps = _LinearInMapPixels(known)

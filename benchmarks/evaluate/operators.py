@@ -22,7 +22,7 @@ from evaluate.calibration import (
 )
 from hwnat.errors import DataError, UsageError
 from hwnat.predict.choice import Sample
-from hwnat.predict.learned import Estimates, fit_samples
+from hwnat.predict.learned import OperatorEstimates, fit_samples
 from hwnat.predict.score import Agreement, Evaluation, agreement, evaluation
 from hwnat.table.calibrate import calibrate as calibrate_table
 from hwnat.table.importers.base import Source
@@ -40,7 +40,7 @@ FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class PublishedNetworks:
     """One device's networks that are measured whole and operator by operator.
 
     Attributes:
@@ -115,7 +115,7 @@ def evaluate_operators(
     )
 
 
-def _single(estimates: Estimates, real: Floats) -> dict[str, float]:
+def _single(estimates: OperatorEstimates, real: Floats) -> dict[str, float]:
     """Say how well single operators are met, and how many are outside the trained range."""
     inside = (estimates.low_ns <= real) & (real <= estimates.high_ns)
     return {
@@ -126,7 +126,7 @@ def _single(estimates: Estimates, real: Floats) -> dict[str, float]:
     }
 
 
-def read_published(ops_file: Path, nets_file: Path, device: str) -> Published:
+def read_published(ops_file: Path, nets_file: Path, device: str) -> PublishedNetworks:
     """Read what is measured both whole and operator by operator; the rest is named in `left_out`.
 
     Raises:
@@ -153,7 +153,7 @@ def read_published(ops_file: Path, nets_file: Path, device: str) -> Published:
         raise DataError(msg)
     means = np.array([to_ns(row.mean, "us", where=row.where) for row in kept], np.float64)
     stds = np.array([row.std_us * 1_000 for row in kept])
-    return Published(
+    return PublishedNetworks(
         names=tuple(row.name for row in kept),
         samples=tuple(_sample(row) for network in kept for row in by_network[network.name]),
         measured_ns=means,
@@ -183,7 +183,7 @@ def _sample(row: OperatorRow) -> Sample:
     return Sample(op=row.op, latency_ns=ns, source=row.network)
 
 
-def predicted(data: Published, *, seed: int) -> Estimates:
+def predicted(data: PublishedNetworks, *, seed: int) -> OperatorEstimates:
     """Return (samples,) estimates, each by models that never saw its network.
 
     Raises:
@@ -204,10 +204,10 @@ def predicted(data: Published, *, seed: int) -> Estimates:
         own = models.predict([data.samples[index].op for index in where.tolist()])
         found[:, where] = own.ns, own.low_ns, own.high_ns
         inside[where] = own.in_range
-    return Estimates(ns=found[0], low_ns=found[1], high_ns=found[2], in_range=inside)
+    return OperatorEstimates(ns=found[0], low_ns=found[1], high_ns=found[2], in_range=inside)
 
 
-def _totals(data: Published, ns: Floats) -> Totals:
+def _totals(data: PublishedNetworks, ns: Floats) -> Totals:
     """Add operators up to networks."""
     number_of = {name: index for index, name in enumerate(data.names)}
     where = np.array([number_of[each.source] for each in data.samples])
@@ -230,7 +230,7 @@ def _judged(totals: Totals, chosen: Integers) -> tuple[Agreement, Floats, float]
     return agreement(latencies, judged.measured_ns, interval), coefficients, width
 
 
-def _baselines(data: Published, totals: Totals, chosen: Integers) -> dict[str, Agreement]:
+def _baselines(data: PublishedNetworks, totals: Totals, chosen: Integers) -> dict[str, Agreement]:
     """Score plainer methods on the same networks."""
     others = np.delete(np.arange(len(data.names)), chosen)
     measured = data.measured_ns[others]

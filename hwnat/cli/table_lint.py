@@ -18,7 +18,7 @@ from hwnat.cli.table_import import (
 )
 
 if TYPE_CHECKING:
-    from hwnat.table.lint import Report
+    from hwnat.table.lint import LintReport
     from hwnat.table.subject import Subject
 
 #: Files that an error message names.
@@ -116,7 +116,7 @@ def _network(text: str) -> tuple[str, int | None]:
     return genome, to_ns(ms, "ms", where=f"--network {genome}") if equals else None
 
 
-def _print_as_json(report: "Report", subjects: Sequence["Subject"]) -> None:
+def _print_as_json(report: "LintReport", subjects: Sequence["Subject"]) -> None:
     print_json(
         {
             "tables": [subject.name for subject in subjects],
@@ -130,7 +130,7 @@ def _print_as_json(report: "Report", subjects: Sequence["Subject"]) -> None:
     )
 
 
-def _print_report(report: "Report", subjects: Sequence["Subject"]) -> None:
+def _print_report(report: "LintReport", subjects: Sequence["Subject"]) -> None:
     for subject in subjects:
         print_left_out(subject.unmapped)
     print_findings(report.findings, to_stderr=False)

@@ -9,7 +9,7 @@ from hwnat.predict.classifier import with_classes
 from hwnat.predict.slots import SlotCosts, slot_costs
 from hwnat.records.op import OpSpec
 from hwnat.records.space import Space, get_space
-from hwnat.table.compiled import Estimates, compile_table, mismatch
+from hwnat.table.compiled import NetworkEstimates, compile_table, mismatch
 from hwnat.table.dense import squared_half_widths
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
@@ -120,7 +120,7 @@ class AdditivePredictor:
         """
         return self.compiled.latency_ns(genomes)
 
-    def estimate(self, genomes: object) -> Estimates:
+    def estimate(self, genomes: object) -> NetworkEstimates:
         """Predict (n, genes) canonical genomes with 90 % intervals, as `predict` does for each.
 
         Raises:

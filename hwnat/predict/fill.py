@@ -11,8 +11,8 @@ from typing import Final, Literal
 import numpy as np
 
 from hwnat.errors import UncoveredOpError
-from hwnat.predict import interpolate
 from hwnat.predict.features import model_kind
+from hwnat.predict.interpolate import interpolate_entries
 from hwnat.predict.learned import MIN_SAMPLES, OperatorModels, Sample, fit_samples
 from hwnat.predict.transfer import MIN_TIMINGS, transfer
 from hwnat.predict.workload import family, log_size
@@ -128,7 +128,7 @@ def _predict(
         sizes.setdefault(family(op), set()).add(log_size(op))
     ops = [OpSpec.from_key(key) for key in wanted]
     near = [op for op in ops if way == "sizes" and len(sizes.get(family(op), ())) >= _SIZES]
-    found = dict(interpolate.fill(timed, near).entries) if near else {}
+    found = dict(interpolate_entries(timed, near).entries) if near else {}
     samples = [Sample(op=OpSpec.from_key(k), latency_ns=e.p50_ns) for k, e in timed.items()]
     if max(Counter(model_kind(each.op) for each in samples).values(), default=0) < MIN_SAMPLES:
         return found, ()

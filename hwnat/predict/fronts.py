@@ -59,16 +59,16 @@ class Relaxed:
         first = [sum(g.latency_ns[0] for g in groups), sum(g.score[0] for g in groups)]
         self.latency_ns, self.score = np.cumsum(np.vstack([first, steps]), axis=0).T
 
-    def bound(self, budget_ns: Floats) -> Floats:
-        """Return (n,) scores that no network within (n,) budgets exceeds; -inf if there is none."""
-        found = np.interp(budget_ns, self.latency_ns, self.score)
+    def bound(self, limit_ns: Floats) -> Floats:
+        """Return (n,) scores that no network within (n,) limits exceeds; -inf if there is none."""
+        found = np.interp(limit_ns, self.latency_ns, self.score)
         # Rounding must not lose a network that fits exactly.
         least = self.latency_ns[0] * (1 - LATENCY_ROUNDING)
-        return np.where(budget_ns < least, -np.inf, found)
+        return np.where(limit_ns < least, -np.inf, found)
 
-    def reached(self, budget_ns: float) -> float:
-        """Return the score of some network within the budget; -inf if there is none."""
-        at = int(np.searchsorted(self.latency_ns, budget_ns, side="right"))
+    def reached(self, limit_ns: float) -> float:
+        """Return the score of some network within the limit; -inf if there is none."""
+        at = int(np.searchsorted(self.latency_ns, limit_ns, side="right"))
         return float(self.score[at - 1]) if at else -np.inf
 
 

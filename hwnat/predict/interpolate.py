@@ -30,7 +30,7 @@ _LEARNED_FROM: Final = ("measured", "imported")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class Interpolated:
     """Entries for all that was asked for, and how their errors go together.
 
     Attributes:
@@ -86,7 +86,7 @@ def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -
         classes=classes,
         batch=table.setup.batch or 1,
     )
-    filled = fill(table.entries, wanted, name=table.name)
+    filled = interpolate_entries(table.entries, wanted, name=table.name)
     return replace(
         table,
         entries={**table.entries, **filled.entries},
@@ -94,7 +94,9 @@ def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -
     )
 
 
-def fill(entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given") -> Filled:
+def interpolate_entries(
+    entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given"
+) -> Interpolated:
     """Look up what the table has and interpolate the rest over map sizes; deterministic.
 
     Args:
@@ -128,7 +130,7 @@ def fill(entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = 
         )
         for op, ns, variance in zip(new, found, np.diag(covariance), strict=True)
     }
-    return Filled(
+    return Interpolated(
         entries={key: made[key] if key in made else entries[key] for key in ops},
         interpolated=tuple(made),
         covariance=whole,

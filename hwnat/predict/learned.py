@@ -33,7 +33,7 @@ _TOLERANCE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimates:
+class OperatorEstimates:
     """Predictions for (n,) operations.
 
     Attributes:
@@ -58,7 +58,7 @@ class OperatorModel:
         extent = x[:, [NAMES.index(name) for name in EXTENT]]
         self._low, self._high = extent.min(axis=0), extent.max(axis=0)
 
-    def predict(self, ops: Sequence[OpSpec]) -> Estimates:
+    def predict(self, ops: Sequence[OpSpec]) -> OperatorEstimates:
         """Predict operations of this kind, whatever their size; beyond its range it says so."""
         x = np.stack([row(op) for op in ops])
         ns = predict_pair(self._roofline, self._regressor, x, np.stack([work(op) for op in ops]))
@@ -70,7 +70,9 @@ class OperatorModel:
         beyond[beyond <= _TOLERANCE] = 0
         octaves = 1 + _WIDER * np.ceil(beyond)
         factor = np.exp(np.minimum(octaves * np.log1p(self.fitted.half_width), log(MAX_NS)))
-        return Estimates(ns=ns, low_ns=ns / factor, high_ns=ns * factor, in_range=beyond == 0)
+        return OperatorEstimates(
+            ns=ns, low_ns=ns / factor, high_ns=ns * factor, in_range=beyond == 0
+        )
 
 
 class OperatorModels:
@@ -100,7 +102,7 @@ class OperatorModels:
         """Whether there is a model for operations like this one."""
         return model_kind(op) in self._models and op.dtype == self._dtype
 
-    def predict(self, ops: Sequence[OpSpec]) -> Estimates:
+    def predict(self, ops: Sequence[OpSpec]) -> OperatorEstimates:
         """Predict (n,) operations of any kinds.
 
         Raises:
@@ -116,7 +118,7 @@ class OperatorModels:
             found = self._models[kind].predict([ops[index] for index in where])
             ns[where], low[where], high[where] = found.ns, found.low_ns, found.high_ns
             inside[where] = found.in_range
-        return Estimates(ns=ns, low_ns=low, high_ns=high, in_range=inside)
+        return OperatorEstimates(ns=ns, low_ns=low, high_ns=high, in_range=inside)
 
     def _uncovered(self, op: OpSpec) -> UncoveredOpError:
         return UncoveredOpError(

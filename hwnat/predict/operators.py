@@ -30,7 +30,7 @@ class _Estimates(Protocol):
     def in_range(self) -> npt.NDArray[np.bool_]: ...
 
 
-class Models(Protocol):
+class Fallback(Protocol):
     """What predicts operations that a table does not hold."""
 
     def covers(self, op: OpSpec) -> bool:
@@ -43,7 +43,7 @@ class Models(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoModels:
+class NoFallback:
     """Predicts nothing: a table whose entries are too few to fit a model to; `why` says so."""
 
     why: str = ""
@@ -77,7 +77,7 @@ class OperatorPredictor:
         TableMismatchError: the table holds the blocks of a space.
     """
 
-    def __init__(self, table: LatencyTable, *, fit: Callable[[LatencyTable], Models]) -> None:
+    def __init__(self, table: LatencyTable, *, fit: Callable[[LatencyTable], Fallback]) -> None:
         if table.granularity != "operator":
             msg = (
                 f"Table {table.name} holds blocks of {table.space}, not operators: give it a "
@@ -86,7 +86,7 @@ class OperatorPredictor:
             )
             raise TableMismatchError(msg)
         self.table, self._fit = table, fit
-        self._models: Models | None = None
+        self._models: Fallback | None = None
 
     def predict(self, trace: Trace, *, partial: bool = False) -> Prediction:
         """Predict a traced network.
@@ -110,7 +110,7 @@ class OperatorPredictor:
                 parts.append(part)
             else:
                 key = "" if each.op is None else each.op.key
-                why = models.why if isinstance(models, NoModels) else ""
+                why = models.why if isinstance(models, NoFallback) else ""
                 reason = each.reason or f"neither an entry nor a model of its kind{why}"
                 missing.append(Missing(key=key, reason=reason, nodes=_place(each)))
         if missing and not partial:
@@ -126,19 +126,19 @@ class OperatorPredictor:
                 msg += f"Export it for that {what}, or use a table of {what} {other}."
                 raise TableMismatchError(msg)
 
-    def _of(self, unseen: Sequence[OpSpec]) -> Models:
+    def _of(self, unseen: Sequence[OpSpec]) -> Fallback:
         """Return the models, which are only fitted when an operator needs them."""
         if not unseen:
-            return NoModels()
+            return NoFallback()
         if self._models is None:
             try:
                 self._models = self._fit(self.table)
             except DataError as error:  # what is missing is named, with this reason
-                self._models = NoModels(why=f" ({error})")
+                self._models = NoFallback(why=f" ({error})")
         return self._models
 
     @staticmethod
-    def _estimate(ops: Sequence[OpSpec], models: Models) -> dict[str, Part]:
+    def _estimate(ops: Sequence[OpSpec], models: Fallback) -> dict[str, Part]:
         if not ops:
             return {}
         found = models.predict(ops)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.predict.smooth import Points, Smoothness, fit_smoothness
+from hwnat.predict.smooth import Deviations, Smoothness, fit_smoothness
 from hwnat.predict.workload import family, log_size, neighbourhood, terms
 from hwnat.records.op import OpSpec
 
@@ -125,14 +125,14 @@ def _rows(ops: Sequence[OpSpec]) -> dict[str, Rows]:
 
 def _points(
     ops: Sequence[OpSpec], y: Floats | None, others: Sequence[OpSpec] = ()
-) -> dict[str, Points]:
+) -> dict[str, Deviations]:
     """Group operations; families get the same number whichever of both lists is first."""
     names = sorted({family(op) for op in (*ops, *others)})
     number = {name: index for index, name in enumerate(names)}
     families = np.array([number[family(op)] for op in ops], np.int64)
     x = np.array([log_size(op) for op in ops])
     return {
-        name: Points(x=x[at], family=families[at], y=None if y is None else y[at])
+        name: Deviations(x=x[at], family=families[at], y=None if y is None else y[at])
         for name, at in _rows(ops).items()
     }
 

@@ -137,7 +137,7 @@ def slot_costs(compiled: CompiledTable, resolutions: Sequence[int] | None = None
 
     Raises:
         UncoveredOpError: an entry is missing there. Nothing stands for it: every use of a
-            decomposition (a bound, a budget, an expectation) would be wrong.
+            decomposition (a bound, a limit, an expectation) would be wrong.
         UsageError: no resolution, or one that the space does not have.
     """
     table, space, dense = compiled.table, compiled.space, compiled.dense

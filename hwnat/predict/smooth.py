@@ -26,7 +26,7 @@ _JITTER: Final = 1e-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Points:
+class Deviations:
     """Deviations of one neighbourhood.
 
     Attributes:
@@ -39,10 +39,10 @@ class Points:
     family: npt.NDArray[np.int64]
     y: Floats | None = None
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> "Points":
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Deviations":
         """Return some of the points."""
         y = None if self.y is None else self.y[rows]
-        return Points(x=self.x[rows], family=self.family[rows], y=y)
+        return Deviations(x=self.x[rows], family=self.family[rows], y=y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Smoothness:
     noise: float
     evidence: float = 0.0
 
-    def covariance(self, a: Points, b: Points) -> Floats:
+    def covariance(self, a: Deviations, b: Deviations) -> Floats:
         """Return (len(a), len(b)) covariances, without the noise of measurements."""
         apart = (a.x[:, None] - b.x) ** 2
         same = a.family[:, None] == b.family
@@ -73,7 +73,7 @@ class Smoothness:
         shared = self.shared**2 * np.exp(-apart / (2 * self.shared_distance**2)) + _OFFSET
         return np.asarray(same * own + shared + self.size**2 * (apart < _JITTER))
 
-    def predict(self, known: Points, wanted: Points) -> tuple[Floats, Floats]:
+    def predict(self, known: Deviations, wanted: Deviations) -> tuple[Floats, Floats]:
         """Return (m,) deviations and their (m, m) covariance, the noise of a measurement included.
 
         The level of a neighbourhood is its generalised mean: nothing is drawn to zero.
@@ -93,7 +93,7 @@ class Smoothness:
         return mean, np.asarray(left + np.outer(rest, rest) / by_one.sum())
 
 
-def fit_smoothness(neighbourhoods: Sequence[Points]) -> Smoothness:
+def fit_smoothness(neighbourhoods: Sequence[Deviations]) -> Smoothness:
     """Find the most probable parts of deviations; deterministic.
 
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, chapter 5.4.1; the
@@ -126,7 +126,7 @@ def _smoothness(logs: Floats, *, evidence: float) -> Smoothness:
     )
 
 
-def _loss(logs: Floats, neighbourhoods: Sequence[Points]) -> float:
+def _loss(logs: Floats, neighbourhoods: Sequence[Deviations]) -> float:
     """Return the negative logarithm of prior times likelihood."""
     parts = _smoothness(logs, evidence=0.0)
     total = float(((logs - _PRIOR) ** 2).sum() / 2)
@@ -139,7 +139,7 @@ def _loss(logs: Floats, neighbourhoods: Sequence[Points]) -> float:
     return total
 
 
-def _thin(points: Points) -> Points:
+def _thin(points: Deviations) -> Deviations:
     """Keep every k-th family of a large neighbourhood."""
     families = np.unique(points.family)
     step = -(-len(points.x) // _FITTED)

@@ -15,7 +15,7 @@ from hwnat.table.lookup import LatencyTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Estimates:
+class NetworkEstimates:
     """Latencies of n networks, and where measured latencies lie for nine networks in ten.
 
     Attributes:
@@ -74,7 +74,7 @@ class CompiledTable:
         """
         return self.table.calibration.apply(*self._sums(as_genomes(self.space, genomes)))
 
-    def estimate(self, genomes: object) -> Estimates:
+    def estimate(self, genomes: object) -> NetworkEstimates:
         """Predict n networks with 90 % intervals.
 
         Raises:
@@ -85,7 +85,7 @@ class CompiledTable:
         entries_var = np.empty(len(rows))
         latency_ns = self.table.calibration.apply(*self._sums(rows, variance=entries_var))
         low_ns, high_ns = self.interval_ns(latency_ns, entries_var) or (None, None)
-        return Estimates(latency_ns=latency_ns, low_ns=low_ns, high_ns=high_ns)
+        return NetworkEstimates(latency_ns=latency_ns, low_ns=low_ns, high_ns=high_ns)
 
     def interval_ns(
         self, latency_ns: npt.ArrayLike, entries_var: npt.ArrayLike

@@ -25,7 +25,7 @@ RULES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class LintReport:
     """What lint found.
 
     Attributes:
@@ -47,7 +47,7 @@ class Report:
         return len(self.findings) - self.errors
 
 
-def lint(subjects: Sequence[Subject]) -> Report:
+def lint(subjects: Sequence[Subject]) -> LintReport:
     """Apply every rule to tables, one for each device, or several of one."""
     found = [finding for each in subjects for finding in each.findings]
     not_applied = {}
@@ -58,4 +58,4 @@ def lint(subjects: Sequence[Subject]) -> Report:
         else:
             found += outcome
     found.sort(key=lambda each: (each.severity, each.rule))
-    return Report(findings=tuple(found), not_applied=not_applied)
+    return LintReport(findings=tuple(found), not_applied=not_applied)

@@ -5,7 +5,7 @@ import pytest
 
 from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
 from hwnat.predict.additive import AdditivePredictor
-from hwnat.predict.interpolate import fill, interpolate
+from hwnat.predict.interpolate import interpolate, interpolate_entries
 from hwnat.records.arch import Block, mbconv
 from hwnat.records.cost import total_cost
 from hwnat.records.grid import distinct_ops
@@ -34,13 +34,13 @@ def entries(an_entry):
 
 def test_what_was_measured_is_looked_up(entries):
     known = entries(blocks(10, 12, 14))
-    filled = fill(known, blocks(10, 14))
+    filled = interpolate_entries(known, blocks(10, 14))
     assert filled.entries == {op.key: known[op.key] for op in blocks(10, 14)}
     assert not filled.interpolated
 
 
 def test_sizes_between_are_interpolated_and_sizes_beyond_are_flagged(entries):
-    filled = fill(entries(blocks(10, 12, 14)), [block(11), block(12), block(18)])
+    filled = interpolate_entries(entries(blocks(10, 12, 14)), [block(11), block(12), block(18)])
     inside, measured, beyond = filled.entries.values()
     assert [each.provenance for each in (inside, measured, beyond)] == [
         "interpolated",
@@ -60,9 +60,9 @@ def test_derived_entries_stay_but_teach_nothing(entries):
     fast = {
         key: replace(each, p50_ns=each.low_ns, p10_ns=each.low_ns) for key, each in derived.items()
     }
-    filled = fill({**known, **fast}, blocks(11, 13))
+    filled = interpolate_entries({**known, **fast}, blocks(11, 13))
     assert {key: filled.entries[key] for key in fast} == fast
-    assert {key: filled.entries[key] for key in filled.interpolated} == fill(
+    assert {key: filled.entries[key] for key in filled.interpolated} == interpolate_entries(
         known, blocks(11)
     ).entries
 
@@ -70,13 +70,13 @@ def test_derived_entries_stay_but_teach_nothing(entries):
 def test_a_block_without_two_sizes_is_named(entries):
     known = entries([*blocks(10, 12, 14), block(10, kernel=7)])
     with pytest.raises(UncoveredOpError, match="k=7"):
-        fill(known, [block(11, kernel=7)])
+        interpolate_entries(known, [block(11, kernel=7)])
     with pytest.raises(UsageError, match="name others"):
-        fill(known, [])
+        interpolate_entries(known, [])
 
 
 def test_sums_carry_intervals_that_narrow_as_errors_cancel(entries):
-    filled = fill(entries(blocks(10, 12, 14, 16)), blocks(11, 13, 15))
+    filled = interpolate_entries(entries(blocks(10, 12, 14, 16)), blocks(11, 13, 15))
     counts = np.eye(len(filled.entries), dtype=int)
     one, low, high = filled.sums(counts)
     for at, entry in enumerate(filled.entries.values()):

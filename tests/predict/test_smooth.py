@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hwnat.predict.smooth import Points, Smoothness, fit_smoothness
+from hwnat.predict.smooth import Deviations, Smoothness, fit_smoothness
 
 PARTS = Smoothness(
     family=0.02,
@@ -18,11 +18,11 @@ def points(level=0.0, *, slope=0.1, families=3, noise=0.0, seed=0, x=X):
     rng = np.random.default_rng(seed)
     where = np.tile(x, families)
     y = level + slope * (where - x[0]) + noise * rng.standard_normal(len(where))
-    return Points(x=where, family=np.repeat(np.arange(families), len(x)), y=y)
+    return Deviations(x=where, family=np.repeat(np.arange(families), len(x)), y=y)
 
 
 def wanted(*sizes, family=0):
-    return Points(x=np.log(sizes), family=np.full(len(sizes), family))
+    return Deviations(x=np.log(sizes), family=np.full(len(sizes), family))
 
 
 def test_a_slope_is_followed_between_measured_sizes():
@@ -43,7 +43,7 @@ def test_uncertainty_grows_with_the_distance_to_what_was_measured():
 
 
 def test_errors_of_one_size_go_together():
-    both = Points(x=np.log([11.5, 11.5]), family=np.array([0, 1]))
+    both = Deviations(x=np.log([11.5, 11.5]), family=np.array([0, 1]))
     _, covariance = PARTS.predict(points(), both)
     assert covariance[0, 1] > 0.5 * PARTS.size**2
 
@@ -74,7 +74,7 @@ def test_intervals_cover_what_they_promise():
 
 
 def test_one_size_teaches_nothing_about_smoothness():
-    lone = Points(x=np.zeros(3), family=np.arange(3), y=np.zeros(3))
+    lone = Deviations(x=np.zeros(3), family=np.arange(3), y=np.zeros(3))
     assert fit_smoothness([lone]).evidence == 0.0
 
 

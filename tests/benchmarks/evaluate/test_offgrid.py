@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from evaluate.offgrid import Published, evaluate_offgrid, score_offgrid
+from evaluate.offgrid import SplitTable, evaluate_offgrid, score_offgrid
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.cost import total_cost
@@ -24,7 +24,7 @@ def published(an_entry):
             ops = distinct_ops(wider, resolutions, classes=10)
             return {op.key: an_entry(cost(op)) for op in ops}
 
-        return Published(
+        return SplitTable(
             space=space,
             classes=10,
             known=entries(*known),
@@ -148,7 +148,7 @@ def test_a_cpu_s_resolutions_between_those_16_apart_are_predicted(shared_data, w
 
     known = tuple(range(160, 225, 16))
     hidden = {r: entries(r) for r in range(160, 225, 4) if r not in known}
-    published = Published(
+    published = SplitTable(
         space=space, classes=1000, known=entries(*known), resolutions=known, hidden=hidden
     )
     found = score_offgrid(published, 600, seed=0)

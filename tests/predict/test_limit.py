@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hwnat.errors import InfeasibleError, UsageError
 from hwnat.predict.additive import AdditivePredictor
-from hwnat.predict.budget import best_under, score_front
+from hwnat.predict.limit import best_under, score_front
 from hwnat.records.space import MBV3_W10
 from hwnat.table.calibrate import Calibration
 
