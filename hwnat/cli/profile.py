@@ -42,6 +42,7 @@ class ProfileRequest:
     store: Path
     cache: Path
     out: Path | None
+    force: bool
     as_json: bool
 
     def check_models(self) -> None:
@@ -151,6 +152,7 @@ class ProfileRequest:
     type=click.Path(path_type=Path),
     help="Table file to write. Default: latency_tables/DEVICE/NAME.json.",
 )
+@click.option("--force", is_flag=True, help="Replace a table of another kind. Default: refuse.")
 @json_option
 @click.pass_context
 def profile(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - a record's fields
@@ -194,6 +196,7 @@ def _profile_space(device: "DeviceSpec", request: ProfileRequest) -> None:
     from hwnat.profile.plan import make_plan
     from hwnat.records.space import get_space
     from hwnat.table.lookup import load_table
+    from hwnat.table.place import check_place, planned_path
 
     sources = {path: load_table(path) for path in (request.sources or "").split(",") if path}
     space, classes, resolutions = request.space, request.classes, request.resolutions
@@ -221,6 +224,10 @@ def _profile_space(device: "DeviceSpec", request: ProfileRequest) -> None:
         sources=sources,
         seed=request.seed,
     )
+    path = request.out or planned_path(device, plan.space.name)
+    kind = {"space": plan.space.name, "class count": plan.classes, "batch": plan.batch}
+    # Known before anything is measured. The machine is compared when the table is written.
+    check_place(path, kind, resolutions=plan.resolutions, force=request.force)
     with reporter() as live:
         table = run(
             device,
@@ -278,9 +285,10 @@ def _profile_models(device: "DeviceSpec", request: ProfileRequest) -> None:
 
 def _save(table: "LatencyTable", request: ProfileRequest) -> Path:
     from hwnat.table.lookup import default_path
+    from hwnat.table.place import save_table
 
     path = request.out or default_path(table)
-    table.save(path)
+    save_table(table, path, force=request.force)
     return path
 
 

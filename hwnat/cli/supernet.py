@@ -79,22 +79,11 @@ def train(request: TrainRequest) -> None:
 
     An interrupted training resumes: run the same command again.
     """
-    import torch
-
-    from hwnat.data.readers import load_dataset
     from hwnat.records.space import get_space
-    from hwnat.supernet.network import Supernet, weights_path
     from hwnat.supernet.recipe import Recipe
-    from hwnat.supernet.train import train as train_weights
 
-    torch.set_num_threads(request.threads)
-    dataset = load_dataset(request.data)
-    weights = Supernet.load(weights_path(request.start)) if request.start else None
-    if weights is None:
-        space = get_space(request.space)
-        weights = Supernet.fresh(space, classes=dataset.classes, seed=request.seed)
-    elif weights.classes != dataset.classes:
-        weights = weights.transfer(classes=dataset.classes, seed=request.seed)
+    # The options are checked before PyTorch is loaded.
+    space = get_space(request.space)
     recipe = Recipe(
         epochs=request.epochs,
         batch=request.batch,
@@ -103,6 +92,19 @@ def train(request: TrainRequest) -> None:
         flip=request.flip,
         seed=request.seed,
     )
+    import torch
+
+    from hwnat.data.readers import load_dataset
+    from hwnat.supernet.network import Supernet, weights_path
+    from hwnat.supernet.train import train as train_weights
+
+    torch.set_num_threads(request.threads)
+    dataset = load_dataset(request.data)
+    weights = Supernet.load(weights_path(request.start)) if request.start else None
+    if weights is None:
+        weights = Supernet.fresh(space, classes=dataset.classes, seed=request.seed)
+    elif weights.classes != dataset.classes:
+        weights = weights.transfer(classes=dataset.classes, seed=request.seed)
     with reporter() as live:
         train_weights(
             weights,

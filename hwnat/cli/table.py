@@ -186,9 +186,15 @@ def _reference(table: "LatencyTable") -> str:
     type=click.Path(path_type=Path),
     help="Table file to write. Default: latency_tables/DEVICE/NAME.json.",
 )
+@click.option("--force", is_flag=True, help="Replace a table of another kind. Default: refuse.")
 @json_option
 def build(
-    store: Path, device: str | None, space: str | None, out: Path | None, as_json: bool
+    store: Path,
+    device: str | None,
+    space: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Build a table again from stored measurements, without measuring.
 
@@ -198,6 +204,7 @@ def build(
     from hwnat.profile.measure import finish, load_sources
     from hwnat.records.store import Store
     from hwnat.table.lookup import default_path
+    from hwnat.table.place import save_table
 
     if not store.exists():
         msg = f"No store {store}. Measure a device with: hwnat profile --device NAME --space SPACE"
@@ -216,7 +223,7 @@ def build(
             raise UsageError(msg)
         built = finish(db, runs[-1], sources=load_sources(runs[-1].sources))
     path = out or default_path(built)
-    built.save(path)
+    save_table(built, path, force=force)
     if as_json:
         print_json({"table": path, "table_id": built.table_id, "entries": len(built.entries)})
     else:

@@ -46,6 +46,7 @@ class ImportRequest:
     threads: int | None
     precision: str | None
     out: Path | None
+    force: bool
     as_json: bool
 
 
@@ -65,6 +66,7 @@ class ImportRequest:
     type=click.Path(path_type=Path),
     help="Table file to write. Default: latency_tables/DEVICE/NAME.json.",
 )
+@click.option("--force", is_flag=True, help="Replace a table of another kind. Default: refuse.")
 @json_option
 @options_of(ImportRequest)
 def import_files(request: ImportRequest) -> None:
@@ -79,6 +81,7 @@ def import_files(request: ImportRequest) -> None:
     from hwnat.table.importers.base import import_files as read
     from hwnat.table.lint import lint
     from hwnat.table.lookup import default_path
+    from hwnat.table.place import save_table
     from hwnat.table.subject import Subject
 
     asked = Request(device=request.device, unit=request.unit, options=pairs(request.options))
@@ -93,7 +96,7 @@ def import_files(request: ImportRequest) -> None:
     table = to_table(imported, created=now(), facts=facts)
     report = lint([Subject.of_imported(imported)])
     path = request.out or default_path(table)
-    table.save(path)
+    save_table(table, path, force=request.force)
     print_left_out(imported.unmapped)
     print_findings(report.findings, to_stderr=True)
     if request.as_json:

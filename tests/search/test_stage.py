@@ -1,15 +1,22 @@
 """A search as a stage: its folder is its own, is complete, and may be moved."""
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from hwnat.data.readers import load_dataset
 from hwnat.errors import DataError, TableMismatchError, UsageError
+from hwnat.records.arch import Arch
 from hwnat.records.lock import folder_lock
 from hwnat.records.space import MBV3_NANO, MBV3_W10
-from hwnat.search.run import kept_table, read_config, read_front
-from hwnat.search.stage import search
+from hwnat.records.write import write_text
+from hwnat.search.archive import Archive
+from hwnat.search.run import Iteration, kept_table, read_config, read_front
+from hwnat.search.stage import prepare, search
 from hwnat.search.tables import adopt_tables
+from hwnat.supernet.network import Supernet
 from hwnat.table.lookup import load_table
 
 SHORT = {"iterations": 1, "initial": 4, "archive": 4, "training": 4, "batch": 60}
@@ -125,3 +132,73 @@ def test_tables_of_another_space_or_of_too_few_resolutions_are_refused(tiny, a_t
 def test_a_search_of_one_resolution_measures_networks_of_no_other(tiny, tmp_path):
     front = search(tiny(**SHORT, resolutions=(28,)), tmp_path / "run")
     assert {MBV3_NANO.resolutions[int(each.genome[:2])] for each in front.candidates} == {28}
+
+
+def test_an_iteration_is_written_only_after_its_weights(tiny, tmp_path):
+    # A file cannot take the place of a folder, so the weights cannot be written.
+    (tmp_path / "run" / "weights-000.safetensors").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"Cannot write .*weights-000\.safetensors"):
+        search(tiny(**SHORT), tmp_path / "run")
+    assert not list((tmp_path / "run").glob("iterations/*"))
+
+
+def test_the_weights_of_an_iteration_outlive_a_failure_of_the_next(tiny, tmp_path):
+    (tmp_path / "run" / "weights-001.safetensors").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"weights-001\.safetensors"):
+        search(tiny(**SHORT), tmp_path / "run")
+    assert (tmp_path / "run" / "weights-000.safetensors").is_file()
+
+
+def a_run(config, folder):
+    """Prepare a search without starting it."""
+    config, tables = adopt_tables(config)
+    return prepare(config, load_dataset(config.data), tables, folder)
+
+
+def test_a_network_just_above_a_limit_is_not_on_the_front(tiny, tmp_path):
+    small, large = MBV3_NANO.smallest(), MBV3_NANO.largest()
+    costs = Arch(space=MBV3_NANO, genome=large).cost(classes=2)
+    # The largest network exceeds the limit by less than half a percent.
+    run = a_run(tiny(limits=(f"macs<={int(costs.macs / 1.004)}",)), tmp_path)
+    archive = Archive(space="mbv3-nano", genomes=[small, large], errors=[50.0, 10.0])
+    front = run.finish(Iteration(index=1, archive=archive, metrics={}))
+    assert [candidate.genome for candidate in front.candidates] == [MBV3_NANO.encode(small)]
+    exact = a_run(tiny(limits=(f"macs<={costs.macs}",)), tmp_path / "exact")
+    front = exact.finish(Iteration(index=1, archive=archive, metrics={}))
+    assert len(front.candidates) == 2
+
+
+def test_the_front_is_tested_on_images_that_steered_nothing(tiny, tmp_path):
+    run = a_run(tiny(), tmp_path)
+    # Every answer of the test part becomes wrong in the same way; validation stays as it is.
+    test = run.data.test
+    swapped = replace(run.data, test=replace(test, labels=1 - test.labels))
+    other = a_run(tiny(), tmp_path / "other")
+    other.data = swapped
+    archive = Archive(space="mbv3-nano", genomes=[MBV3_NANO.smallest()], errors=[50.0])
+    last = Iteration(index=1, archive=archive, metrics={})
+    (one,), (two,) = run.finish(last).candidates, other.finish(last).candidates
+    assert one.test_error_percent + two.test_error_percent == pytest.approx(100)
+    assert one.error_percent == two.error_percent == 50
+
+
+@pytest.mark.parametrize("changed", ["weights", "data"])
+def test_a_search_does_not_go_on_with_other_weights_or_pictures(tiny, task, tmp_path, changed):
+    shutil.copytree(task, tmp_path / "task")
+    config = tiny(
+        **SHORT,
+        data=str(tmp_path / "task" / "halves.npz"),
+        weights=str(tmp_path / "task" / "weights.safetensors"),
+    )
+    write_text(tmp_path / "run" / "config.json", a_run(config, tmp_path / "new").config.text)
+    a_run(config, tmp_path / "run")
+    if changed == "weights":
+        other = Supernet.fresh(MBV3_NANO, classes=3, seed=1)
+        other.save(tmp_path / "task" / "weights.safetensors")
+    else:
+        with np.load(tmp_path / "task" / "halves.npz") as file:
+            pixels, labels = file["x"].copy(), file["y"]
+        pixels[0, 0, 0] ^= 1
+        np.savez(tmp_path / "task" / "halves.npz", x=pixels, y=labels)
+    with pytest.raises(UsageError, match=r"other settings \(inputs\)"):
+        a_run(config, tmp_path / "run")
