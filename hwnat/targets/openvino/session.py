@@ -1,6 +1,8 @@
 """OpenVINO on the CPU: the settings that models are timed and traced with."""
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +10,19 @@ from hwnat.errors import DataError
 from hwnat.targets.base import Floats, Session, check_input, require_one_output
 from hwnat.targets.limits import reading
 from hwnat.targets.openvino.graph import require_fixed
+
+
+@cache
+def core() -> Any:  # noqa: ANN401 - OpenVINO has no types here
+    """Return the one OpenVINO core of this process; it lives as long as the process.
+
+    With each core comes a CPU plug-in, which gives the calling thread an alternate signal stack
+    and, when it goes, restores the stack that it found. Of two plug-ins, the one that goes last
+    restores the freed stack of the first, and the next Ctrl-C ends in a segmentation fault.
+    """
+    import openvino as ov
+
+    return ov.Core()
 
 
 def cpu_config(threads: int) -> dict[str, object]:
@@ -28,13 +43,10 @@ class OpenvinoSession(Session):
     """One reused infer request with a bound input tensor."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        import openvino as ov
-
         with reading(path, "OpenVINO"):
-            core = ov.Core()
-            model = core.read_model(path)
+            model = core().read_model(path)
             require_fixed(model, path)
-            compiled = core.compile_model(model, "CPU", cpu_config(threads))
+            compiled = core().compile_model(model, "CPU", cpu_config(threads))
             shapes = [tuple(value.shape) for value in compiled.inputs]
             if len(shapes) != 1 or len(shapes[0]) != 4:
                 msg = f"{path} must have one 4-D input; it has {shapes}. Export it again."

@@ -8,7 +8,7 @@ from hwnat.records.device import Precision
 from hwnat.targets.base import Session, Target, installed, require_file
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.target import write_onnx
-from hwnat.targets.openvino.session import OpenvinoSession
+from hwnat.targets.openvino.session import OpenvinoSession, core
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,7 +88,7 @@ def _write_ir(onnx: Path, path: Path) -> list[str]:
     # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
     # the reader leaves is folded here, and its process-wide numbering is made this file's own.
     with reading(onnx, "OpenVINO"):
-        model = ov.Core().read_model(onnx)
+        model = core().read_model(onnx)
     passes = Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(model)

@@ -28,7 +28,7 @@ from hwnat.targets.openvino.graph import (
     tail_of,
     written_out,
 )
-from hwnat.targets.openvino.session import cpu_config
+from hwnat.targets.openvino.session import core, cpu_config
 from hwnat.targets.trace import Graph, Removed, Trace, TracedOp
 
 #: Layers that hand on their input's memory unless they are seen to take time.
@@ -49,16 +49,14 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
     Raises:
         DataError: see `Target.trace`.
     """
-    import openvino as ov
-
     source = open_onnx(path) if path.suffix == ".onnx" else None
     if source is None:
         require_file(path.with_suffix(".bin"), "OpenVINO weights")
         require_file(path, "OpenVINO")
     with reading(path, "OpenVINO"):
-        model = ov.Core().read_model(path)
+        model = core().read_model(path)
         require_fixed(model, path)
-        compiled = ov.Core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
+        compiled = core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
         times: dict[str, list[float]] = defaultdict(list)
         feed = [np.zeros(each.shape, each.element_type.to_dtype()) for each in model.inputs]
