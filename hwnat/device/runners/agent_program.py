@@ -29,15 +29,22 @@ NO_RUNTIME = 62
 PATIENCE = 3
 
 
+def stop_telemetry() -> None:
+    """Stop the telemetry of runtimes, which starts when they are loaded."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    # OpenVINO goes without where this package cannot be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
 class Onnx:
     """A file of ONNX Runtime on the CPU; input and output are bound once."""
 
     suffix, packages = ".onnx", ("onnxruntime",)
 
     def __init__(self, path: str, threads: int) -> None:
+        stop_telemetry()
         import onnxruntime as ort
 
-        ort.disable_telemetry_events()  # before a session exists, or it queues this machine's data
         options, providers = self.options(threads), ["CPUExecutionProvider"]
         self._session = ort.InferenceSession(path, options, providers=providers)
         given, wanted = single(self._session.get_inputs()), single(self._session.get_outputs())
@@ -81,6 +88,7 @@ class Openvino:
     suffix, packages = ".xml", ("openvino",)
 
     def __init__(self, path: str, threads: int) -> None:
+        stop_telemetry()
         import openvino as ov
 
         model = ov.Core().compile_model(path, "CPU", self.settings(threads))
@@ -161,6 +169,7 @@ def fail(words: str, status: int = 1) -> NoReturn:
 
 def runtime_of(kind: Any) -> tuple[str, str]:  # noqa: ANN401 - one of RUNTIMES
     """Return package and version of the first of a runtime's packages that can be imported."""
+    stop_telemetry()
     reasons = []
     for package in kind.packages:
         name = package.replace("-", "_")

@@ -13,8 +13,9 @@ import numpy as np
 from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.targets.base import Floats, SelfTimed, Session, Target, check_input, require_file
 from hwnat.targets.cuda.gpu import GpuClock, require_gpu
-from hwnat.targets.onnx.session import fixed_shape, load_runtime, open_session, session_options
+from hwnat.targets.onnx.session import fixed_shape, open_session, session_options
 from hwnat.targets.onnx.target import OnnxTarget
+from hwnat.targets.runtimes import load_onnxruntime
 
 if TYPE_CHECKING:
     from hwnat.targets.trace import Trace
@@ -66,7 +67,7 @@ _CHECK: type[Target] = OnnxCudaTarget
 
 def _ort() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
     try:
-        return load_runtime()
+        return load_onnxruntime()
     except ImportError as error:
         msg = (
             "Target onnx-cuda needs ONNX Runtime for GPUs; install it with: "

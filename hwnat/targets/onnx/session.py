@@ -10,22 +10,12 @@ from hwnat.errors import DataError
 from hwnat.records.artifact import Shape
 from hwnat.targets.base import Floats, Session, check_input, require_one_output
 from hwnat.targets.limits import reading
-
-
-def load_runtime() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
-    """Import ONNX Runtime with its telemetry off; everything here imports it by this function.
-
-    Otherwise a session queues the model's and this machine's description, and sends it.
-    """
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    return onnxruntime
+from hwnat.targets.runtimes import load_onnxruntime
 
 
 def session_options(threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime has no types
     """Return the settings that models are timed and traced with."""
-    ort = load_runtime()
+    ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -47,7 +37,7 @@ def open_session(
     Raises:
         DataError: ONNX Runtime refuses it.
     """
-    ort = load_runtime()
+    ort = load_onnxruntime()
     with reading(path, "ONNX Runtime"):
         return ort.InferenceSession(str(path), options, providers=list(providers))
 
@@ -63,7 +53,7 @@ class OnnxSession(Session):
 
     def prepare(self, x: Floats) -> None:
         """Bind an input; see `Session.prepare`."""
-        ort = load_runtime()
+        ort = load_onnxruntime()
         check_input(x, self.input_shape)
         value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x))
         self._binding = self._session.io_binding()

@@ -10,6 +10,7 @@ from hwnat.errors import DataError
 from hwnat.targets.base import Floats, Session, check_input, require_one_output
 from hwnat.targets.limits import reading
 from hwnat.targets.openvino.graph import require_fixed
+from hwnat.targets.runtimes import load_openvino
 
 
 @cache
@@ -20,9 +21,7 @@ def core() -> Any:  # noqa: ANN401 - OpenVINO has no types here
     and, when it goes, restores the stack that it found. Of two plug-ins, the one that goes last
     restores the freed stack of the first, and the next Ctrl-C ends in a segmentation fault.
     """
-    import openvino as ov
-
-    return ov.Core()
+    return load_openvino().Core()
 
 
 def cpu_config(threads: int) -> dict[str, object]:

@@ -9,6 +9,7 @@ from hwnat.targets.base import Session, Target, installed, require_file
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.target import write_onnx
 from hwnat.targets.openvino.session import OpenvinoSession, core
+from hwnat.targets.runtimes import load_openvino
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,7 +83,7 @@ def _write_ir(onnx: Path, path: Path) -> list[str]:
     Raises:
         DataError: OpenVINO cannot read it.
     """
-    import openvino as ov
+    ov = load_openvino()
     from openvino.passes import ConstantFolding, Manager
 
     # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
