@@ -10,7 +10,7 @@ from hwnat.errors import DeviceError, UsageError
 from hwnat.records.device import DeviceSpec
 from hwnat.transport.words import printable, shown
 
-#: What a shell ends with when it found a file but could not execute it.
+#: Exit status of a shell that could not execute a file that exists.
 _NOT_EXECUTABLE: Final = 126
 _HINT: Final = (
     ". The program is made for another processor, or the file system of its folder starts no "
@@ -20,12 +20,12 @@ _HINT: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A command that ended by itself; output that is not UTF-8 has replacement characters.
+    """A command that ended by itself. Output that is not UTF-8 has replacement characters.
 
     Attributes:
         returncode: 0 to 255; a command that died of signal n has 128 + n, as in a shell.
-        stdout: as it was printed, control characters included; so is `stderr`, which is
-            empty where a device merges it into stdout.
+        stdout: output, including control characters.
+        stderr: the same; empty if the device merges it into stdout.
     """
 
     argv: tuple[str, ...]
@@ -53,11 +53,11 @@ class Probe:
 
     Attributes:
         address: how the device is reached, such as `adb R58M` or `ssh pi@board`.
-        client: the program that reaches it, with its version; None for this machine.
+        client: name and version of the program that reaches it; None for this machine.
         workdir: the folder, which exists now.
-        executable: whether a program in it can be started; a folder mounted `noexec` cannot.
-        hash: how pushed files are compared; None if the device can do neither.
-        time_limit: whether the device can end a command by itself (`timeout -k`).
+        executable: whether programs can start there; a folder mounted `noexec` starts none.
+        hash: how pushed files are compared; None if the device computes neither.
+        time_limit: whether the device can kill a command at a time limit (`timeout -k`).
         free_bytes: of the folder's file system; None if it is not known.
     """
 
@@ -72,7 +72,7 @@ class Probe:
 
 @runtime_checkable
 class Transport(Protocol):
-    """A way to one device; paths of the device are text, for they need not be valid here.
+    """A way to one device. Paths on the device are text, because they may be invalid here.
 
     Attributes:
         address: how the device is reached; equal for equal devices.
@@ -81,11 +81,11 @@ class Transport(Protocol):
     address: str
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with empty stdin; a status other than 0 is the caller's to judge.
+        """Run a command with empty stdin. The caller judges its exit status.
 
         Raises:
             DeviceError: the command could not be started, or was killed after `timeout_s`.
-            TransientDeviceError: the link was lost; nothing that was printed is returned.
+            TransientDeviceError: the link was lost; the output is discarded.
         """
         ...
 
@@ -114,7 +114,7 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """End what the link keeps running here; the next call starts it again."""
+        """End what the link keeps running here; the next call restarts it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A program on this machine, run to its end within limits of time and output."""
+"""Run a program on this machine within limits of time and output."""
 
 import os
 import selectors
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import IO, Final
 
-#: How long a pipe may stay silent after the program has ended: a daemon it left may hold it open.
+#: How long a pipe may stay silent after the program has ended; a daemon may hold it open.
 _LINGER_S: Final = 0.2
 _CHUNK_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What a program printed; `returncode` is None if it had to be killed for its time or output.
+    """What a program printed; `returncode` is None if it was killed at a limit of time or output.
 
     Attributes:
-        flooded: it was killed because it printed more than it may.
-        elapsed_s: from its start to its end.
+        flooded: it was killed because it printed too much.
+        elapsed_s: from start to end.
     """
 
     returncode: int | None
@@ -39,14 +39,14 @@ class Ended:
 def run_client(
     argv: Sequence[str], *, timeout_s: float, limit_bytes: int, stdin: IO[bytes] | None = None
 ) -> Ended:
-    """Run a program in a session of its own, which has no terminal to ask questions on.
+    """Run a program in a session of its own, without a terminal to ask questions on.
 
-    The program is killed, with all it started in its session, when its time is up, when it
-    prints more than `limit_bytes`, or when this function is left by an exception.
+    The program and everything it started in its session are killed after `timeout_s`, when it
+    prints more than `limit_bytes`, or when an exception leaves this function.
 
     Args:
         argv: program and arguments; no shell is involved.
-        timeout_s: from its start.
+        timeout_s: time limit from its start.
         limit_bytes: of stdout and stderr together.
         stdin: an open file that it reads; empty if there is none.
 
@@ -89,7 +89,7 @@ def _drain(
     deadline: float,
     limit_bytes: int,
 ) -> bool:
-    """Read until the pipes end; tell whether they did, within the limits."""
+    """Read until the pipes end; return whether they did, within the limits."""
     left_bytes = limit_bytes
     with selectors.DefaultSelector() as selector:
         for stream in printed:
@@ -112,7 +112,7 @@ def _drain(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, with its session; its number is not yet another's."""
+    """Kill a program that still runs, with its session."""
     if process.poll() is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

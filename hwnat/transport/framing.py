@@ -1,10 +1,10 @@
-"""Commands for a shell on a device, and what proves that one ran to its end.
+"""Frame commands for a shell on a device, so that one that ran to its end can be recognised.
 
 The exit code of `adb` or `ssh` proves nothing: adb 29 ends with 0 when the cable is pulled. So a
-command is put between marks that hold a token drawn anew for each call, on both streams, and only
-the mark behind it carries its exit code. Greetings of a login shell come before the first mark and
-are cut off. No mark stands in the command as it is printed, so a device that echoes the command, or
-lists its processes, forges none.
+command runs between marks on both streams. They hold a random token of the call, and only the last
+mark has the exit code. Greetings of a login shell come before the first mark and are cut off. The
+command line contains no complete mark, so a device that echoes it or lists its processes forges
+none.
 
 The exit code of `timeout` proves nothing either: toybox 0.8.9 mostly ends with 127. So the mark is
 printed by a shell that runs under the limit and is killed with the command.
@@ -25,12 +25,12 @@ KILL_AFTER_S: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framed:
-    """What stood between the marks.
+    """What a command printed between the marks.
 
     Attributes:
-        state: `silent`, no mark came; `cut`, the last one did not; `unlimited`, the
-            device cannot limit a command's time and did not run it; `late`, it was killed when its
-            time was up; `done`.
+        state: `silent`: no mark arrived; `cut`: the last mark did not; `unlimited`: the device
+            cannot limit the time of a command and did not run it; `late`: the command was killed at
+            its time limit; `done`.
         status: the command's exit code, if `done`.
     """
 
@@ -46,13 +46,13 @@ def new_token() -> str:
 
 
 def command_line(token: str, argv: Sequence[str], *, timeout_s: float, reads: bool = False) -> str:
-    """Return one string that any POSIX shell runs as `argv`, within marks and a time limit.
+    """Return one line that any POSIX shell runs as `argv`, between marks and with a time limit.
 
     Args:
         token: of this call.
         argv: program and arguments.
-        timeout_s: rounded up to seconds, which every `timeout` takes.
-        reads: the command reads what is sent to it; else its stdin is empty.
+        timeout_s: rounded up to seconds, because some versions of `timeout` take nothing else.
+        reads: the command reads stdin; otherwise its stdin is empty.
     """
     limit_s = str(max(1, ceil(timeout_s)))
     words = [token, limit_s, "yes" if reads else "no", program("transport/framed_inner"), *argv]
@@ -60,16 +60,16 @@ def command_line(token: str, argv: Sequence[str], *, timeout_s: float, reads: bo
 
 
 def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
-    """Find what a command printed between the marks of its call.
+    """Return what a command printed between the marks of its call.
 
-    A device without separate streams sends all as `stdout`, and so does one with a terminal, which
-    moreover turns every end of line into two characters; those of the output are left as they are.
+    A device without separate streams sends everything as `stdout`. So does one with a terminal,
+    which also turns each line end into two characters; those of the output are left unchanged.
     """
     mark = token.encode()
     before, first, rest = stdout.partition(mark + b"<")
     newline = b"\r\n" if rest.startswith(b"\r\n") else b"\n"
     if not first or not rest.startswith(newline):
-        # The first word of one stream may be all that came before the link was lost.
+        # The link may have been lost after the first word of one stream.
         return Framed(state="cut" if mark + b"(" in stdout + stderr else "silent")
     start, end = mark + b"(" + newline, newline + mark + b")" + newline
     body, last, how = rest[len(newline) :].rpartition(newline + mark + b"!")
@@ -90,14 +90,14 @@ def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
 
 
 def _status(code: bytes, newline: bytes) -> int | None:
-    """Return the exit code that a mark carries; None for garbage."""
+    """Return the exit code in a mark; None for garbage."""
     digits = code.removesuffix(newline)
     known = code.endswith(newline) and digits in {str(number).encode() for number in range(256)}
     return int(digits) if known else None
 
 
 def _between(stream: bytes, start: bytes, end: bytes) -> bytes | None:
-    """Return what stands between two marks; None if one is missing or comes twice."""
+    """Return the bytes between two marks; None if one is missing or occurs twice."""
     _, first, rest = stream.partition(start)
     body, last, _ = rest.rpartition(end)
     return body if first and last and start not in body and end not in body else None

@@ -18,11 +18,11 @@ from hwnat.transport.base import Completed, Probe
 from hwnat.transport.client import Ended, run_client
 from hwnat.transport.words import device_path, printable, shown
 
-#: What the host allows a call beyond the device's own limit: to connect, and to be killed there.
+#: Extra time for a call beyond the limit on the device: to connect, and to be killed there.
 GRACE_S: Final = 20.0
-#: The slowest link on which a copy is still waited for; a minute is allowed in any case.
+#: Slowest link on which a copy is waited for; a minute is allowed in any case.
 _BYTES_PER_S: Final = 200_000
-#: No file of a device is larger: it is held in memory until its hash is known.
+#: Largest file to pull; it is held in memory until its hash is checked.
 _PULL_BYTES: Final = 1 << 30
 
 
@@ -55,16 +55,16 @@ class RemoteTransport(ABC):
         """Return the call of the client that has the device's shell run `command`."""
 
     def _raw(self, command: str) -> list[str]:
-        """Return the same with output that is not changed on its way, for files."""
+        """Return the same, with output that is not changed on its way, for files."""
         return self._shell(command)
 
     @abstractmethod
     def _upload(self, source: Path, target: str, *, timeout_s: float) -> None:
-        """Send a file; what arrives is hashed afterwards."""
+        """Send a file; the caller compares its hash afterwards."""
 
     @abstractmethod
     def _explain(self, printed: str) -> DeviceError | None:
-        """Return what an error of the client means; None if it is not known."""
+        """Return the error for what the client printed; None if it is unknown."""
 
     @abstractmethod
     def _version(self) -> str:
@@ -76,10 +76,10 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def _lost(self) -> None:
-        """Take note that the link was lost."""
+        """Note that the link was lost."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with empty stdin under a time limit on the device and one here.
+        """Run a command with empty stdin, with a time limit on the device and another one here.
 
         Raises:
             DeviceError: it could not be started, or was killed after `timeout_s`.
@@ -132,14 +132,14 @@ class RemoteTransport(ABC):
             )
             self._ask(after, what=what, timeout_s=limit_s)
         except DeviceError as failed:
-            # A lost link cannot clean up; the next push to the folder does.
+            # After a lost link, the next push to the folder cleans up.
             if not isinstance(failed, TransientDeviceError):
                 with suppress(DeviceError):
                     self.run(["rm", "-f", part], timeout_s=10)
             raise
 
     def pull(self, source: str, target: Path) -> None:
-        """Copy a file from the device; it gets its name here when its hash is right.
+        """Copy a file from the device; it gets its name here once its hash is checked.
 
         Raises:
             DeviceError: the copy failed, or arrived damaged.
@@ -190,7 +190,7 @@ class RemoteTransport(ABC):
         """End what the link keeps running here; the next call starts it again."""
 
     def _ask(self, argv: Sequence[str], *, what: str, timeout_s: float) -> Completed:
-        """Run a script of `shell`; return it if it ended as it should."""
+        """Run a script of `shell` and return it if it succeeded."""
         done = self.run(argv, timeout_s=timeout_s)
         means = {
             shell.IS_FOLDER: "a folder has this name; name a file in it.",
@@ -219,11 +219,11 @@ class RemoteTransport(ABC):
         raw: bool = False,
         size: int = 0,
     ) -> framing.Framed:
-        """Run a command; return it if its end was seen.
+        """Run a command and return it if its end was seen.
 
         Args:
             argv: program and arguments.
-            timeout_s: on the device; the host allows somewhat more.
+            timeout_s: limit on the device; the host allows a little more.
             stdin: a file that is sent.
             raw: the output is a file of `size` bytes.
             size: see `raw`.
@@ -316,7 +316,7 @@ class RemoteTransport(ABC):
 
 
 def _hashes(source: Path) -> tuple[int, str, str]:
-    """Return size in bytes, SHA-256 and MD5 of a file; MD5 is for devices that know no better."""
+    """Return size in bytes, SHA-256 and MD5 of a file; MD5 is for devices without SHA-256."""
     size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with source.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -19,13 +19,13 @@ from hwnat.transport.words import printable, shown
 WORKDIR: Final = ".cache/hwnat/work"
 _INSTALL: Final = "sudo apt install openssh-client"
 _OPTIONS: Final = (
-    # Nothing is asked: a password or an unknown host is an error.
+    # No questions: a password prompt or an unknown host is an error.
     ("BatchMode", "yes"),
     ("ConnectTimeout", "10"),
     ("ServerAliveInterval", "5"),
     ("ServerAliveCountMax", "3"),
     ("ControlMaster", "auto"),
-    # A link whose owner was killed ends by itself.
+    # The connection of a killed command ends by itself.
     ("ControlPersist", "60"),
     ("ClearAllForwardings", "yes"),
     ("ForwardAgent", "no"),
@@ -34,33 +34,33 @@ _OPTIONS: Final = (
     ("RemoteCommand", "none"),
     ("RequestTTY", "no"),
 )
-#: What ssh says, in lower case -> whether it may pass, what it means, what to do.
+#: What ssh prints, in lower case -> whether it may pass by itself, and the cause with a remedy.
 _CAUSES: Final = (
     (
         "remote host identification has changed",
         False,
-        "it shows another host key than before, so it may be another machine. If it was "
-        "installed anew, forget the old key with: ssh-keygen -R {known}",
+        "its host key has changed, so it may be another machine. If it was "
+        "reinstalled, remove the old key with: ssh-keygen -R {known}",
     ),
     (
         "host key verification failed",
         False,
-        "its host key is not known here. Connect once by hand and compare the key: {command}",
+        "its host key is unknown here. Connect once by hand and compare the key: {command}",
     ),
     (
         "permission denied",
         False,
-        "it does not let this user in. Give it your key with: ssh-copy-id {target}",
+        "it does not let this user in. Copy your key there with: ssh-copy-id {target}",
     ),
     (
         "too many authentication failures",
         False,
-        "it was offered too many keys. Name one by IdentityFile in ~/.ssh/config",
+        "it was offered too many keys. Choose one with IdentityFile in ~/.ssh/config",
     ),
     (
         "could not resolve hostname",
         False,
-        "no machine of this name is known. Correct `host` in the device file",
+        "its name cannot be resolved. Correct `host` in the device file",
     ),
     ("bad configuration", False, "~/.ssh/config has an error. Try: {command}"),
     ("bad owner or permissions", False, "~/.ssh has wrong permissions. Try: {command}"),
@@ -96,7 +96,7 @@ def connect(spec: DeviceSpec) -> "SshTransport":
 class SshTransport(RemoteTransport):
     """Commands through `ssh`, one connection for all of them; files through `cat`.
 
-    What is not given is taken from ~/.ssh/config: keys, jump hosts, user, port.
+    Keys, jump hosts, and a missing user or port are taken from ~/.ssh/config.
 
     Args:
         host: address or name.
@@ -112,7 +112,7 @@ class SshTransport(RemoteTransport):
         where = self._target if port is None else f"{self._target} port {port}"
         super().__init__(address=f"ssh {printable(where)}", workdir=workdir)
         self._ssh = find_program("ssh", install=_INSTALL)
-        # As the files of known keys have it.
+        # As in known_hosts.
         self._known = host if port in {None, 22} else f"'[{host}]:{port}'"
         self._to = [*(["-p", str(port)] if port is not None else []), "--", self._target]
         self._sockets: Path | None = None
@@ -120,7 +120,7 @@ class SshTransport(RemoteTransport):
 
     def _argv(self, *words: str) -> list[str]:
         if self._sockets is None:
-            # Short, for the path of a socket holds about a hundred characters.
+            # Short, because the path of a socket has at most about a hundred characters.
             self._sockets = Path(tempfile.mkdtemp(prefix="hwnat-", dir=_short_folder()))
             leave = [self._ssh, "-S", str(self._sockets / "s"), "-O", "exit", *self._to]
             self._end = weakref.finalize(self, _hang_up, leave, self._sockets)

@@ -311,6 +311,18 @@ def test_a_device_hears_of_its_host_several_times_in_the_time_it_waits(in_use):
         assert lease.renewed_at == now_s
 
 
+def test_a_device_that_another_host_has_taken_over_is_not_used_any_more(in_use):
+    with in_use.held() as lease:
+        owner = in_use.lease() / "owner"
+        mine = owner.read_text()
+        owner.write_text("00ff other-host\n")
+        lease.renewed_at = -LONG_S
+        with pytest.raises(DeviceError, match="released itself"):
+            renew(lease)
+        owner.write_text(mine)
+        renew(lease)
+
+
 @pytest.mark.parametrize(("old_s", "held_still"), [(LONG_S - 60, True), (LONG_S + 1, False)])
 def test_the_device_counts_how_long_a_host_has_been_silent(in_use, old_s, held_still):
     """Another host is refused until then, and told how long it has to wait."""
