@@ -9,11 +9,16 @@ from typing import Any, Final, Literal
 
 from hwnat.errors import DataError
 from hwnat.records.device import TimingProtocol
+from hwnat.records.parse import is_name
 
 #: Above these a measurement is doubtful; see `Measurement.doubts`.
 MAX_SPREAD: Final = 0.25
 MAX_TAIL: Final = 3.0
 MAX_HEATING_C: Final = 15.0
+
+#: Most threads, runs and the like of a setup, and the longest visit.
+_MAX_COUNT: Final = 1_000_000
+_MAX_VISIT_MS: Final = 1e5
 
 #: Keys that came after the first tables and stores, with the value that older ones stand for.
 _LATER: Final[Mapping[str, object]] = {
@@ -121,6 +126,24 @@ class Setup:
     clocks: Literal["free", "fixed"] = "free"
     held_governor: str | None = None
 
+    def __post_init__(self) -> None:
+        # They become parts of paths and of commands to type.
+        for name in ("device", "target", "precision", "delegate"):
+            value = getattr(self, name)
+            if value is not None and not is_name(value):
+                msg = f"{name} {value!r:.80} is not a name: use letters, digits and . _ -"
+                raise DataError(msg)
+        counts = (self.threads, self.batch, self.runs, self.warmup, *self.affinity)
+        if min(counts) < 0 or self.batch < 1 or max(counts) > _MAX_COUNT:
+            msg = f"threads, batch, runs, warm-up and cores {counts!s:.80} are not those of a setup"
+            raise DataError(msg)
+        if len(set(self.affinity)) != len(self.affinity):
+            msg = f"affinity {self.affinity!s:.80} is not a list of distinct core numbers"
+            raise DataError(msg)
+        if not 0 <= self.visit_ms < _MAX_VISIT_MS:
+            msg = f"visit_ms {self.visit_ms} is not from 0 to {_MAX_VISIT_MS:g}"
+            raise DataError(msg)
+
     def __repr__(self) -> str:
         runtime = f"{self.runtime} {self.runtime_version}".strip()
         return f"Setup({self.device}, {self.target} {self.precision}, {runtime}, id={self.id})"
@@ -166,8 +189,11 @@ class Measurement:
     def __post_init__(self) -> None:
         for name, series in (("samples", self.samples_ns), ("reference", self.reference_ns)):
             if not series or min(series) <= 0:
-                msg = f"{self.subject}: {name} are {series}; a failed run must raise."
+                msg = f"{self.subject}: {name} are {series!s:.80}; a failed run must raise."
                 raise DataError(msg)
+        if self.round < 0 or self.disturbed < 0:
+            msg = f"{self.subject}: round {self.round} with {self.disturbed} disturbed runs."
+            raise DataError(msg)
 
     def __repr__(self) -> str:
         return (
@@ -264,6 +290,14 @@ class ProfileRun:
     target_error: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not is_name(self.space) or self.classes < 1:
+            msg = f"space {self.space!r:.80} with {self.classes} classes is not possible"
+            raise DataError(msg)
+        if not self.resolutions or min(self.resolutions) < 1:
+            msg = f"resolutions {self.resolutions!s:.80} are not those of a profile"
+            raise DataError(msg)
 
     def __repr__(self) -> str:
         return f"ProfileRun({self.setup.device}, {self.space}, {len(self.ops)} operations)"

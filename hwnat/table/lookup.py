@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +12,8 @@ from hwnat.errors import DataError, TableMismatchError, UncoveredOpError
 from hwnat.records import parse
 from hwnat.records.device import TimingProtocol
 from hwnat.records.measurement import Conditions, Setup, plain
+from hwnat.records.op import OpSpec
+from hwnat.records.parse import is_name
 from hwnat.records.write import write_text
 from hwnat.table.calibrate import Calibration, NetworkCheck
 from hwnat.table.entry import MAX_NS, Effort, Entry, FittedModel, Origin, interval_ns
@@ -21,6 +23,8 @@ from hwnat.table.nearest import nearest_keys
 #   1  nanoseconds per block, calibration and validation on whole networks
 #   2  an interval for each entry; tables of operators, imported and transferred tables; models
 TABLE_SCHEMA: Final = 2
+#: An operation may take no longer than starting a run, but not so many, if they are over half.
+_MOST_VANISHED: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +72,32 @@ class LatencyTable:
     effort: Effort | None = None
 
     def __post_init__(self) -> None:
-        reference = 1 if self.reference_ns is None else self.reference_ns
-        if not (self.entries and reference > 0 and 0 <= self.overhead_ns < MAX_NS):
-            msg = "a table needs entries, a positive reference latency and an overhead"
-            raise DataError(msg)
-        if (self.space is None) != (self.classes is None):
-            msg = f"space {self.space} with {self.classes} classes is not possible"
-            raise DataError(msg)
+        for wrong, what in self._problems():
+            if wrong:
+                raise DataError(what)
+
+    def _problems(self) -> Iterator[tuple[bool, str]]:
+        """Yield what may be wrong, and how a message says it."""
+        yield not self.entries, "a table without entries"
+        if self.reference_ns is not None:
+            reference = f"the latency of the reference model is {self.reference_ns} ns"
+            yield not 0 < self.reference_ns < MAX_NS, reference
+        yield not 0 <= self.overhead_ns < MAX_NS, f"the overhead is {self.overhead_ns} ns"
+        known = (self.space is None) == (self.classes is None)
+        yield not known, f"space {self.space} with {self.classes} classes is not possible"
+        if self.space is not None and self.classes is not None:
+            yield not is_name(self.space), f"{self.space!r:.80} is not the name of a space"
+            yield self.classes < 1, f"a classifier of {self.classes} classes is not possible"
+            yield not self.resolutions, "a table of a space needs the resolutions it covers"
+        sizes = f"resolutions {self.resolutions!s:.80} are not positive"
+        yield min(self.resolutions, default=1) < 1, sizes
+        timed = [entry.p50_ns for entry in self.entries.values() if entry.provenance == "measured"]
+        vanished = timed.count(1)
+        yield (
+            vanished > _MOST_VANISHED and 2 * vanished > len(timed),
+            f"the overhead of {self.overhead_ns} ns takes {vanished} of {len(timed)} measured "
+            "entries to 1 ns, so it is wrong; profile again with another --store",
+        )
 
     def __repr__(self) -> str:
         return f"LatencyTable({self.name}, {len(self.entries)} entries)"
@@ -177,17 +200,34 @@ def load_table(path: str | Path) -> LatencyTable:
         msg = f"{where}: not a latency table; build one with: hwnat profile."
         raise DataError(msg)
     schema, claimed = content.pop("schema"), content.pop("table_id", None)
-    if schema not in (1, TABLE_SCHEMA):
-        msg = f"{where}: schema {schema!r}; this hwnat reads {TABLE_SCHEMA}. Build it again with: "
-        raise TableMismatchError(msg + "hwnat table build.")
+    if type(schema) is not int or schema not in (1, TABLE_SCHEMA):
+        msg = (
+            f"{where}: schema {schema!r:.40}; this hwnat reads {TABLE_SCHEMA}. Build it again "
+            "with: hwnat table build"
+        )
+        raise TableMismatchError(msg)
     digest = _digest(content)
     if schema == 1:
         _migrate(content, where=where)
     table = parse.record(LatencyTable, content, where=where)
+    _check_keys(table, where=where)
     if claimed != digest:
-        msg = f"{where}: content does not match its table_id {claimed!r}; it was edited or damaged."
-        raise DataError(msg + " Build it again with: hwnat table build.")
+        msg = (
+            f"{where}: content does not match its table_id {claimed!r:.40}; it was edited or "
+            "damaged. Build it again with: hwnat table build"
+        )
+        raise DataError(msg)
     return table
+
+
+def _check_keys(table: LatencyTable, *, where: str) -> None:
+    """Refuse entries of anything that is not an operation."""
+    try:
+        for key in table.entries:
+            OpSpec.from_key(key)
+    except DataError as refused:
+        msg = f"{where}: entries: {refused}"
+        raise DataError(msg) from refused
 
 
 def _migrate(content: dict[str, Any], *, where: str) -> None:
@@ -197,8 +237,11 @@ def _migrate(content: dict[str, Any], *, where: str) -> None:
         for row in content["entries"].values():
             row["low_ns"], row["high_ns"] = interval_ns(row["p50_ns"], row["spread"], rounds)
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as damage:
-        msg = f"{where}: not a table of schema 1 ({damage!r}). Build it again with: "
-        raise DataError(msg + "hwnat table build.") from damage
+        msg = (
+            f"{where}: not a table of schema 1 ({damage!r:.80}). Build it again with: "
+            "hwnat table build"
+        )
+        raise DataError(msg) from damage
 
 
 def _plain(table: LatencyTable) -> dict[str, Any]:
