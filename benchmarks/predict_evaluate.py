@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, print_evaluation, print_json
 from hwnat.errors import HwnatError
 
@@ -102,7 +103,7 @@ def main() -> None:
     try:
         evaluate()
     except HwnatError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, key, print_json, print_table
 
 
@@ -43,8 +44,8 @@ def show(space: str, genome: str, classes: int, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{space} {network.text} ({network.id})")
-    click.echo(
+    echo(f"{space} {network.text} ({network.id})")
+    echo(
         f"{cost.params:,} parameters, {cost.macs:,} MACs at "
         f"{network.resolution}x{network.resolution}"
     )

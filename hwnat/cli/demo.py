@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import RUNS, count, milliseconds, print_table, text
 from hwnat.cli.progress import Reporter, reporter
 
@@ -125,11 +126,9 @@ def _print_summary(
     cpu = next(iter(tables.values())).setup.host.cpu or "this machine"
     entries = sum(len(table.entries) for table in tables.values())
     networks = count(len(front.candidates), "network")
-    click.echo(
-        f"Measured {count(entries, 'block')} on {cpu}, one thread, with {', '.join(tables)}."
-    )
-    click.echo(f"Transferred the {SPACE} supernet from Fashion-MNIST to {DATA}:")
-    click.echo(f"{networks} on the front of error and latency.\n")
+    echo(f"Measured {count(entries, 'block')} on {cpu}, one thread, with {', '.join(tables)}.")
+    echo(f"Transferred the {SPACE} supernet from Fashion-MNIST to {DATA}:")
+    echo(f"{networks} on the front of error and latency.\n")
     rows = []
     for pick, report in reports.items():
         for file in report.files:
@@ -148,8 +147,8 @@ def _print_summary(
             )
     columns = ("size MB", "test top-1 %", "vs PyTorch", "predicted ms", "measured ms", "error")
     print_table("", (text("pick"), text("file"), *columns), rows)
-    click.echo(f"\nThe files are in {folder / 'networks'}, the tables in {folder / 'tables'}.")
-    click.echo(
+    echo(f"\nThe files are in {folder / 'networks'}, the tables in {folder / 'tables'}.")
+    echo(
         f"Look closer: hwnat predict --table {_table_path(folder, RUNTIMES[0])} "
         f"--genome {reports['knee'].genome} --explain"
     )

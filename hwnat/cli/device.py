@@ -7,6 +7,7 @@ import click
 
 from hwnat.cli.device_new import new
 from hwnat.cli.device_setup import setup
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, print_facts, print_json, print_table, text
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def list_(as_json: bool) -> None:
     else:
         _print_list(devices)
     for name, reason in unreadable.items():
-        click.echo(f"{name}: unreadable: {reason}", err=True)
+        echo(f"{name}: unreadable: {reason}", err=True)
 
 
 def _print_list(devices: "list[DeviceSpec]") -> None:
@@ -82,11 +83,11 @@ def trust(name: str, as_json: bool) -> None:
         print_json({"file": file.path, "powers": file.powers, "trusted_now": needed})
         return
     if not file.powers:
-        click.echo(f"{file.path} names no program or folder; it needs no trust.")
+        echo(f"{file.path} names no program or folder; it needs no trust.")
         return
     for power in file.powers:
-        click.echo(f"{file.path} {power}.")
-    click.echo(f"Trusted; recorded in {trusted_path()}." if needed else "It is trusted already.")
+        echo(f"{file.path} {power}.")
+    echo(f"Trusted; recorded in {trusted_path()}." if needed else "It is trusted already.")
 
 
 @device.command()
@@ -215,4 +216,4 @@ def _print(report: Mapping[str, Any], *, as_json: bool) -> None:
         return
     print_facts((key, value) for key, value in report.items() if key != "advice")
     for line in report["advice"]:
-        click.echo(f"- {line}", err=True)
+        echo(f"- {line}", err=True)

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-import click
-
+from hwnat.cli.echo import echo
 from hwnat.cli.output import print_facts, print_table, text
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
@@ -13,7 +12,7 @@ def print_machine(spec: DeviceSpec, machine: Machine) -> None:
     """Print a device's system and state, then a table of its clusters and one of its zones."""
     print_facts(_facts(spec, machine))
     if machine.clusters:
-        click.echo()
+        echo()
         now = _by_core(machine, machine.conditions.clocks_hz)
         limits = _by_core(machine, machine.conditions.limits_hz)
         rows = [
@@ -30,7 +29,7 @@ def print_machine(spec: DeviceSpec, machine: Machine) -> None:
         columns = (text("cores"), text("design"), "max MHz", "limit", "now", "capacity")
         print_table("", columns, rows)
     if machine.zones_c:
-        click.echo()
+        echo()
         zones = [(name, f"{celsius:.1f}") for name, celsius in machine.zones_c]
         print_table("", (text("thermal zone"), "°C"), zones)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, options_of, print_json
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def new(request: NewRequest) -> None:
     if request.as_json:
         print_json({"path": path, "device": device.spec, "runner": device.runner})
         return
-    click.echo(path)
+    echo(path)
     _print_next(device)
 
 
@@ -145,6 +146,6 @@ def _print_next(device: "NewDevice") -> None:
     """Print on stderr what is missing and what to type next."""
     name, runner = device.spec.name, device.runner
     if runner is not None and runner.problem is not None:
-        click.echo(f"- {runner.problem}", err=True)
-    click.echo(f"Check it with: hwnat device doctor {name}", err=True)
-    click.echo(f"Measure it with: hwnat profile --device {name} --space mbv3-nano", err=True)
+        echo(f"- {runner.problem}", err=True)
+    echo(f"Check it with: hwnat device doctor {name}", err=True)
+    echo(f"Measure it with: hwnat profile --device {name} --space mbv3-nano", err=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, print_json, print_table, text
 
 
@@ -56,7 +57,7 @@ def setup(
     with closing(connect(spec)) as link:
         place, folder = reach(spec, link), link.probe().workdir
         # No program may be replaced while another command measures with it.
-        with held(link, spec, None, folder=folder, tell=partial(click.echo, err=True)):
+        with held(link, spec, None, folder=folder, tell=partial(echo, err=True)):
             if benchmark_model is not None:
                 bring_benchmark_model(place, benchmark_model)
             if litert is not None:
@@ -76,4 +77,4 @@ def setup(
     print_table("", columns, rows)
     for state in runners:
         if state.problem is not None:
-            click.echo(f"- {state.problem}", err=True)
+            echo(f"- {state.problem}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import (
     RUNS,
     json_option,
@@ -127,7 +128,7 @@ def export(request: ExportRequest) -> None:
         print_report(report)
     for file in report.files:
         if file.timing is None:
-            click.echo(f"{file.target}: not timed: {file.untimed}", err=True)
+            echo(f"{file.target}: not timed: {file.untimed}", err=True)
 
 
 def _load_tables(paths: Sequence[Path], targets: Sequence[str]) -> "dict[str, LatencyTable]":
@@ -163,7 +164,7 @@ def _search_tables(folder: Path, targets: Sequence[str]) -> "dict[str, LatencyTa
             continue
         path = kept_table(folder, name)
         if path is None:
-            click.echo(f"{folder} does not hold the table of {name}.", err=True)
+            echo(f"{folder} does not hold the table of {name}.", err=True)
             continue
         table = load_table(path)
         if table.setup.target in targets:
@@ -246,7 +247,7 @@ def print_report(report: "Report") -> None:
                 *times,
             )
         )
-    click.echo(report.genome)
-    click.echo(f"{report.macs / 1e6:.1f} M MACs, {report.params / 1e6:.2f} M parameters")
+    echo(report.genome)
+    echo(f"{report.macs / 1e6:.1f} M MACs, {report.params / 1e6:.2f} M parameters")
     columns = ("size MB", "vs PyTorch", "test top-1 %", "transposes", "predicted ms", "measured ms")
     print_table("", (text("file"), *columns, "error"), rows)

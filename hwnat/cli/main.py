@@ -1,5 +1,9 @@
 """Entry point of `hwnat`: finds commands by name, turns errors into one line and an exit code."""
 
+import errno
+import io
+import os
+import select
 import signal
 import sys
 import threading
@@ -9,7 +13,9 @@ from typing import Final
 import click
 
 import hwnat
+from hwnat.cli.echo import echo
 from hwnat.errors import HwnatError, UsageError
+from hwnat.records.text import visible
 
 #: Name of a command or group, "module:object" in hwnat.cli, and its line in `hwnat --help`.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -96,42 +102,99 @@ def _end_orderly() -> None:
             signal.signal(name, signal.default_int_handler)
 
 
+def _make_streams_safe() -> None:
+    """Let no character and no closed stream be an error."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The next file that is opened would get this number, and with it what is printed.
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line and leave with its exit code; never a traceback on bad input."""
     _end_orderly()
+    _make_streams_safe()
+    stdout = sys.stdout
     try:
         status = app.main(prog_name="hwnat", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit:
+        # Click ends like this if a pipe is broken, and replaces the stream.
+        if sys.stdout is stdout:
+            raise
+        status = _broken_pipe(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         status = error.exit_code
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "hwnat"
-        click.echo(f"hwnat: {error.format_message()} See: {where} --help", err=True)
-        status = error.exit_code
-    except HwnatError as error:
-        click.echo(f"hwnat: {error}", err=True)
+    except (click.ClickException, HwnatError) as error:
+        _fail(_message(error))
         status = error.exit_code
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(str(error.name).partition(".")[0])
-        if extra is None:
-            raise
-        say = f"{error.name} is not installed; install it with: pip install 'hwnat[{extra}]'"
-        click.echo(f"hwnat: {say}", err=True)
-        status = UsageError.exit_code
+        status = _missing(error)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("hwnat: interrupted; run the same command again to go on.", err=True)
+        _fail("interrupted; run the same command again to continue.")
         status = _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough, as in `hwnat table show | head`.
-        sys.stderr.close()
-        status = 0
     except OSError as error:
-        where = f"Cannot use {error.filename}" if error.filename else "Cannot go on"
-        hint = "Free that place, or name another."
-        click.echo(f"hwnat: {where}: {error.strerror or error}. {hint}", err=True)
-        status = UsageError.exit_code
+        status = _broken_pipe(error) if isinstance(error, BrokenPipeError) else _unusable(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _message(error: click.ClickException | HwnatError) -> str:
+    """Return what an error says; one about the command line also names the help to read."""
+    if isinstance(error, HwnatError):
+        return str(error)
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "hwnat"
+    return f"{error.format_message()} See: {where} --help"
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """Report a package that is not installed, and return the exit code.
+
+    Raises:
+        ModuleNotFoundError: no extra brings the package, so this is a defect.
+    """
+    extra = _EXTRAS.get(str(error.name).partition(".")[0])
+    if extra is None:
+        raise error
+    _fail(f"{error.name} is not installed; install it with: pip install 'hwnat[{extra}]'")
+    return UsageError.exit_code
+
+
+def _fail(message: str) -> None:
+    """Print an error as one line."""
+    echo(f"hwnat: {visible(message, lines=False)}", err=True)
+
+
+def _unusable(error: OSError) -> int:
+    """Report a path that cannot be used, and return the exit code."""
+    where = f"Cannot use {error.filename}" if error.filename else "Cannot continue"
+    _fail(f"{where}: {error.strerror or error}. Free up space or choose another path.")
+    return UsageError.exit_code
+
+
+def _broken_pipe(error: OSError) -> int:
+    """Return the exit code after a broken pipe: no error if it is the reader of stdout that left.
+
+    As in `hwnat table show | head`.
+    """
+    poll = select.poll()
+    poll.register(1, 0)
+    if not any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+        return _unusable(error)
+    # Python flushes stdout at its end, and would complain.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    return 0
 
 
 if __name__ == "__main__":

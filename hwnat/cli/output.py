@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from hwnat.cli.echo import echo
+from hwnat.records.text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,7 +50,7 @@ def options_of(record: type[Request]) -> Callable[[Callable[[Request], None]], C
 
 def print_json(value: object) -> None:
     """Print a value as JSON; records become objects and paths become strings."""
-    click.echo(json.dumps(value, default=_encode, indent=2))
+    echo(json.dumps(value, default=_encode, indent=2))
 
 
 def _encode(value: Any) -> object:  # noqa: ANN401 - anything that json does not know
@@ -134,7 +137,9 @@ def print_table(
     out.width = max(out.width, sum(layout.values()) + _GAP * len(layout))
     with out.capture() as capture:
         out.print(grid, crop=False)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), color=True)
+    click.echo(  # noqa: TID251 - with the colors of rich
+        "\n".join(line.rstrip() for line in capture.get().splitlines()), color=True
+    )
 
 
 def _layout(
@@ -214,10 +219,8 @@ def _cut(text: str, width: int, column: Column) -> str:
 
 
 def _clean(value: object) -> str:
-    """Return a value as one line without control characters."""
-    from hwnat.transport.words import printable
-
-    return printable(str(value))
+    """Return a value as one line in which control characters are shown as escapes."""
+    return visible(str(value), lines=False)
 
 
 def _print_records(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
@@ -225,7 +228,7 @@ def _print_records(columns: Sequence[Column], cells: Sequence[Sequence[str]]) ->
     names = max(_wide(column.name) for column in columns) + _GAP
     for position, row in enumerate(cells):
         if position:
-            click.echo()
+            echo()
         print_facts(
             ((column.name, cell) for column, cell in zip(columns, row, strict=True) if cell),
             width=names,
@@ -240,12 +243,10 @@ def print_facts(facts: Iterable[tuple[str, object]], *, width: int = _NAMES) -> 
 
 def print_line(line: str, *, indent: int = 0) -> None:
     """Print a line; a terminal that is too narrow gets it in several, broken at spaces."""
-    from hwnat.transport.words import printable
-
     out = console()
-    words = line[:indent] + printable(line[indent:])
+    words = line[:indent] + _clean(line[indent:])
     if not out.is_terminal or _wide(words) <= out.width:
-        click.echo(words.rstrip())
+        echo(words.rstrip())
         return
     lines = textwrap.wrap(
         words[indent:],
@@ -254,7 +255,7 @@ def print_line(line: str, *, indent: int = 0) -> None:
         break_on_hyphens=False,
     )
     for position, part in enumerate(lines):
-        click.echo((" " * indent if position else words[:indent]) + part)
+        echo((" " * indent if position else words[:indent]) + part)
 
 
 def shown(value: object) -> str:

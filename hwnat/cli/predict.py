@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import (
     json_option,
     key,
@@ -94,7 +95,7 @@ def predict(request: PredictRequest) -> None:
     prediction, trace = predict_model(request.model, table, partial=request.partial)
     measured_with = f"{table.setup.runtime} {table.setup.runtime_version}"
     if trace.runtime != measured_with:
-        click.echo(
+        echo(
             f"The model is traced by {trace.runtime}, but the table was measured with "
             f"{measured_with}.",
             err=True,
@@ -202,7 +203,7 @@ def _print_model(
     print_table("", (*columns, text("flags", rank=1)), rows)
     if trace.removed:
         nodes = "; ".join(f"{removed.node} ({removed.why})" for removed in trace.removed)
-        click.echo(f"Takes no time: {nodes}.", err=True)
+        echo(f"Takes no time: {nodes}.", err=True)
 
 
 def _sum_ns(prediction: "Prediction") -> int:
@@ -224,4 +225,4 @@ def _print_line(prediction: "Prediction") -> None:
     if prediction.interval_ns:
         low, high = map(milliseconds, prediction.interval_ns)
         interval = f"  (90 % interval: {low} to {high} ms)"
-    click.echo(f"{milliseconds(prediction.latency_ns)} ms{interval}")
+    echo(f"{milliseconds(prediction.latency_ns)} ms{interval}")

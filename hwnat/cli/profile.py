@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import RUNS, count, json_option, milliseconds, print_json
 from hwnat.cli.progress import reporter
 
@@ -248,9 +249,9 @@ def _profile_space(device: "DeviceSpec", request: ProfileRequest) -> None:
     how = "estimated" if reference is None else f"reference {milliseconds(reference)} ms"
     _print(table, path, f"{count(len(table.entries), 'operation')}, {how}")
     if effort := table.effort:
-        click.echo(_effort(effort), err=True)
+        echo(_effort(effort), err=True)
     if doubts:
-        click.echo(
+        echo(
             f"{count(len(doubts), 'visit')} may be unreliable. The latest: {doubts[-1]}.", err=True
         )
 
@@ -280,7 +281,7 @@ def _profile_models(device: "DeviceSpec", request: ProfileRequest) -> None:
     reference = milliseconds(table.timed_as()[1])
     _print(table, path, f"{count(len(table.entries), 'operator')}, reference {reference} ms")
     for key, reason in result.left_out.items():
-        click.echo(f"Left out: {key}: {reason}.", err=True)
+        echo(f"Left out: {key}: {reason}.", err=True)
 
 
 def _save(table: "LatencyTable", request: ProfileRequest) -> Path:
@@ -311,14 +312,14 @@ def _summary(table: "LatencyTable", path: Path) -> dict[str, object]:
 
 def _print(table: "LatencyTable", path: Path, contents: str) -> None:
     """Print the table's path, and on stderr what it holds and how well it predicts."""
-    click.echo(path)
+    echo(path)
     fit = table.calibration
     networks = count(len(fit.networks), "network")
-    click.echo(f"{contents}, calibration {fit.form} on {networks}.", err=True)
+    echo(f"{contents}, calibration {fit.form} on {networks}.", err=True)
     if errors := _errors(table):
         mean, worst = sum(errors) / len(errors), max(errors)
         unseen = count(len(errors), "unseen network")
-        click.echo(f"{unseen}: mean error {mean:.1%}, worst {worst:.1%}.", err=True)
+        echo(f"{unseen}: mean error {mean:.1%}, worst {worst:.1%}.", err=True)
 
 
 def _doubts(table: "LatencyTable", store: Path) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import print_json
 from hwnat.errors import DeviceError, UsageError
 
@@ -51,7 +52,7 @@ def profile_many(devices: Sequence[str], argv: Sequence[str], *, as_json: bool) 
     if as_json:
         print_json([json.loads(printed) for _, printed in results if printed.strip()])
     else:
-        click.echo("".join(printed for _, printed in results), nl=False)
+        echo("".join(printed for _, printed in results), nl=False)
     failed = [device for device, (status, _) in zip(devices, results, strict=True) if status]
     if failed:
         msg = (
@@ -93,7 +94,7 @@ def _run(
     ):
         children.append(child)
         for line in child.stderr or ():
-            click.echo(f"{device}: {line.rstrip()}", err=True)
+            echo(f"{device}: {line.rstrip()}", err=True)
         status = child.wait()
         printed.seek(0)
         return status, printed.read()

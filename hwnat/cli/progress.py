@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import click
-
+from hwnat.cli.echo import echo
 from hwnat.cli.output import console
+from hwnat.records.text import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
@@ -143,7 +143,7 @@ class Live:
 
     def say(self, words: str) -> None:
         """Print a message above the bars."""
-        self._progress.console.print(words, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(visible(words), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def reporter(clock: Clock = monotonic) -> Iterator[Reporter]:
     """Yield what long work reports to; on a terminal, its display is gone afterwards."""
     out = console(stderr=True)
     if not (out.is_terminal and sys.stderr.isatty()):
-        yield Lines(lambda line: click.echo(line, err=True), clock)
+        yield Lines(lambda line: echo(line, err=True), clock)
         return
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
     from rich.text import Text

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import RUNS, json_option, options_of, print_json, print_table, text
 from hwnat.cli.progress import reporter
 
@@ -177,7 +178,7 @@ def search(request: SearchRequest) -> None:
         print_json(front)
         return
     print_front(front)
-    click.echo(f"Export one with: hwnat export --run {request.folder} --pick knee", err=True)
+    echo(f"Export one with: hwnat export --run {request.folder} --pick knee", err=True)
 
 
 def print_front(front: "Front") -> None:

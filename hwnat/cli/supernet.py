@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, options_of, print_facts, print_json
 from hwnat.cli.progress import reporter
 
@@ -113,7 +114,7 @@ def train(request: TrainRequest) -> None:
             out=request.out,
             progress=lambda done, total, _loss: live.report("train", done, total),
         )
-    click.echo(str(request.out))
+    echo(str(request.out))
 
 
 @supernet.command()
@@ -136,7 +137,7 @@ def info(weights: str, data: str | None, as_json: bool) -> None:
         return
     print_facts(facts.items())
     for name, top1 in (test or {}).items():
-        click.echo(f"test top-1 of the {name} network: {top1:.2f} %")
+        echo(f"test top-1 of the {name} network: {top1:.2f} %")
 
 
 def _extremes(path: Path, data: str) -> dict[str, float]:

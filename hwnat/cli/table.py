@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import (
     RUNS,
     count,
@@ -60,7 +61,7 @@ def show(path: Path, by_stage: bool, plot: Path | None, as_json: bool) -> None:
         print_json({"table_id": loaded.table_id, "table": loaded})
         return
     print_facts(_summary(loaded), width=14)
-    click.echo()
+    echo()
     rows = [
         (name, *map(milliseconds, (e.p10_ns, e.p50_ns, e.p90_ns)), f"{e.spread:.1%}", e.provenance)
         for name, e in loaded.entries.items()
@@ -227,4 +228,4 @@ def build(
     if as_json:
         print_json({"table": path, "table_id": built.table_id, "entries": len(built.entries)})
     else:
-        click.echo(path)
+        echo(path)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import (
     count,
     json_option,
@@ -68,10 +69,10 @@ def diff(before: Path, after: Path, fail_over: float | None, force: bool, as_jso
 
 
 def _print(change: "TableDiff") -> None:
-    click.echo(f"from {change.before}")
-    click.echo(f"to   {change.after}")
+    echo(f"from {change.before}")
+    echo(f"to   {change.after}")
     for what, before, after in change.setup:
-        click.echo(f"  {what}: {before} -> {after}")
+        echo(f"  {what}: {before} -> {after}")
     common = count(len(change.moved) + change.steady, "entry", "entries")
     print_line(f"{len(change.moved)} of {common} moved beyond both intervals")
     if change.median_ratio is not None:
@@ -89,11 +90,11 @@ def _print(change: "TableDiff") -> None:
             )
             for entry in change.moved[:_SHOWN]
         ]
-        click.echo()
+        echo()
         print_table("", (key("operation"), "before ms", "after ms", "ratio"), rows)
-        click.echo()
+        echo()
     if len(change.moved) > _SHOWN:
-        click.echo(f"and {len(change.moved) - _SHOWN} more; --json lists all")
+        echo(f"and {len(change.moved) - _SHOWN} more; --json lists all")
     for name, keys in (("new", change.new), ("gone", change.gone)):
         if keys:
             more = ", …" if len(keys) > _KEYS else ""

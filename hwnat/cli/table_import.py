@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import json_option, options_of, print_json
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def import_files(request: ImportRequest) -> None:
         left_out = {"left_out": dict(imported.unmapped), "findings": report.findings}
         print_json({**content, **left_out})
     else:
-        click.echo(path)
+        echo(path)
 
 
 def pairs(options: Sequence[str]) -> dict[str, str]:
@@ -128,7 +129,7 @@ def print_left_out(unmapped: Mapping[str, str]) -> None:
         by_reason[reason].append(key)
     for reason, keys in by_reason.items():
         more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-        click.echo(f"left out ({reason}): {', '.join(keys[:SHOWN])}{more}", err=True)
+        echo(f"left out ({reason}): {', '.join(keys[:SHOWN])}{more}", err=True)
 
 
 def print_findings(findings: "Sequence[Finding]", *, to_stderr: bool) -> None:
@@ -138,7 +139,7 @@ def print_findings(findings: "Sequence[Finding]", *, to_stderr: bool) -> None:
         by_rule[(finding.severity, finding.rule)].append(finding)
     for (severity, rule), group in by_rule.items():
         for finding in group[:SHOWN]:
-            click.echo(f"{severity} [{rule}] {finding}", err=to_stderr)
+            echo(f"{severity} [{rule}] {finding}", err=to_stderr)
         if len(group) > SHOWN:
             more = f"{severity} [{rule}] and {len(group) - SHOWN} more; --json lists all"
-            click.echo(more, err=to_stderr)
+            echo(more, err=to_stderr)

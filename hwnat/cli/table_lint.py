@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwnat.cli.echo import echo
 from hwnat.cli.output import count, json_option, options_of, print_json
 from hwnat.cli.table_import import (
     files_argument,
@@ -135,9 +136,9 @@ def _print_report(report: "LintReport", subjects: Sequence["Subject"]) -> None:
         print_left_out(subject.unmapped)
     print_findings(report.findings, to_stderr=False)
     for rule, reason in report.not_applied.items():
-        click.echo(f"not applied: {rule}: {reason}", err=True)
+        echo(f"not applied: {rule}: {reason}", err=True)
     entries = sum(len(subject.entries) for subject in subjects)
-    click.echo(
+    echo(
         f"{count(report.errors, 'error')}, {count(report.warnings, 'warning')} in "
         f"{count(entries, 'entry', 'entries')} of {count(len(subjects), 'table')}"
     )

@@ -17,7 +17,17 @@ from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    BinaryIO,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from hwnat.errors import DataError, HwnatError
 
@@ -244,14 +254,12 @@ def read_bytes(
     """
     try:
         # Without O_NONBLOCK, opening a FIFO waits for somebody who writes to it.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            if stat.S_ISDIR(status.st_mode) or not stat.S_ISREG(status.st_mode):
-                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-                msg = f"Cannot read {what} {path}: it is {kind}; name a file."
+        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                msg = f"Cannot read {what} {path}: it is not a regular file; name another."
                 raise error(msg)
-            content = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
+            content = b"" if status.st_size > max_bytes else _read_up_to(file, max_bytes + 1)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         msg = f"Cannot read {what} {path}: {reason}; restore it or make it again."
@@ -261,6 +269,18 @@ def read_bytes(
         msg = f"Cannot read {what} {path}: it is larger than {limit}; name a smaller file."
         raise error(msg)
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _read_up_to(file: BinaryIO, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0 and (part := file.read(min(size, 1 << 20))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def read_text(

@@ -14,6 +14,8 @@ MAX_NS: Final = 1 << 42
 Z90: Final = 1.645
 #: Standard error of a median over that of a mean, over an interquartile range in deviations.
 _MEDIAN_ERROR: Final = 1.2533 / 1.349
+#: More than any deviation over any latency.
+_MAX_SPREAD: Final = 1e15
 #: Fewer visits say nothing about their spread, which then counts as at least so much.
 _FEW_VISITS: Final = 3
 _UNKNOWN_SPREAD: Final = 0.1
@@ -65,7 +67,7 @@ class Entry:
         if not 0 < self.low_ns <= self.p50_ns <= self.high_ns < MAX_NS:
             msg = f"interval {self.low_ns} to {self.high_ns} ns does not hold {self.p50_ns} ns"
             raise DataError(msg)
-        if not (math.isfinite(self.spread) and self.spread >= 0):
+        if not 0 <= self.spread < _MAX_SPREAD:
             msg = f"spread {self.spread} is not possible"
             raise DataError(msg)
 

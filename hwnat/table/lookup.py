@@ -78,7 +78,7 @@ class LatencyTable:
 
     def _problems(self) -> Iterator[tuple[bool, str]]:
         """Yield what may be wrong, and how a message says it."""
-        yield not self.entries, "a table without entries"
+        yield not self.entries, "a table needs entries"
         if self.reference_ns is not None:
             reference = f"the latency of the reference model is {self.reference_ns} ns"
             yield not 0 < self.reference_ns < MAX_NS, reference

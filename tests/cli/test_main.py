@@ -42,7 +42,7 @@ def test_an_error_is_one_line_and_its_exit_code(monkeypatch, capsys, error):
     assert captured.out == ""
 
 
-def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+def test_an_interrupt_says_how_to_continue(monkeypatch, capsys):
     assert ending(monkeypatch, KeyboardInterrupt()) == 130
     assert "run the same command again" in capsys.readouterr().err
 
@@ -59,12 +59,39 @@ def test_a_polite_kill_is_an_interrupt(name):
     assert (done.returncode, "run the same command again" in done.stderr) == (130, True)
 
 
-def test_a_closed_pipe_is_no_failure():
-    command = f"{sys.executable} -m hwnat.cli.main device list --json | head -c 1"
+@pytest.mark.parametrize("words", ["device list --json", "device list", "--help"])
+def test_a_reader_that_leaves_is_no_failure(words):
+    # `sleep` gives the reader time to leave, so that nobody reads what is printed.
+    command = f"(sleep 0.5; exec {sys.executable} -m hwnat.cli.main {words}) | true"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_broken_pipe_is_a_failure(monkeypatch, capsys):
+    assert ending(monkeypatch, BrokenPipeError(32, "Broken pipe")) == 2
+    assert "Broken pipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2> >(true)"])
+def test_nobody_has_to_read_stderr(stderr):
+    main = f"{sys.executable} -m hwnat.cli.main"
+    command = f"{main} device list {stderr} && ! {main} table show nowhere {stderr}"
+    done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0
+    assert "host-onnx" in done.stdout
+
+
+def test_a_closed_stdout_is_no_traceback():
+    command = f"{sys.executable} -m hwnat.cli.main device list >&-"
+    done = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_error_shows_what_a_terminal_would_obey(monkeypatch, capsys):
+    ending(monkeypatch, errors.DataError("key '\x1b]0;x\x07[red]\n\ud800\u202e'"))
+    assert capsys.readouterr().err == "hwnat: key '\\x1b]0;x\\x07[red]\\n\\ud800\\u202e'\n"
 
 
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, capsys):

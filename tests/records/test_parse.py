@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Literal
 import pytest
 
 from hwnat.errors import DataError, UsageError
-from hwnat.records.parse import read_text, record, strict_json
+from hwnat.records.parse import is_name, read_bytes, read_text, record, strict_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,13 @@ def test_values_become_the_annotated_types():
         ({"name": "a", "wheels": [{"size": -1}]}, "wheels: a wheel cannot shrink"),
         ({"name": "a", "place": [1]}, "place: expected tuple"),
         (["name"], "cars.json: expected a table of keys, found list."),
+        ({"name": "a", "price": float("nan")}, "price: nan is not a finite number"),
+        ({"name": "a", "price": float("inf")}, "price: inf is not a finite number"),
+        ({"name": "a", "price": 10**400}, "price: an integer of 1329 bits is too large"),
+        ({"name": "a", "wheels": [{"size": 1 << 63}]}, "size: an integer of 64 bits"),
+        ({"name": 10**5000}, "name: expected str, found a large int"),
+        ({"name": [[[[[[1]]]]]]}, "name: expected str, found [[[...]]]"),
+        ({"name": "a", "x" * 10**6: 1}, "unknown key 'x"),
     ],
 )
 def test_a_refusal_names_the_file_and_the_key(raw, message):
@@ -76,6 +84,13 @@ def test_a_refusal_names_the_file_and_the_key(raw, message):
         ('{"a": -Infinity}', "holds -Infinity"),
         ('{"b": {"a": 1, "a": 2}}', "key 'a' occurs twice"),
         ("[" * 100_000, "t.json"),
+        ("[" * 65 + "]" * 65, "nested more than 64 levels"),
+        ('{"a": 1e999}', "inf is not a finite number"),
+        ('{"a": [-1e999]}', "-inf is not a finite number"),
+        ('{"a": ' + "9" * 30 + "}", "100 bits is too large"),
+        ("9" * 5000, "4300 digits"),
+        ('["\\ud800"]', "not Unicode"),
+        ('{"\\udfff": 1}', "not Unicode"),
     ],
 )
 def test_json_that_a_lenient_reader_takes_is_refused(text, message):
@@ -89,3 +104,48 @@ def test_an_unreadable_file_says_why(tmp_path: Path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="not UTF-8 text"):
         read_text(tmp_path / "binary", what="table")
+
+
+def test_a_pair_of_surrogates_is_one_character():
+    assert strict_json('["\\ud83d\\ude00"]', where="t") == ["\U0001f600"]
+
+
+def test_a_long_object_with_a_duplicate_key_is_refused_with_linear_work():
+    # By counting each key, half a million keys take hours.
+    rows = ",".join(f'"{n}":0' for n in range(500_000))
+    with pytest.raises(DataError, match="key '499999' occurs twice"):
+        strict_json(f'{{{rows},"499999":0}}', where="t.json")
+
+
+def test_only_a_regular_file_is_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path, kind in ((tmp_path / "fifo", "it is not a regular"), (tmp_path, "Is a directory")):
+        with pytest.raises(DataError, match=f"Cannot read table .*: {kind}"):
+            read_text(path, what="table")
+    with pytest.raises(DataError, match="it is not a regular file"):
+        read_bytes(Path("/dev/zero"), what="table")
+    with pytest.raises(DataError, match="null"):
+        read_bytes(Path("a\0b"), what="table")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match=r"large: it is larger than 32 MiB; name a smaller file"):
+        read_text(tmp_path / "large", what="table", error=UsageError)
+    (tmp_path / "fits").write_bytes(b"1234")
+    assert read_bytes(tmp_path / "fits", what="table", max_bytes=4) == b"1234"
+    with pytest.raises(DataError, match="larger than 0 KiB"):
+        read_bytes(tmp_path / "fits", what="table", max_bytes=3)
+
+
+@pytest.mark.parametrize("text", ["a", "pixel-8", "mbv3-w1.0", "R58M", "0_1"])
+def test_a_name_has_letters_digits_and_few_signs(text):
+    assert is_name(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-a", ".a", "_a", "a/b", "..", "a b", "a\n", "é", "a.toml", "a" * 101, "~"]
+)
+def test_a_path_or_an_option_is_no_name(text):
+    assert not is_name(text)

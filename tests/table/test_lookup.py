@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError, HwnatError, TableMismatchError, UncoveredOpError, UsageError
+from hwnat.records.grid import distinct_ops
 from hwnat.records.measurement import Conditions
 from hwnat.records.space import MBV3_NANO
 from hwnat.table.calibrate import Calibration
@@ -41,8 +42,11 @@ def saved(a_table, tmp_path):
     return table, path
 
 
+KEYS = [op.key for op in distinct_ops(MBV3_NANO, (24,), classes=10)]
+
+
 @given(
-    entries=st.dictionaries(st.text(max_size=30), entries, min_size=1, max_size=8),
+    entries=st.dictionaries(st.sampled_from(KEYS), entries, min_size=1, max_size=8),
     scale=st.floats(0.01, 100),
     load=st.none() | st.floats(0, 1e3),
 )
@@ -97,6 +101,17 @@ def first(content):
     return content["entries"][min(content["entries"])]
 
 
+#: A network whose prediction is exact.
+CHECK = {
+    "genome": "01011001100110011001100",
+    "sum_ns": 9,
+    "ops": 1,
+    "measured_ns": 9,
+    "predicted_ns": 9.0,
+    "error": 0.0,
+}
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -116,6 +131,28 @@ def first(content):
         (lambda c: first(c).update(n=41), DataError, "does not match its table_id"),
         (lambda c: c.update(entries={}), DataError, "a table needs entries"),
         (lambda c: c["setup"].update(threads="1"), DataError, "threads: expected int"),
+        (lambda c: c["setup"].update(threads=-1), DataError, "are not those of a setup"),
+        (lambda c: c["setup"].update(visit_ms=-1.0), DataError, "visit_ms -1.0 is not from 0"),
+        (lambda c: c["setup"].update(visit_ms=10**400), DataError, "1329 bits is too large"),
+        (lambda c: c["setup"].update(threads=1 << 63), DataError, "64 bits is too large"),
+        (lambda c: c["setup"].update(device="../x"), DataError, "device '../x' is not a name"),
+        (lambda c: c["setup"].update(device="x.toml"), DataError, "device 'x.toml' is not a name"),
+        (lambda c: c["setup"].update(target="a/b"), DataError, "target 'a/b' is not a name"),
+        (lambda c: c["setup"].update(precision="../../x"), DataError, "precision"),
+        (lambda c: c["setup"].update(delegate="/x"), DataError, "delegate '/x' is not a name"),
+        (lambda c: c["setup"].update(affinity=[1, 1]), DataError, "distinct core numbers"),
+        (lambda c: c.update(space="../x"), DataError, "'../x' is not the name of a space"),
+        (lambda c: c.update(classes=0), DataError, "classifier of 0 classes"),
+        (lambda c: c.update(resolutions=[]), DataError, "needs the resolutions it covers"),
+        (lambda c: c.update(resolutions=[0]), DataError, "are not positive"),
+        (lambda c: c.update(reference_ns=1 << 50), DataError, "latency of the reference model"),
+        (lambda c: c.update(created="\ud800"), DataError, "not Unicode"),
+        (lambda c: c["calibration"].update(scale=1e308), DataError, "calibration coefficients"),
+        (lambda c: c["calibration"].update(constant_ns=-1.0), DataError, "coefficients"),
+        (lambda c: c.update(validation=[CHECK | {"predicted_ns": -5.0}]), DataError, "latencies"),
+        (lambda c: c.update(validation=[CHECK | {"error": -1.5}]), DataError, "error of -1.5"),
+        (lambda c: c["entries"].update({"[/x]": first(c)}), DataError, "Not an operation key"),
+        (lambda c: c["entries"].update({"\x1b[2J": first(c)}), DataError, "Not an operation key"),
     ],
 )
 def test_a_damaged_table_is_refused_in_one_line(saved, change, error, message):
@@ -262,3 +299,19 @@ def test_one_visit_tells_no_narrow_interval():
 def test_an_interval_holds_its_latency(an_entry, wrong):
     with pytest.raises(DataError, match="does not hold"):
         an_entry(900, **wrong)
+
+
+def test_an_infinite_number_is_refused_although_json_can_write_it(saved):
+    _, path = saved
+    path.write_text(path.read_text().replace('"visit_ms": 5.0', '"visit_ms": 1e999'))
+    with pytest.raises(DataError, match="inf is not a finite number"):
+        load_table(path)
+
+
+def test_an_overhead_that_eats_most_entries_is_refused(a_table, an_entry):
+    keys = list(a_table().entries)
+    one, more = an_entry(1), an_entry(500)
+    with pytest.raises(DataError, match="takes 6 of 10 measured entries to 1 ns, so it is wrong"):
+        a_table(entries={key: one if n < 6 else more for n, key in enumerate(keys[:10])})
+    a_table(entries={key: one if n < 5 else more for n, key in enumerate(keys[:10])})
+    a_table(entries=dict.fromkeys(keys[:10], an_entry(1, provenance="imported")))
