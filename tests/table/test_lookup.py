@@ -149,7 +149,11 @@ CHECK = {
         (lambda c: c.update(created="\ud800"), DataError, "not Unicode"),
         (lambda c: c["calibration"].update(scale=1e308), DataError, "calibration coefficients"),
         (lambda c: c["calibration"].update(constant_ns=-1.0), DataError, "coefficients"),
-        (lambda c: c.update(validation=[CHECK | {"predicted_ns": -5.0}]), DataError, "latencies"),
+        (
+            lambda c: c.update(validation=[CHECK | {"predicted_ns": -5.0}]),
+            DataError,
+            "predicted -5 ns",
+        ),
         (lambda c: c.update(validation=[CHECK | {"error": -1.5}]), DataError, "error of -1.5"),
         (lambda c: c["entries"].update({"[/x]": first(c)}), DataError, "Not an operation key"),
         (lambda c: c["entries"].update({"\x1b[2J": first(c)}), DataError, "Not an operation key"),
