@@ -129,8 +129,11 @@ def load_sources(paths: Mapping[str, str]) -> tuple[LatencyTable, ...]:
     tables = tuple(load_table(path) for path in paths)
     for path, table in zip(paths, tables, strict=True):
         if table.table_id != paths[path]:
-            msg = f"Table {path} is {table.table_id}; the profile began with {paths[path]}. "
-            raise DataError(msg + "Restore it, or begin anew with another --store.")
+            msg = (
+                f"Table {path} is {table.table_id}; the profile began with {paths[path]}. "
+                "Restore it, or begin anew with another --store."
+            )
+            raise DataError(msg)
     return tables
 
 

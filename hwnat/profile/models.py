@@ -85,8 +85,11 @@ def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
         UsageError: the target estimates, so that no time of this machine is the file's.
     """
     if isinstance(target, Estimator):
-        msg = f"Target {target.name} estimates and times nothing; its files run elsewhere. Profile "
-        raise UsageError(msg + "a space with it: hwnat profile --device NAME --space NAME.")
+        msg = (
+            f"Target {target.name} estimates and times nothing; its files run elsewhere. Profile "
+            "a space with it: hwnat profile --device NAME --space NAME."
+        )
+        raise UsageError(msg)
     session = target.load(path, threads=threads)
     rng = np.random.default_rng(seed)
     session.prepare(rng.standard_normal(session.input_shape, dtype=np.float32))

@@ -106,8 +106,11 @@ class Evaluator:
         seed: int = 0,
     ) -> None:
         if supernet.classes != data.classes:
-            msg = f"Weights for {supernet.classes} classes, but {data.name} has {data.classes}."
-            raise DataError(msg + " Give the data set that they were trained or adapted to.")
+            msg = (
+                f"Weights for {supernet.classes} classes, but {data.name} has {data.classes}."
+                " Give the data set that they were trained or adapted to."
+            )
+            raise DataError(msg)
         self.supernet, self.data = supernet, data
         self._pixels = calibration_images(data, count=calibration, seed=seed)
         self._batches: dict[int, list[Tensor]] = {}

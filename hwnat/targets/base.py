@@ -197,15 +197,21 @@ def get_target(
         raise UsageError(msg)
     if precision not in (None, target.precision):
         if precision != "int8" or not isinstance(target, Quantising):
-            msg = f"Target {name} writes {target.precision} files, not {precision}; "
-            msg += f'set precision = "{target.precision}" in the device file, or name another '
-            raise UsageError(msg + "target.")
+            msg = (
+                f"Target {name} writes {target.precision} files, not {precision}; "
+                f'set precision = "{target.precision}" in the device file, or name another '
+                "target."
+            )
+            raise UsageError(msg)
         target = target.quantised()
     if delegate is None:
         return target
     if not isinstance(target, Delegating):
-        msg = f"Target {name} uses no delegate on this machine; take `delegate` out of the device "
-        raise UsageError(msg + "file, or name another target.")
+        msg = (
+            f"Target {name} uses no delegate on this machine; take `delegate` out of the device "
+            "file, or name another target."
+        )
+        raise UsageError(msg)
     return target.delegated(delegate)
 
 

@@ -35,11 +35,17 @@ class AgentRunner:
     def __init__(self, spec: DeviceSpec) -> None:
         self._spec = spec
         if spec.delegate is not None:
-            msg = f"Device {spec.name}: runner 'agent' uses the CPU, not delegate "
-            raise UsageError(msg + f"'{spec.delegate}'; leave `delegate` out of the device file.")
+            msg = (
+                f"Device {spec.name}: runner 'agent' uses the CPU, not delegate "
+                f"'{spec.delegate}'; leave `delegate` out of the device file."
+            )
+            raise UsageError(msg)
         if spec.target not in RUNTIMES:
-            msg = f"Device {spec.name}: runner 'agent' has no runtime for target '{spec.target}'; "
-            raise UsageError(msg + f"it has for: {', '.join(RUNTIMES)}. Change the device file.")
+            msg = (
+                f"Device {spec.name}: runner 'agent' has no runtime for target '{spec.target}'; "
+                f"it has for: {', '.join(RUNTIMES)}. Change the device file."
+            )
+            raise UsageError(msg)
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
         """Send the agent and start it once; see `Runner.install`."""
@@ -51,15 +57,21 @@ class AgentRunner:
         done = link.run(argv, timeout_s=300)
         name, python, said = self._spec.name, self._spec.python, printable(done.stderr, limit=300)
         if done.returncode in _NO_PROGRAM:
-            msg = f"Device {name} has no program '{python}'. Install Python 3.8 or later there, or "
-            msg += "set `python` in the device file to the path of one. On a device without Python "
-            raise UsageError(msg + f'the runner "litert" times TFLite files. It printed: {said}')
+            msg = (
+                f"Device {name} has no program '{python}'. Install Python 3.8 or later there, or "
+                "set `python` in the device file to the path of one. On a device without Python "
+                f'the runner "litert" times TFLite files. It printed: {said}'
+            )
+            raise UsageError(msg)
         lacks = {NO_NUMPY: "numpy", NO_RUNTIME: RUNTIMES[self._spec.target].packages[0]}
         if done.returncode in lacks:
             package = lacks[done.returncode]
-            msg = f"Device {name}: {python} there cannot import {package}. Install it on the device"
-            msg += f" with: {python} -m pip install {package}; or set `python` in the device file "
-            raise UsageError(msg + f"to one that has it. It printed: {said}")
+            msg = (
+                f"Device {name}: {python} there cannot import {package}. Install it on the device"
+                f" with: {python} -m pip install {package}; or set `python` in the device file "
+                f"to one that has it. It printed: {said}"
+            )
+            raise UsageError(msg)
         runtime, version, _ = read_version(done.check().stdout, where=f"{name}: {_FILE} --version")
         return runtime, version, f"{HEADER} (Python, {source_id(_SOURCE)})"
 

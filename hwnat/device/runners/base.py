@@ -125,8 +125,11 @@ def get_runner(spec: DeviceSpec) -> Runner:
         spec.target
     )
     if name is None:
-        msg = f"Device {spec.name}: nothing times target '{spec.target}' over '{spec.transport}'; "
-        raise UsageError(msg + "name a `runner` in the device file, see docs/devices.md.")
+        msg = (
+            f"Device {spec.name}: nothing times target '{spec.target}' over '{spec.transport}'; "
+            "name a `runner` in the device file, see docs/devices.md."
+        )
+        raise UsageError(msg)
     runner = plugins.load("hwnat.runners", name)(spec)
     if not isinstance(runner, Runner):
         msg = f"Plug-in '{name}' of hwnat.runners returned {type(runner).__name__}, not a Runner."

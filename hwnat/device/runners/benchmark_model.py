@@ -56,11 +56,17 @@ class BenchmarkModelRunner:
 
     def __init__(self, spec: DeviceSpec) -> None:
         if spec.target != "tflite":
-            msg = f"Device {spec.name}: {self.name} times TFLite files, not those of target "
-            raise UsageError(msg + f"'{spec.target}'; set target = \"tflite\" in the device file.")
+            msg = (
+                f"Device {spec.name}: {self.name} times TFLite files, not those of target "
+                f"'{spec.target}'; set target = \"tflite\" in the device file."
+            )
+            raise UsageError(msg)
         if spec.delegate is not None and spec.delegate not in _DELEGATES:
-            msg = f"Device {spec.name}: {self.name} is not used with delegate '{spec.delegate}'; "
-            raise UsageError(msg + f"it is with: {', '.join(_DELEGATES)}. Change the device file.")
+            msg = (
+                f"Device {spec.name}: {self.name} is not used with delegate '{spec.delegate}'; "
+                f"it is with: {', '.join(_DELEGATES)}. Change the device file."
+            )
+            raise UsageError(msg)
         self._device = spec.name
         self._delegate: str | None = None
         self._flags: tuple[str, ...] = ("--use_xnnpack=true",)
@@ -85,9 +91,12 @@ class BenchmarkModelRunner:
             raise UsageError(msg)
         described = shell.described(found.check().stdout)
         if described is None:
-            msg = f"Device {self._device}: {self.name} was not hashed but answered with "
-            msg += f"{printable(found.stdout, limit=100)!r}; ask: hwnat device doctor "
-            raise DeviceError(msg + self._device)
+            msg = (
+                f"Device {self._device}: {self.name} was not hashed but answered with "
+                f"{printable(found.stdout, limit=100)!r}; ask: "
+                f"hwnat device doctor {self._device}"
+            )
+            raise DeviceError(msg)
         tried = link.run([path, "--help"], timeout_s=60)
         said = tried.stdout + tried.stderr
         # Some builds end with an error after they have told their flags.

@@ -68,8 +68,10 @@ def compiler_words(
         return [_ndk(device, target, api, surroundings.get("ANDROID_NDK_HOME"))]
     usual, package = ("cc", "gcc") if machine in (None, here) else (cross, package)
     if shutil.which(usual, path=surroundings.get("PATH")) is None:
-        msg = f"The program '{usual}', which compiles for {device}, is not on PATH; install it "
-        msg += f"with: apt-get install {package}, or name another with --compiler."
+        msg = (
+            f"The program '{usual}', which compiles for {device}, is not on PATH; install it "
+            f"with: apt-get install {package}, or name another with --compiler."
+        )
         raise UsageError(msg)
     return [usual]
 
@@ -81,9 +83,12 @@ def _ndk(device: str, target: str, api: int, folder: str | None) -> str:
         found = sorted(Path(folder).glob(f"toolchains/llvm/prebuilt/*/bin/{name}"))
         if found:
             return str(found[0])
-    msg = f"{device} runs Android: the program for it is compiled by Android's NDK. Install that "
-    msg += "(developer.android.com/ndk/downloads) and set ANDROID_NDK_HOME to its folder, or name "
-    raise UsageError(msg + f"its {name} with --compiler.")
+    msg = (
+        f"{device} runs Android: the program for it is compiled by Android's NDK. Install that "
+        "(developer.android.com/ndk/downloads) and set ANDROID_NDK_HOME to its folder, or name "
+        f"its {name} with --compiler."
+    )
+    raise UsageError(msg)
 
 
 def source_id(*names: str) -> str:
@@ -109,5 +114,8 @@ def compile_program(program: Path, compiler: list[str]) -> None:
         done = LocalTransport().run(argv, timeout_s=300)
     if done.returncode:
         tail = printable(done.stderr, limit=300) or "nothing"
-        msg = f"The compiler '{shlex.join(compiler)}' does not make {program.name}; it printed: "
-        raise DeviceError(msg + f"{tail}. Name another with --compiler.")
+        msg = (
+            f"The compiler '{shlex.join(compiler)}' does not make {program.name}; it printed: "
+            f"{tail}. Name another with --compiler."
+        )
+        raise DeviceError(msg)

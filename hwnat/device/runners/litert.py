@@ -44,12 +44,17 @@ class LitertRunner:
     def __init__(self, spec: DeviceSpec) -> None:
         self._device, self._threads = spec.name, spec.threads
         if spec.delegate is not None:
-            msg = f"Device {spec.name}: runner 'litert' uses the CPU, not delegate "
-            msg += f"'{spec.delegate}'; set runner = \"benchmark_model\" in the device file."
+            msg = (
+                f"Device {spec.name}: runner 'litert' uses the CPU, not delegate "
+                f"'{spec.delegate}'; set runner = \"benchmark_model\" in the device file."
+            )
             raise UsageError(msg)
         if spec.target != "tflite":
-            msg = f"Device {spec.name}: runner 'litert' runs TFLite files, not those of target "
-            raise UsageError(msg + f"'{spec.target}'; set another runner in the device file.")
+            msg = (
+                f"Device {spec.name}: runner 'litert' runs TFLite files, not those of target "
+                f"'{spec.target}'; set another runner in the device file."
+            )
+            raise UsageError(msg)
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
         """See that program and library are there and start; see `Runner.install`."""
@@ -61,9 +66,12 @@ class LitertRunner:
         if status in {_NO_PROGRAM, _NO_LIBRARY}:
             missing = PROGRAM if status == _NO_PROGRAM else LIBRARIES[0]
             abi = machine.abi or machine.host.machine or "its processor"
-            msg = f"Device {self._device} has no {missing} in {folder}. Bring it with: hwnat device"
-            msg += f" setup {self._device} --litert PATH, where PATH is a libLiteRt.so for {abi}, "
-            raise UsageError(msg + "or the wheel, AAR or zip that holds one.")
+            msg = (
+                f"Device {self._device} has no {missing} in {folder}. Bring it with: hwnat device"
+                f" setup {self._device} --litert PATH, where PATH is a libLiteRt.so for {abi}, "
+                "or the wheel, AAR or zip that holds one."
+            )
+            raise UsageError(msg)
         done = link.run([program, "--version"], timeout_s=60)
         if done.returncode:
             self._require_glibc(done.stderr, folder)
@@ -71,8 +79,10 @@ class LitertRunner:
         where = f"{self._device}: {PROGRAM} --version"
         runtime, version, source = read_version(done.stdout, where=where)
         if source != source_id():
-            msg = f"{PROGRAM} in {folder} of {self._device} was made from another version of hwnat;"
-            msg += f" bring it anew with: hwnat device setup {self._device} --litert PATH"
+            msg = (
+                f"{PROGRAM} in {folder} of {self._device} was made from another version of hwnat;"
+                f" bring it anew with: hwnat device setup {self._device} --litert PATH"
+            )
             raise UsageError(msg)
         return runtime, version, f"{HEADER} (C, {source})"
 

@@ -57,8 +57,11 @@ class LitertBenchmarkRunner:
 
     def __init__(self, spec: DeviceSpec) -> None:
         if spec.target != "tflite":
-            msg = f"Device {spec.name}: {self.name} times TFLite files, not those of target "
-            raise UsageError(msg + f"'{spec.target}'; set target = \"tflite\" in the device file.")
+            msg = (
+                f"Device {spec.name}: {self.name} times TFLite files, not those of target "
+                f"'{spec.target}'; set target = \"tflite\" in the device file."
+            )
+            raise UsageError(msg)
         if spec.delegate is not None:
             msg = (
                 f"Device {spec.name}: {self.name} does not wait for delegate '{spec.delegate}' to "

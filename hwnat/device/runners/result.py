@@ -51,8 +51,11 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
     name, version, model, reference, disturbed, count, total = found.groups()
     samples, others = (tuple(map(int, (words or "").split())) for words in (model, reference))
     if len(samples) + len(others) != int(count):
-        msg = f"{where}: {HEADER} printed {len(samples)} + {len(others)} numbers and counts "
-        raise DataError(msg + f"{count}; run it again.")
+        msg = (
+            f"{where}: {HEADER} printed {len(samples)} + {len(others)} numbers and counts "
+            f"{count}; run it again."
+        )
+        raise DataError(msg)
     # Programs of this package always print the sum: a digit that changed shows in nothing else.
     if total is not None and sum(samples) + sum(others) != int(total):
         msg = f"{where}: the numbers of {HEADER} do not add up to {total}; run it again."

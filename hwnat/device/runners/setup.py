@@ -77,8 +77,11 @@ def reach(spec: DeviceSpec, link: Transport) -> Place:
     """
     probe = link.probe()
     if not probe.executable:
-        msg = f"No program starts in {probe.workdir} of {spec.name}: its file system forbids it. "
-        raise DeviceError(msg + "Set another `workdir` in the device file.")
+        msg = (
+            f"No program starts in {probe.workdir} of {spec.name}: its file system forbids it. "
+            "Set another `workdir` in the device file."
+        )
+        raise DeviceError(msg)
     folder = tools_folder(probe.workdir)
     return Place(spec=spec, link=link, machine=probe_machine(link), folder=folder)
 
@@ -106,8 +109,10 @@ def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed
         compile_program(program, words)
         made = _checked(place, program)
         if made.libc != library.elf.libc and None not in (made.libc, library.elf.libc):
-            msg = f"{path} was built for {library.elf.libc} C library, the compiler builds for "
-            msg += f"{made.libc}. Name a file for {place.spec.name}, or the right --compiler."
+            msg = (
+                f"{path} was built for {library.elf.libc} C library, the compiler builds for "
+                f"{made.libc}. Name a file for {place.spec.name}, or the right --compiler."
+            )
             raise UsageError(msg)
         _send_library(place, library, Path(folder))
         place.link.push(program, _there(place, PROGRAM))
@@ -193,18 +198,26 @@ def _checked(place: Place, program: Path, *, shown: Path | None = None) -> Elf:
     what = f"The program {shown}" if shown else "What the compiler makes"
     elf = read_elf(program.read_bytes(), where=what)
     if place.made_for not in (None, elf.machine):
-        msg = f"{what} is for {elf.machine}, {place.spec.name} is {place.made_for}: "
-        raise UsageError(msg + f"take the one for {place.made_for}.")
+        msg = (
+            f"{what} is for {elf.machine}, {place.spec.name} is {place.made_for}: "
+            f"take the one for {place.made_for}."
+        )
+        raise UsageError(msg)
     if elf.interpreter is None:
         return elf
     asked = place.link.run(["test", "-e", elf.interpreter], timeout_s=20)
     if asked.returncode:
-        msg = f"{what} was built for {elf.libc or 'another'} C library: it is loaded by "
-        msg += f"{printable(elf.interpreter)}, which {place.spec.name} does not have. "
+        advice = "Take a build for Linux with glibc, or name another --compiler."
         if place.machine.android_api is not None:
-            msg += "Android loads programs by /system/bin/linker64: take a build for Android, "
-            raise UsageError(msg + "or name a compiler of its NDK with --compiler.")
-        raise UsageError(msg + "Take a build for Linux with glibc, or name another --compiler.")
+            advice = (
+                "Android loads programs by /system/bin/linker64: take a build for Android, or "
+                "name a compiler of its NDK with --compiler."
+            )
+        msg = (
+            f"{what} was built for {elf.libc or 'another'} C library: it is loaded by "
+            f"{printable(elf.interpreter)}, which {place.spec.name} does not have. {advice}"
+        )
+        raise UsageError(msg)
     return elf
 
 

@@ -103,6 +103,9 @@ def _agreed(what: str, held: list[T], stated: T | None, imported: Imported) -> T
     if len(held) > 1 or stated not in (None, held[0]):
         found = " and ".join(map(str, held))
         said = "" if stated is None else f", not {stated} as stated"
-        msg = f"{imported.sources[0].name}: its operations have {what} {found}{said}; "
-        raise DataError(msg + f"a table has one {what}. Import them one by one.")
+        msg = (
+            f"{imported.sources[0].name}: its operations have {what} {found}{said}; "
+            f"a table has one {what}. Import them one by one."
+        )
+        raise DataError(msg)
     return held[0]

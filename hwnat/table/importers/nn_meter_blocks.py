@@ -51,8 +51,11 @@ class NnMeterBlocks:
         for source in sources:
             for foreign, value in json_pairs(source):
                 if isinstance(value, list | tuple):
-                    msg = f"{source.name}: {foreign[:80]}: expected a number of milliseconds, "
-                    raise DataError(msg + f"found {value!r:.60}.")
+                    msg = (
+                        f"{source.name}: {foreign[:80]}: expected a number of milliseconds, "
+                        f"found {value!r:.60}."
+                    )
+                    raise DataError(msg)
                 op = block(foreign)
                 if op is None:
                     intake.leave_out(foreign, "no key of a block that this format is known to have")

@@ -88,7 +88,9 @@ class GpuClock:
         self._end.synchronize()
         took_ns = round(float(self._begin.elapsed_time(self._end)) * 1e6)
         if took_ns <= 0:
-            msg = f"A run on the GPU took {took_ns} ns by its own clock, which no model does; its "
-            msg += "runtime has put the work elsewhere. Update runtime and driver, run again."
+            msg = (
+                f"A run on the GPU took {took_ns} ns by its own clock, which no model does; its "
+                "runtime has put the work elsewhere. Update runtime and driver, run again."
+            )
             raise DeviceError(msg)
         return took_ns

@@ -48,8 +48,11 @@ class OnnxCudaTarget(OnnxTarget):
         Raises:
             UsageError: always.
         """
-        msg = f"{path}: what ONNX Runtime executes on a GPU cannot be traced; name a device of "
-        raise UsageError(msg + "another target, such as host-onnx, or profile a space.")
+        msg = (
+            f"{path}: what ONNX Runtime executes on a GPU cannot be traced; name a device of "
+            "another target, such as host-onnx, or profile a space."
+        )
+        raise UsageError(msg)
 
     def runtime(self) -> tuple[str, str]:
         """Return ("onnxruntime-gpu", version with the GPU it runs on).

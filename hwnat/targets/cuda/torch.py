@@ -89,8 +89,11 @@ class TorchCudaTarget:
         Raises:
             UsageError: always.
         """
-        msg = f"{path}: what PyTorch executes on a GPU cannot be traced; name a device of another "
-        raise UsageError(msg + "target, such as host-onnx, or profile a space.")
+        msg = (
+            f"{path}: what PyTorch executes on a GPU cannot be traced; name a device of another "
+            "target, such as host-onnx, or profile a space."
+        )
+        raise UsageError(msg)
 
     def runtime(self) -> tuple[str, str]:
         """Return ("torch", version with the GPU it runs on).
@@ -190,8 +193,11 @@ def _fixed(program: Any, path: Path) -> Shape:  # noqa: ANN401
     given = [values.get(name) for name in signature.user_inputs]
     shape = tuple(getattr(given[0], "shape", ())) if len(given) == 1 else ()
     if len(shape) != 4 or len(signature.user_outputs) != 1:
-        msg = f"{path} must have one 4-D input of fixed shape and one output; its input is {shape}."
-        raise DataError(msg + " Export it again.")
+        msg = (
+            f"{path} must have one 4-D input of fixed shape and one output; its input is {shape}."
+            " Export it again."
+        )
+        raise DataError(msg)
     check_tensor("input", shape, path)
     batch, channels, height, width = (int(size) for size in shape)
     return batch, channels, height, width

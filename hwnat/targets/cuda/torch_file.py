@@ -60,8 +60,11 @@ def write_program(module: "nn.Module", shape: Shape, path: Path) -> dict[str, in
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     strange = sorted({str(node.target) for node in nodes if not is_known(node.target)})
     if strange:
-        msg = f"No .pt2 file {path.name}: nothing that reads one takes {', '.join(strange)}; "
-        raise UsageError(msg + "use a module without it, or the target onnx-cuda.")
+        msg = (
+            f"No .pt2 file {path.name}: nothing that reads one takes {', '.join(strange)}; "
+            "use a module without it, or the target onnx-cuda."
+        )
+        raise UsageError(msg)
     for node in program.graph.nodes:
         for key in _ORIGINS:
             node.meta.pop(key, None)

@@ -219,8 +219,11 @@ def _check_operators(model: Any, path: Path) -> None:  # noqa: ANN401
             wrong.append(f"{node.op_type} at '{node.name}' (unknown in opset {version})")
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        msg = f"{path} cannot be traced: {'; '.join(wrong[:_SHOWN])}{more}. "
-        raise DataError(msg + "Export the network without them.")
+        msg = (
+            f"{path} cannot be traced: {'; '.join(wrong[:_SHOWN])}{more}. "
+            "Export the network without them."
+        )
+        raise DataError(msg)
 
 
 def _check_values(
@@ -230,8 +233,11 @@ def _check_values(
     made = set(given)
     for node in nodes:
         if missing := [value for value in node.inputs if value not in made]:
-            msg = f"{path}: {node.kind} at '{node.name}' reads '{missing[0]}', which nothing makes "
-            raise DataError(msg + "before it; export the network again.")
+            msg = (
+                f"{path}: {node.kind} at '{node.name}' reads '{missing[0]}', which nothing makes "
+                "before it; export the network again."
+            )
+            raise DataError(msg)
         made.update(node.outputs)
     if lost := [value for value in results if value not in made]:
         msg = f"{path}: nothing makes its output {lost[0]!r:.80}; export the network again."
@@ -249,8 +255,11 @@ def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN4
     sizes = [(d.dim_value if d.HasField("dim_value") else 0, d.dim_param) for d in tensor.shape.dim]
     if any(size < 1 for size, _ in sizes):
         text = "x".join(str(size) if size > 0 else name or "?" for size, name in sizes)
-        msg = f"{path}: input '{value.name}' has the dynamic shape {text}; latency needs a fixed "
-        raise DataError(msg + "one: export it without dynamic axes.")
+        msg = (
+            f"{path}: input '{value.name}' has the dynamic shape {text}; latency needs a fixed "
+            "one: export it without dynamic axes."
+        )
+        raise DataError(msg)
     shape = tuple(size for size, _ in sizes)
     if tensor.elem_type not in onnx.helper.get_all_tensor_dtypes():
         msg = f"{path}: input '{value.name}' has elements of an unknown type; export it again."

@@ -91,8 +91,11 @@ class EthosuTarget:
         Raises:
             UsageError: always.
         """
-        msg = f"{path}: tables of operators need timing, which target ethosu does not do; "
-        raise UsageError(msg + "profile a space: hwnat profile --device NAME --space NAME.")
+        msg = (
+            f"{path}: tables of operators need timing, which target ethosu does not do; "
+            "profile a space: hwnat profile --device NAME --space NAME."
+        )
+        raise UsageError(msg)
 
     def runtime(self) -> tuple[str, str]:
         """Return package and version of the compiler."""

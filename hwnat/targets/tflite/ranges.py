@@ -75,8 +75,11 @@ def find_ranges(content: bytes, inputs: Floats) -> dict[int, Range]:
             low, high = float(values.min()), float(values.max())
             # Kernels clamp infinity to the largest number.
             if not max(abs(low), abs(high)) < _LARGEST:
-                msg = "The module computes NaN or infinity on its calibration inputs; look at its "
-                raise DataError(msg + "weights and batch-norm statistics.")
+                msg = (
+                    "The module computes NaN or infinity on its calibration inputs; look at its "
+                    "weights and batch-norm statistics."
+                )
+                raise DataError(msg)
             known = found.get(index, (low, high))
             found[index] = min(low, known[0]), max(high, known[1])
     return found

@@ -58,8 +58,11 @@ class TfliteTarget:
     def delegated(self, delegate: str) -> Target:
         """Return the target that runs files on the GPU; see `Delegating`."""
         if delegate != "gpu":
-            msg = f"Target {self.name} runs files on this machine's CPU, or with delegate 'gpu'; "
-            raise UsageError(msg + f"it knows no '{delegate}'. Change the device file.")
+            msg = (
+                f"Target {self.name} runs files on this machine's CPU, or with delegate 'gpu'; "
+                f"it knows no '{delegate}'. Change the device file."
+            )
+            raise UsageError(msg)
         return TfliteTarget(
             split_depthwise=self._split_depthwise,
             precision=self.precision,
@@ -135,11 +138,17 @@ class TfliteTarget:
                 `Target.trace`.
         """
         if self._delegate is not None:
-            msg = f"{path}: what a GPU executes cannot be traced; name a device of target "
-            raise UsageError(msg + f"{self.name} without a delegate, such as host-tflite.")
+            msg = (
+                f"{path}: what a GPU executes cannot be traced; name a device of target "
+                f"{self.name} without a delegate, such as host-tflite."
+            )
+            raise UsageError(msg)
         if self.precision != "fp32":
-            msg = f"{path}: operators are traced and timed in fp32 only; name a device of that "
-            raise UsageError(msg + "precision, or profile a space instead of a --model.")
+            msg = (
+                f"{path}: operators are traced and timed in fp32 only; name a device of that "
+                "precision, or profile a space instead of a --model."
+            )
+            raise UsageError(msg)
         from hwnat.targets.tflite.trace import trace_onnx_as_tflite, trace_tflite
 
         runtime = " ".join(self.runtime())
