@@ -365,12 +365,14 @@ def from_elsewhere(link):
 
 def test_another_host_is_refused_by_name(in_use):
     machine, link = probe_machine(in_use.link), from_elsewhere(in_use.link)
-    second = held(link, in_use.spec, machine, folder=in_use.folder, tell=print)
+    told: list[str] = []
+    second = held(link, in_use.spec, machine, folder=in_use.folder, tell=told.append)
     with in_use.held(), pytest.raises(DeviceError) as refused, second:
         pass
     words = str(refused.value)
     assert f"in use by host '{os.uname().nodename}', last heard from" in words
     assert re.search(r"releases itself in 1\d\d s", words)
+    assert told == []  # it never had the device, so there was nothing to give up
 
 
 def test_another_command_here_waits_and_says_so(in_use):

@@ -1,5 +1,6 @@
 """Programs that fail, hang, sway or are slow on a device; each visit is counted once."""
 
+import hashlib
 import json
 import threading
 
@@ -199,3 +200,58 @@ def test_a_reference_out_of_all_proportion_is_made_again(this_machine, elsewhere
     place.make(8)
     place.check(jobs_of, 8)
     assert "the reference model took 0.005 ms, 0.0005 ms in other visits" in place.said
+
+
+@pytest.fixture
+def left_behind(this_machine, elsewhere):
+    """Return a device on which a command left its first results, and their folder."""
+    from elsewhere import Models, a_timer
+
+    place = elsewhere(this_machine)
+    with a_timer(place.file) as timer:
+        setup = timer.setup(reference="model-7", batch=1)
+        due = [(0, "model-10"), (0, "model-11")]
+        visits = timer.visits(due, files=Models(place.folder), setup=setup, rounds=1)
+        next(visits)
+        results = place.at(f"jobs/{setup.id}/results")
+        texts = {path.name: path.read_text() for path in results.iterdir()}
+        visits.close()
+    for path in results.iterdir():
+        path.unlink()
+    name, text = next(iter(texts.items()))
+    (results / name).write_text(text)
+    return place, results
+
+
+def test_a_result_that_was_left_behind_counts(left_behind, jobs_of):
+    place, _ = left_behind
+    before = len(place.started)
+    place.make(2)
+    place.check(jobs_of, 2)
+    assert len(place.started) == before + 1
+
+
+def test_a_result_of_other_files_does_not_count(left_behind, jobs_of):
+    place, _ = left_behind
+    # All ratios rest on the reference model, and it is another one now.
+    (place.folder / "model-7.stub").write_text("another\n")
+    before = len(place.started)
+    place.make(2)
+    place.check(jobs_of, 2)
+    assert len(place.started) == before + 2
+
+
+def test_two_results_of_one_visit_count_once(left_behind):
+    from elsewhere import Models, a_timer
+
+    place, results = left_behind
+    (path,) = results.iterdir()
+    mark = path.read_text().partition(" ")[0]
+    text = path.read_text().replace(mark, f"hwnat-{'0' * 32}")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (results / f"{path.name.partition('.')[0]}.{digest}").write_text(text)
+    with a_timer(place.file) as timer:
+        setup = timer.setup(reference="model-7", batch=1)
+        due = [(0, "model-10"), (0, "model-11")]
+        visits = timer.visits(due, files=Models(place.folder), setup=setup, rounds=1)
+        assert sorted(visit.subject for visit in visits) == ["model-10", "model-11"]
