@@ -6,7 +6,6 @@ parses it strictly (hwnat.table.importers.values), turns it into nanoseconds and
 """
 
 import hashlib
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ from typing import Final, Literal, Protocol, Self, runtime_checkable
 
 from hwnat import plugins
 from hwnat.errors import DataError, UsageError
+from hwnat.records.parse import read_bytes
 from hwnat.table.entry import Entry
 
 Unit = Literal["ns", "us", "ms", "s"]
@@ -23,7 +23,7 @@ Granularity = Literal["block", "operator"]
 Severity = Literal["error", "warning"]
 GROUP: Final = "hwnat.importers"
 #: The largest published file of any known format has 2 MB.
-MOST_BYTES: Final = 16 << 20
+MOST_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +38,9 @@ class Source:
         """Read a file.
 
         Raises:
-            DataError: it is missing, no regular file, or larger than 16 MiB.
+            DataError: it is missing, not a regular file, or larger than 8 MiB.
         """
-        try:
-            state = path.stat()
-            if not stat.S_ISREG(state.st_mode):
-                msg = f"Cannot read {path}: it is not a regular file. Name a file."
-                raise DataError(msg)
-            if state.st_size > MOST_BYTES:
-                msg = (
-                    f"Cannot read {path}: it has {state.st_size:,} bytes; the limit for an "
-                    f"imported file is {MOST_BYTES:,}. Split the file."
-                )
-                raise DataError(msg)
-            with path.open("rb") as file:
-                return cls.of(str(path), file.read(MOST_BYTES + 1))
-        except OSError as problem:
-            msg = f"Cannot read {path}: {problem.strerror}. Name a file that exists."
-            raise DataError(msg) from problem
+        return cls.of(str(path), read_bytes(path, what="imported file", max_bytes=MOST_BYTES))
 
     @classmethod
     def of(cls, name: str, content: bytes) -> Self:

@@ -32,6 +32,8 @@ _MEMORY: Final = "Memory (bytes): "
 _NUMBER: Final = re.compile(r"[+-]?(?:[\d.][\d.eE+-]*|nan|inf)%?", re.ASCII)
 _TIME: Final = "avg ms"
 _MOST_COLUMNS: Final = 16
+_MOST_CHARACTERS: Final = 2_000
+_MOST_NODES: Final = 50_000
 _INNER_ROW: Final = "part of a delegate's or subgraph's row"
 _TOTALS: Final = (
     (re.compile(r"Inference timings in us: .*, Inference \(avg\): (\S+)"), 1e-3),
@@ -61,6 +63,8 @@ class _Lines:
     def next(self) -> str | None:
         """Return the next line, None after the last one."""
         self.number, line = next(self._lines, (self.number, None))
+        if line is not None and len(line) > _MOST_CHARACTERS:
+            self.refuse(f"a line of {len(line):,} characters; the limit is {_MOST_CHARACTERS:,}")
         return line
 
     def inside(self) -> str:
@@ -185,11 +189,17 @@ def _nodes(lines: _Lines, *, csv: bool, reason: str) -> Iterator[Node]:
     ):
         form = "node type, …, avg_ms, …, name" if csv else "[node type] … [avg ms] … [Name]"
         lines.refuse(f"expected the header '{form}', found {line[:60]!r}")
-    place = header.index(_TIME)
+    place, count = header.index(_TIME), 0
     while line := lines.inside():
         cells = _cells(line, csv=csv, width=len(header))
         if cells is None or not all(map(_NUMBER.fullmatch, cells[1:-1])):
             lines.refuse(f"expected {len(header)} values, found {line.strip()[:80]!r}")
+        count += 1
+        if count > _MOST_NODES:
+            lines.refuse(f"an operator table of over {_MOST_NODES:,} rows, the limit")
+        for name in (cells[0], cells[-1]):
+            if not name.isprintable():
+                lines.refuse(f"the name {name[:60]!r} has control characters")
         yield Node(
             kind=cells[0], name=cells[-1], time=cells[place], where=lines.where, reason=reason
         )

@@ -14,7 +14,6 @@ means either, so both are left out by name. Activations are ReLU.
 Source: FBNet, arXiv:1812.03443, tables 1 and 2.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from hwnat.errors import DataError, UsageError
 from hwnat.records.op import OpSpec
 from hwnat.table.importers.base import Facts, Imported, Importer, Request, Source, Unit
 from hwnat.table.importers.intake import Intake
-from hwnat.table.importers.values import Pairs
+from hwnat.table.importers.values import Pairs, json_content
 
 #: Channels and number of layers of each stage, and the strides of stem and stages.
 _STAGES: Final = ((16, 1), (24, 4), (32, 4), (64, 4), (112, 4), (184, 4), (352, 1))
@@ -61,8 +60,8 @@ class FbnetJson:
     format: str = "fbnet-json"
     unit: Unit = "us"
     options: Mapping[str, str] = {
-        "resolution": "of the input image, for the list form; default 224",
-        "strides": f"of the stem and the seven stages, for the list form; default {_STRIDES}",
+        "resolution": "side of the input image in pixels; needed for the list form",
+        "strides": f"strides of stem and stages, for the list form; default {_STRIDES}",
     }
 
     def read(self, sources: Sequence[Source], request: Request) -> Imported:
@@ -70,35 +69,26 @@ class FbnetJson:
 
         Raises:
             DataError: a file is damaged or of another form, or a value is no latency.
-            UsageError: an option is not possible.
+            UsageError: an option is invalid, or `resolution` is missing for the list form.
         """
         intake = Intake(request, name=self.format, unit=self.unit, sources=sources)
-        layers = _layers(intake)
         for source in sources:
-            content = _decode(source)
+            content = json_content(source)
             if isinstance(content, Pairs):
                 _take_keys(content, source, intake)
             elif isinstance(content, list) and content:
-                _take_layers(content, layers, source, intake)
+                _take_layers(content, _layers(intake), source, intake)
             else:
                 msg = f"{source.name}: expected a list of layers or an object of operations."
                 raise DataError(msg)
         return intake.done(granularity="block", facts=Facts(batch=1))
 
 
-def _decode(source: Source) -> object:
-    try:
-        return json.loads(source.text, object_pairs_hook=Pairs, parse_constant=str)
-    except (ValueError, RecursionError) as damage:
-        msg = f"{source.name}: not JSON, or truncated ({damage}); get the file again."
-        raise DataError(msg) from damage
-
-
 def _layers(intake: Intake) -> tuple[_Layer, ...]:
     """Return the 22 searched layers."""
-    resolution, strides = intake.option("resolution", "224"), intake.option("strides", _STRIDES)
+    resolution, strides = intake.option("resolution"), intake.option("strides", _STRIDES)
     if not re.fullmatch(r"[1-9]\d{0,4}", resolution):
-        msg = f"Option resolution={resolution!r:.40} is no number of pixels."
+        msg = f"Option resolution={resolution!r:.40} is not a number of pixels, such as 224."
         raise UsageError(msg)
     if not re.fullmatch(r"[12](,[12]){7}", strides):
         msg = f"Option strides={strides!r:.40}: give 8 of 1 and 2, such as {_STRIDES}."
@@ -119,7 +109,7 @@ def _take_layers(
 ) -> None:
     searched = [(index, each) for index, each in enumerate(content) if each is not None]
     if len(searched) != len(layers):
-        msg = f"{source.name}: {len(searched)} searched layers, where FBNet has {len(layers)}."
+        msg = f"{source.name}: {len(searched)} searched layers, FBNet has {len(layers)}; fix it."
         raise DataError(msg)
     for index, each in enumerate(content):
         if each is None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from statistics import median, pstdev
+from typing import Final
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.op import OpSpec
-from hwnat.table.entry import Entry
+from hwnat.table.entry import MAX_NS, Entry
 from hwnat.table.importers.base import (
     Facts,
     Finding,
@@ -18,6 +19,9 @@ from hwnat.table.importers.base import (
     Unit,
 )
 from hwnat.table.importers.values import NS, NotMeasuredError, imported_entry, number, to_ns
+
+#: Real files have some 20,000.
+MOST_ROWS: Final = 50_000
 
 
 class Intake:
@@ -41,6 +45,7 @@ class Intake:
         self._places: dict[str, str] = {}
         self._unmapped: dict[str, str] = {}
         self._findings: list[Finding] = []
+        self._rows = 0
 
     def option(self, name: str, default: str | None = None) -> str:
         """Return an option of the request.
@@ -60,6 +65,7 @@ class Intake:
         Raises:
             DataError: it is none.
         """
+        self._count_row()
         try:
             return to_ns(value, self.unit, where=f"{where}: {foreign}")
         except NotMeasuredError as refused:
@@ -127,6 +133,7 @@ class Intake:
 
     def leave_out(self, foreign: str, reason: str) -> None:
         """Record a foreign key that gets no entry, and why."""
+        self._count_row()
         self._unmapped.setdefault(foreign, reason)
 
     def find(self, rule: str, severity: Severity, *, where: str, key: str, message: str) -> None:
@@ -160,9 +167,12 @@ class Intake:
             DataError: there is not one entry; the message gives the first reason.
         """
         if not self._found and not self.request.lenient:
-            why = next((f": {k}: {r}" for k, r in self._unmapped.items()), "")
-            msg = f"{self._sources[0].name}: nothing in it becomes an entry{why}. "
-            raise DataError(msg + f"Is it of format {self._name}?")
+            why = next((f": {k:.80}: {r:.200}" for k, r in self._unmapped.items()), "")
+            msg = (
+                f"{self._sources[0].name}: nothing in it becomes an entry{why}. Is it of format "
+                f"{self._name}?"
+            )
+            raise DataError(msg)
         name, classes, resolutions = space or (None, None, ())
         return Imported(
             format=self._name,
@@ -182,14 +192,27 @@ class Intake:
         )
 
     def deviation_ns(self, std: object, *, where: str) -> float:
-        """Return a standard deviation in ns; none given is 0."""
+        """Return a standard deviation in ns; 0 if there is none.
+
+        Raises:
+            DataError: it is negative, or over an hour.
+        """
         if std is None:
             return 0.0
-        found = number(std, where=where)
-        if found < 0:
-            msg = f"{where}: {std!r:.60} is negative; is it the column you mean?"
+        std_ns = number(std, where=where) * NS[self.unit]
+        if not 0 <= std_ns < MAX_NS:
+            msg = f"{where}: {std!r:.60} {self.unit} is not between 0 and 1 hour. Correct it."
             raise DataError(msg)
-        return found * NS[self.unit]
+        return std_ns
+
+    def _count_row(self) -> None:
+        self._rows += 1
+        if self._rows > MOST_ROWS:
+            msg = (
+                f"{self._sources[0].name}: over {MOST_ROWS:,} rows, the limit of one import. "
+                "Split the file."
+            )
+            raise DataError(msg)
 
     def _twice(self, key: str, before_ns: int, ns: int, *, where: str) -> None:
         first = self._places[key]

@@ -21,9 +21,10 @@ from hwnat.table.importers.base import (
     Source,
     Unit,
 )
-from hwnat.table.importers.intake import Intake
+from hwnat.table.importers.intake import MOST_ROWS, Intake
 from hwnat.table.importers.mobile_ml_ops import described
 from hwnat.table.importers.values import number
+from hwnat.transport.words import printable
 
 _NAMED: Final = ("model", "operation", "feature")
 
@@ -190,7 +191,7 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
                 operation=_filled(cells["operation"], "operation", where=source.at(line)),
                 op=op,
                 reason=reason,
-                kernel=cells[kernel],
+                kernel=printable(cells[kernel], limit=80),
                 time=cells[column].strip(),
                 where=f"{source.at(line)}: column '{column}'",
             )
@@ -240,6 +241,9 @@ def _rows(source: Source, named: Sequence[str]) -> Iterator[tuple[int, dict[str,
     try:
         next(reader)
         for cells in reader:
+            if reader.line_num > MOST_ROWS:
+                msg = f"{source.name}: over {MOST_ROWS:,} rows, the limit. Split the file."
+                raise DataError(msg)
             if len(cells) != len(header):
                 msg = f"{source.at(reader.line_num)}: {len(cells)} cells for {len(header)} columns."
                 raise DataError(msg)
@@ -266,8 +270,8 @@ def _need(column: str, header: Sequence[str], source: Source) -> None:
 
 
 def _filled(cell: str, column: str, *, where: str) -> str:
-    if not cell.strip():
-        msg = f"{where}: column '{column}' is empty."
+    if not cell.strip() or not cell.isprintable():
+        msg = f"{where}: column '{column}' is empty or unprintable: {cell[:60]!r}."
         raise DataError(msg)
     return cell
 

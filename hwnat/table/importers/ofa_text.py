@@ -19,6 +19,7 @@ from hwnat.records.arch import make_divisible
 from hwnat.records.kinds import Activation
 from hwnat.records.op import OpSpec
 from hwnat.table.importers.base import Source
+from hwnat.table.importers.values import refuse_name
 
 _FIELD: Final = re.compile(r"( +)([a-z]+): +(\S+) *")
 _NAME: Final = re.compile(r"([A-Za-z]\w*)((?:-[a-z]+:[0-9x]+)+)", re.ASCII)
@@ -85,6 +86,11 @@ def items(source: Source, *, names: Sequence[str]) -> tuple[Item, ...]:
 
 
 def _key(text: str, *, where: str) -> str:
+    try:
+        refuse_name(text)
+    except ValueError as unprintable:
+        msg = f"{where}: {unprintable}. Is it the right file?"
+        raise DataError(msg) from unprintable
     key = text.rstrip(" ").removesuffix(":")
     if key + ":" != text.rstrip(" ") or not key or any(c in key for c in " \t#'\"{}[]&*!|>%@`"):
         msg = f"{where}: expected a block's name and a colon, found {text[:60]!r}."

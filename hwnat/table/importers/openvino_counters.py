@@ -70,6 +70,9 @@ def _node(node: Any, *, where: str) -> Node:  # noqa: ANN401 - any JSON value
     if not isinstance(node, Mapping) or not all(isinstance(node.get(key), str) for key in _FIELDS):
         msg = f"{where}: {node!r:.60} has not the texts {', '.join(_FIELDS)}. Get the whole file."
         raise DataError(msg)
+    if not all(node[key].isprintable() for key in _FIELDS):
+        msg = f"{where}: {node['name'][:60]!r} has control characters. Get the whole file."
+        raise DataError(msg)
     status = node["status"].rpartition(".")[2]
     if status not in _REASONS:
         msg = f"{where}: unknown status {status!r:.40}; expected one of {', '.join(_REASONS)}."

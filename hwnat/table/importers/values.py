@@ -14,6 +14,7 @@ NS: Final[dict[Unit, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 #: Interquartile range of a normal distribution, in standard deviations.
 IQR: Final = 1.349
+_MOST_NAME: Final = 200
 
 
 class NotMeasuredError(DataError):
@@ -110,12 +111,39 @@ def json_pairs(source: Source) -> Pairs:
     Raises:
         DataError: not JSON, truncated, or no object.
     """
-    try:
-        found = json.loads(source.text, object_pairs_hook=Pairs, parse_constant=str)
-    except (ValueError, RecursionError) as damage:
-        msg = f"{source.name}: not JSON, or truncated ({damage}); get the file again."
-        raise DataError(msg) from damage
-    if not isinstance(found, Pairs):
-        msg = f"{source.name}: expected an object of keys, found {type(found).__name__}."
+    decoded = json_content(source)
+    if not isinstance(decoded, Pairs):
+        msg = f"{source.name}: expected an object of keys, not {type(decoded).__name__}."
         raise DataError(msg)
-    return found
+    return decoded
+
+
+def json_content(source: Source) -> object:
+    """Decode JSON with every object as `Pairs`; see `json_pairs`.
+
+    Raises:
+        DataError: not JSON, truncated, or a key is unprintable or longer than 200 characters.
+    """
+    try:
+        return json.loads(source.text, object_pairs_hook=_pairs, parse_constant=str)
+    except (ValueError, RecursionError) as damage:
+        msg = f"{source.name}: not JSON, or truncated ({damage}). Get the file again."
+        raise DataError(msg) from damage
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> Pairs:
+    for key, _ in pairs:
+        refuse_name(key)
+    return Pairs(pairs)
+
+
+def refuse_name(name: str) -> None:
+    """Raise for a name that no message could show.
+
+    Raises:
+        ValueError: it has control characters or half a surrogate pair, or is longer than 200
+            characters.
+    """
+    if not name.isprintable() or len(name) > _MOST_NAME:
+        msg = f"the name {name[:60]!r} is unprintable or longer than {_MOST_NAME} characters"
+        raise ValueError(msg)

@@ -20,14 +20,14 @@ def test_a_plugin_may_be_an_importer_itself(installed):
 def test_files_that_cannot_be_read_at_once_are_refused(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         Source.read(tmp_path / "none")
-    with pytest.raises(DataError, match="not a regular file"):
+    with pytest.raises(DataError, match=r"Is a directory|it is a folder"):
         Source.read(tmp_path)
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(DataError, match="not a regular file"):
         Source.read(tmp_path / "fifo")
     with (tmp_path / "large").open("wb") as file:
         file.truncate(MOST_BYTES + 1)
-    with pytest.raises(DataError, match=r"16,777,217 bytes; the limit .* 16,777,216"):
+    with pytest.raises(DataError, match="larger than 8 MiB"):
         Source.read(tmp_path / "large")
 
 

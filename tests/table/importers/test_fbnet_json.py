@@ -19,6 +19,7 @@ def lists(scale=1.0):
 
 
 def read(content, **options):
+    options.setdefault("resolution", "224")
     text = content if isinstance(content, str) else json.dumps(content)
     request = Request(device="pi4", options=options)
     return FbnetJson().read([Source.of("lut.json", text.encode())], request)
@@ -54,6 +55,12 @@ def test_candidates_may_be_named():
     found = read(named)
     assert all(OpSpec.from_key(key).kernel == 7 for key in found.entries)
     assert found.unmapped["layer 3 odd"] == "no candidate of FBNet is called so"
+
+
+def test_the_resolution_of_a_list_is_asked_for():
+    source = Source.of("lut.json", json.dumps(lists()).encode())
+    with pytest.raises(UsageError, match="--option resolution="):
+        FbnetJson().read([source], Request(device="pi4"))
 
 
 def test_resolution_and_strides_are_options():

@@ -3,7 +3,7 @@ import pytest
 from hwnat.errors import DataError, UsageError
 from hwnat.records.op import OpSpec
 from hwnat.table.importers.base import Request, Source
-from hwnat.table.importers.intake import Intake
+from hwnat.table.importers.intake import MOST_ROWS, Intake
 
 OP = OpSpec(kind="linear", in_shape=(1, 1, 1, 64), out_channels=10)
 
@@ -113,3 +113,17 @@ def test_an_option_may_have_a_default(an_intake):
     assert an_intake().option("a", "2") == "2"
     with pytest.raises(UsageError, match="--option a="):
         an_intake().option("a")
+
+
+@pytest.mark.parametrize("std", ["1e308", 1e308, "-1", 5_000_000])
+def test_a_deviation_beyond_an_hour_or_below_zero_is_refused(an_intake, std):
+    with pytest.raises(DataError, match=r"^a\.csv:1: k: std: .* is not between 0 and 1 hour"):
+        an_intake().add(OP, 1.0, foreign="k", where="a.csv:1", std=std)
+
+
+def test_the_rows_of_one_import_are_limited(an_intake):
+    intake = an_intake()
+    for index in range(MOST_ROWS):
+        intake.leave_out(f"k{index % 9}", "no key")
+    with pytest.raises(DataError, match=r"^a\.csv: over 50,000 rows, the limit"):
+        intake.leave_out("k", "no key")

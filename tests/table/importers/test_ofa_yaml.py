@@ -100,3 +100,9 @@ def test_published_blocks_are_read(excerpts):
     # The last convolution and the pool behind it are one operation here.
     assert len(table.entries) == 39
     assert all(100_000 < entry.p50_ns < 20_000_000 for entry in table.entries.values())
+
+
+def test_a_deviation_of_1e308_is_refused():
+    text = "Conv-input:160x160x3-output:80x80x24:\n  count: 98\n  mean: 0.4955\n  std: 1e308\n"
+    with pytest.raises(DataError, match="std: '1e308' ms is not between 0 and 1 hour"):
+        OfaYaml().read([Source.of("a.yaml", text.encode())], Request(device="phone"))

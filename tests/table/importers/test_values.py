@@ -76,6 +76,13 @@ def test_json_that_is_no_object_is_refused(text):
         pairs(text)
 
 
+@pytest.mark.parametrize("key", ["\\u001b[31mred", "\\ud800", "a" * 201, "a\\u2028b"])
+def test_names_that_no_message_could_show_are_refused(key):
+    with pytest.raises(DataError, match=r"^f\.json: .*is unprintable or longer than 200") as raised:
+        pairs(f'{{"{key}": 1}}')
+    assert str(raised.value).isprintable()
+
+
 def test_bytes_that_are_no_text_are_refused():
     with pytest.raises(DataError, match=r"f\.json: not UTF-8 text \(byte 1\)"):
         Source.of("f.json", b"a\xff").text  # noqa: B018 - decoded on demand
