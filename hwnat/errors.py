@@ -9,9 +9,9 @@
     │   └── UncoveredOpError   3  the table lacks an operation; nothing is guessed
     ├── DeviceError            4  the device or its runtime failed
     │   └── TransientDeviceError 4  the link was lost; it may come back by itself
-    └── InconclusiveError      5  the measurements cannot carry an answer
+    └── InconclusiveError      5  the measurements do not support an answer
 
-Every message names the thing, the place and the next command to type.
+Every message says what happened, where, and what to type next.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ class HwnatError(Exception):
 
 
 class GateError(HwnatError):
-    """A check was carried out and failed."""
+    """A check ran and failed."""
 
     exit_code = 1
 
 
 class UsageError(HwnatError):
-    """The caller asked for something that cannot be meant."""
+    """The caller asked for something invalid."""
 
     exit_code = 2
 
@@ -41,7 +41,7 @@ class InfeasibleError(UsageError):
 
 
 class DataError(HwnatError):
-    """A file or a value is damaged, truncated or of another kind than stated."""
+    """A file or a value is damaged, truncated, or not what it claims to be."""
 
     exit_code = 3
 
@@ -81,6 +81,6 @@ class TransientDeviceError(DeviceError):
 
 
 class InconclusiveError(HwnatError):
-    """The data at hand cannot carry the answer that was asked for."""
+    """The data does not support the answer that was asked for."""
 
     exit_code = 5

@@ -1,7 +1,7 @@
 """Lookup of plug-ins through entry points; the built-in ones use the same groups.
 
 Groups: `hwnat.spaces`, `hwnat.targets`, `hwnat.transports`, `hwnat.importers`, `hwnat.runners`.
-This module does not cache, configure or log: it finds a name and loads it.
+This module neither caches nor configures nor logs: it looks up a name and loads it.
 """
 
 from difflib import get_close_matches
@@ -16,22 +16,22 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=group)}))
 
 
-def load(group: str, name: str) -> Any:  # noqa: ANN401 - what a plug-in is, its Protocol says
+def load(group: str, name: str) -> Any:  # noqa: ANN401 - the group's Protocol says what it is
     """Load the object registered as `name` in `group`.
 
     Raises:
-        UsageError: nothing of that name is registered (the message lists what is), or its
-            package is broken.
+        UsageError: no plug-in of that name is registered (the message lists those that are), or
+            its package is broken.
     """
     kind = group.rpartition(".")[2].removesuffix("s")
-    found = entry_points(group=group, name=name)
-    if not found:
+    entries = entry_points(group=group, name=name)
+    if not entries:
         known = names(group)
         near = get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         msg = f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}."
         raise UsageError(msg)
-    entry = next(iter(found))
+    entry = next(iter(entries))
     try:
         return entry.load()
     except (ImportError, AttributeError) as error:

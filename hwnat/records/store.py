@@ -41,10 +41,13 @@ class Store:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                msg = f"Cannot open store {path}: it is not a regular file; name another."
+                raise UsageError(msg)
             # Commits are explicit; a lock held by another profile is waited for.
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-        except (OSError, sqlite3.Error) as problem:
-            msg = f"Cannot open store {path}: {problem}."
+        except (OSError, ValueError, sqlite3.Error) as problem:
+            msg = f"Cannot open store {path}: {problem}; name another file."
             raise UsageError(msg) from problem
         with self._errors():
             self._open()
@@ -145,9 +148,19 @@ class Store:
         wanted = frozenset(subjects)
         with self._errors():
             rows = self._db.execute(
-                "select subject, body from measurements where setup = ? order by rowid", (setup,)
+                "select job, subject, body from measurements where setup = ? order by rowid",
+                (setup,),
             ).fetchall()
-        return tuple(self._read(Measurement, body) for subject, body in rows if subject in wanted)
+        visits = []
+        for job, subject, body in rows:
+            if subject not in wanted:
+                continue
+            visit = self._read(Measurement, body)
+            if (visit.job, visit.setup, visit.subject) != (job, setup, subject):
+                msg = f"{self.path}: job {job!r:.40} holds a visit to something else; measure again"
+                raise DataError(msg)
+            visits.append(visit)
+        return tuple(visits)
 
     def doubts(self, setup: str) -> tuple[str, ...]:
         """Return one line for every visit with the setup of this id that is doubtful."""

@@ -120,3 +120,49 @@ def test_a_job_is_a_model_and_a_round(a_setup):
 
 def test_a_network_key_tells_what_the_network_is():
     assert network_key("nano", "0123", classes=7) == "network|nano|0123|classes=7|batch=1"
+
+
+def test_every_field_of_a_setup_changes_its_id(a_setup):
+    setup = a_setup()
+    other = {
+        "device": "x",
+        "host": replace(setup.host, cpu="x"),
+        "target": "x",
+        "runtime": "x",
+        "runtime_version": "x",
+        "threads": 9,
+        "affinity": (7,),
+        "precision": "x",
+        "batch": 9,
+        "runs": 9,
+        "warmup": 9,
+        "visit_ms": 9.0,
+        "reference": "x",
+        "realtime": True,
+        "delegate": "x",
+        "runner": "x",
+        "alternation": "processes",
+        "clocks": "fixed",
+        "held_governor": "x",
+    }
+    assert set(other) == set(setup.__dataclass_fields__)
+    ids = {replace(setup, **{name: value}).id for name, value in other.items()}
+    assert len(ids | {setup.id}) == 1 + len(other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"device": "../x"}, "is not a name"),
+        ({"device": "x.toml"}, "is not a name"),
+        ({"target": "/bin/sh"}, "is not a name"),
+        ({"batch": 0}, "not those of a setup"),
+        ({"threads": -1}, "not those of a setup"),
+        ({"affinity": (-1,)}, "not those of a setup"),
+        ({"affinity": (1, 1)}, "distinct core numbers"),
+        ({"visit_ms": float("nan")}, "visit_ms nan"),
+    ],
+)
+def test_an_impossible_setup_is_refused(a_setup, changes, words):
+    with pytest.raises(DataError, match=words):
+        a_setup(**changes)

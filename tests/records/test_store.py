@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import sqlite3
@@ -189,6 +190,52 @@ def test_a_record_that_was_tampered_with_is_refused(tmp_path):
     db.close()
     with Store(path) as store, pytest.raises(DataError, match=r"s\.sqlite: key"):
         store.measurements("s", ["conv"])
+
+
+def test_a_visit_in_the_place_of_another_is_refused(tmp_path):
+    path = tmp_path / "s.sqlite"
+    with Store(path) as store:
+        store.add(one("1", subject="conv"))
+        store.add(one("2", subject="linear"))
+    db = sqlite3.connect(path)
+    db.execute("update measurements set body = (select body from measurements where job = '2')")
+    db.commit()
+    db.close()
+    with Store(path) as store, pytest.raises(DataError, match="holds a visit to something else"):
+        store.measurements("s", ["conv"])
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from hwnat.records.store import Store
+for path in sys.argv[1:]:
+    sys.stdin.readline()
+    with Store(Path(path)) as store:
+        store.runs()
+"""
+
+
+def test_several_processes_may_open_a_new_store_at_once(tmp_path):
+    paths = [str(tmp_path / f"{number}.sqlite") for number in range(20)]
+    argv = [sys.executable, "-c", OPENER, *paths]
+    openers = [
+        subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for _ in paths:
+        for opener in openers:
+            with contextlib.suppress(BrokenPipeError):
+                opener.stdin.write("\n")
+                opener.stdin.flush()
+    assert [opener.communicate()[1] for opener in openers] == [""] * 4
+    assert [opener.returncode for opener in openers] == [0] * 4
+
+
+def test_a_fifo_is_no_store(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="not a regular file"):
+        Store(tmp_path / "fifo")
 
 
 def test_a_folder_is_no_store(tmp_path):
