@@ -35,7 +35,7 @@ def _own_configuration(tmp_path, monkeypatch):
 )
 def test_a_received_device_file_starts_nothing(hwnat, tmp_path, payload, command):
     path = received(tmp_path, payload)
-    code, out, err = hwnat("device", command, path)
+    code, out, err = hwnat(*command, path)
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert f"starts the program '{payload}'" in err
     assert err.endswith(f"hwnat device trust {path}\n")
