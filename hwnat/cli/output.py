@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import click
 
@@ -59,11 +59,11 @@ def _encode(value: Any) -> object:  # noqa: ANN401 - anything that json does not
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
-def console(*, stderr: bool = False) -> "Console":
+def console(*, stderr: bool = False, file: TextIO | None = None) -> "Console":
     """Return a console that obeys NO_COLOR and writes plain text into pipes and files."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, file=file, highlight=False)
 
 
 @dataclass(frozen=True, slots=True)

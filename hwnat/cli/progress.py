@@ -1,11 +1,13 @@
 """Progress of long work: one live display on a terminal, a line now and then without one."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from hwnat.cli.echo import echo
 from hwnat.cli.output import console
@@ -53,7 +55,7 @@ class _Stage:
     def left_s(self, now: float) -> float | None:
         """Return the seconds left at the pace so far; None if it is too early to say."""
         made = self.done - self.first
-        if made < _ENOUGH or now <= self.started:
+        if made < _ENOUGH or now <= self.started or self.done >= self.total:
             return None
         return (now - self.started) / made * (self.total - self.done)
 
@@ -120,12 +122,16 @@ class Lines:
 class Live:
     """Reports on a terminal: a bar for the stage that is going on, and one for its step."""
 
-    def __init__(self, progress: "Progress", clock: Clock) -> None:
+    def __init__(
+        self, progress: "Progress", clock: Clock, messages: Callable[[], str] = str
+    ) -> None:
         self._progress, self._stages = progress, _Stages(clock)
+        self._messages = messages
         self._tasks: dict[str, TaskID] = {}
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Move the bars; those of stages that have ended are removed."""
+        self.say_messages()
         self._stages.update(stage, done, total)
         top, step = self._stages.stage, self._stages.step
         shown = {f"{each.name:<10}": each for each in (top,) if each}
@@ -143,7 +149,38 @@ class Live:
 
     def say(self, words: str) -> None:
         """Print a message above the bars."""
+        self.say_messages()
         self._progress.console.print(visible(words), markup=False, highlight=False, soft_wrap=True)
+
+    def say_messages(self) -> None:
+        """Print what was written to stderr meanwhile."""
+        for line in self._messages().splitlines():
+            self._progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _diverted() -> Iterator[tuple[TextIO, Callable[[], str]]]:
+    """Keep from the terminal what native libraries write to stderr, as it would hit the bars.
+
+    Yields:
+        The terminal, and a function that returns what was written since it was last called.
+    """
+    sys.stderr.flush()
+    stderr = sys.stderr.fileno()
+    with tempfile.TemporaryFile() as kept, os.fdopen(os.dup(stderr), "w") as terminal:
+        taken = 0
+
+        def take() -> str:
+            nonlocal taken
+            written = os.pread(kept.fileno(), os.fstat(kept.fileno()).st_size - taken, taken)
+            taken += len(written)
+            return written.decode("utf-8", "replace")
+
+        os.dup2(kept.fileno(), stderr)
+        try:
+            yield terminal, take
+        finally:
+            os.dup2(terminal.fileno(), stderr)
 
 
 @contextmanager
@@ -167,8 +204,14 @@ def reporter(clock: Clock = monotonic) -> Iterator[Reporter]:
             return Text("" if left_s is None else f"{duration(left_s)} left")
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), Counts(), Left())
-    with Progress(*columns, console=out, transient=True) as progress:
-        yield Live(progress, clock)
+    with _diverted() as (terminal, messages):
+        out = console(file=terminal)
+        with Progress(*columns, console=out, transient=True) as progress:
+            live = Live(progress, clock, messages)
+            try:
+                yield live
+            finally:
+                live.say_messages()
 
 
 def duration(seconds: float) -> str:

@@ -184,8 +184,6 @@ def test_the_doctor_leaves_a_device_alone_that_is_in_use(hwnat, android_phone, t
     assert code == 0
     assert "is in use by process" in err
 
-    assert "is in use by process" in err
-
 
 def test_one_unreadable_file_does_not_break_the_list(hwnat, tmp_path):
     (tmp_path / "devices").mkdir()

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from played.terminal import watch
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
@@ -107,6 +108,32 @@ def test_a_message_is_printed_above_the_bars(live):
     printed = live.progress.console.file.getvalue()
     assert "[device] waits\n" in printed
     assert printed.rindex("measure") > printed.index("[device] waits")
+
+
+NATIVE = """
+import os, sys, time, warnings
+from hwnat.cli.progress import reporter
+with reporter() as live:
+    for done in range(20):
+        live.report("measure", done, 20)
+        if done == 10:
+            os.write(2, b"INFO: a native library\\n")
+            print("a module", file=sys.stderr)
+        time.sleep(0.01)
+print("the end")
+"""
+
+
+def test_what_libraries_write_hits_no_bar(tmp_path):
+    pytest.importorskip("pyte", reason="no pyte; pip install -e '.[dev]'")
+    seen = watch((), cwd=tmp_path, code=NATIVE)
+    assert seen.code == 0
+    last = seen.screens[-1].splitlines()
+    assert sorted(last[1:3]) == ["INFO: a native library", "a module"]
+    assert last[3:] == ["the end"]
+    bars = [line for screen in seen.screens for line in screen.splitlines() if "━" in line]
+    assert bars
+    assert all(line.startswith("measure ") for line in bars)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+"""The screens in docs/screens are what a terminal of 80 by 24 shows.
+
+`HWNAT_RECORD=1` writes them again. Screens with timings are compared without their numbers.
+"""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from played.terminal import COLUMNS, ROWS, masked, watch
+
+pytest.importorskip("pyte", reason="no pyte; pip install -e '.[dev]'")
+
+ROOT = Path(__file__).parents[2]
+SCREENS = ROOT / "docs" / "screens"
+TABLES = ROOT / "latency_tables" / "host-onnx"
+QUICK = (
+    'transport = "local"\ntarget = "{}"\n[protocol]\nrounds = 1\nruns = 1\nwarmup = 0\n'
+    "visit_ms = 0.0\n"
+)
+
+
+#: Title of each screen on the page, in order.
+TITLES = {
+    "demo-running": "`hwnat demo`, while it runs",
+    "demo": "`hwnat demo`",
+    "device-list": "`hwnat device list`",
+    "profile-running": "`hwnat profile`, while it runs",
+    "profile": "`hwnat profile`",
+    "table-show": "`hwnat table show`",
+    "table-diff": "`hwnat table diff`",
+    "search-running": "`hwnat search`, while it runs",
+    "search": "`hwnat search`",
+}
+INTRODUCTION = """# Screens
+
+What commands print on a terminal of 80 columns and 24 rows. A test records the screens, on small
+tasks. Into a pipe, hwnat prints tables in full width, and progress as a line for each stage and one
+every 30 seconds. For programs, add `--json` to any command.
+"""
+
+
+def page():
+    """Return the page of all screens."""
+    parts = [INTRODUCTION]
+    for name, title in TITLES.items():
+        parts.append(f"## {title}\n\n```text\n{(SCREENS / f'{name}.txt').read_text()}```\n")
+    return "\n".join(parts)
+
+
+def check(name, screen, *, mask):
+    """Compare a screen with the recorded one, or record it."""
+    path = SCREENS / f"{name}.txt"
+    lines = screen.splitlines()
+    assert len(lines) <= ROWS
+    assert max(map(len, lines)) <= COLUMNS
+    if os.environ.get("HWNAT_RECORD"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(screen)
+    recorded = path.read_text()
+    if mask:
+        assert masked(screen) == masked(recorded)
+    else:
+        assert screen == recorded
+
+
+@pytest.fixture
+def tables(a_table, an_entry, tmp_path):
+    """Write a table of few entries, and one that was measured later."""
+    table = a_table(created="2026-01-02T03:04:05+00:00", hwnat="0.2.0")
+    keys = sorted(table.entries)[:6]
+    few = replace(table, entries={key: an_entry(61_000 * 7**i) for i, key in enumerate(keys)})
+    few.save(tmp_path / "before.json")
+    slower = {key: an_entry(303_000_000) for key in keys[2:4]}
+    setup = replace(few.setup, runtime_version="1.1")
+    replace(few, entries={**few.entries, **slower}, setup=setup).save(tmp_path / "after.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "argv"),
+    [
+        ("device-list", ("device", "list")),
+        ("table-show", ("table", "show", "before.json")),
+        ("table-diff", ("table", "diff", "before.json", "after.json")),
+    ],
+)
+@pytest.mark.usefixtures("tables")
+def test_quick_commands(name, argv, tmp_path):
+    seen = watch(argv, cwd=tmp_path)
+    assert seen.code == 0
+    check(name, seen.screens[-1], mask=False)
+
+
+def while_it(seen, *words):
+    """Return the last screen that shows all the words: progress, with a time left."""
+    return [screen for screen in seen.screens if all(word in screen for word in words)][-1]
+
+
+@pytest.mark.slow
+def test_a_profile(tmp_path):
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices/quick.toml").write_text(QUICK.format("tflite"))
+    options = ("--space", "mbv3-nano", "--resolution", "24")
+    networks = ("--calibration", "2", "--validation", "2")
+    seen = watch(("profile", "--device", "quick", *options, *networks), cwd=tmp_path)
+    assert seen.code == 0, seen.screens[-1]
+    check("profile-running", while_it(seen, "measure", "left"), mask=True)
+    check("profile", seen.screens[-1], mask=True)
+
+
+@pytest.mark.slow
+def test_a_search(tmp_path):
+    shutil.copy(TABLES / "onnx-fp32-mbv3-nano.json", tmp_path / "t.json")
+    scale = ("--iterations", "2", "--initial", "12", "--archive", "12", "--epochs", "1")
+    objectives = ("--objective", "accuracy", "--objective", "latency@t.json")
+    seen = watch(
+        ("search", "--data", "digits", *objectives, *scale, "--calibration", "100"),
+        cwd=tmp_path,
+    )
+    assert seen.code == 0, seen.screens[-1]
+    check("search-running", while_it(seen, "search", "evaluate", "left"), mask=True)
+    check("search", seen.screens[-1], mask=True)
+
+
+#: Makes the demo's search small in the process that runs it.
+SMALL = """
+import hwnat.search.run as run
+run.DEMO_SCALE.update(iterations=2, initial=8, archive=8, training=8, epochs=1, calibration=100)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo(tmp_path):
+    (tmp_path / "devices").mkdir()
+    for runtime in ("onnx", "tflite", "openvino"):
+        (tmp_path / f"devices/host-{runtime}.toml").write_text(QUICK.format(runtime))
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Small:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'hwnat.cli.demo':\n"
+        f"            exec({SMALL!r})\n"
+        "sys.meta_path.insert(0, Small())\n"
+    )
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    seen = watch(("demo",), cwd=tmp_path, environment={"PYTHONPATH": path}, timeout_s=800)
+    assert seen.code == 0, seen.screens[-1]
+    check("demo-running", while_it(seen, "onnx: measure", "left"), mask=True)
+    check("demo", seen.screens[-1], mask=True)
+
+
+def test_the_page_shows_the_screens():
+    path = ROOT / "docs" / "screens.md"
+    if os.environ.get("HWNAT_RECORD"):
+        path.write_text(page())
+    assert path.read_text() == page()
+
+
+def test_recorded_screens_fit_the_terminal():
+    assert {path.stem for path in SCREENS.glob("*.txt")} == set(TITLES)
+    for path in SCREENS.glob("*.txt"):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= ROWS, path
+        assert max(map(len, lines)) <= COLUMNS, path
