@@ -19,18 +19,18 @@ from hwnat.records.text import visible
 
 #: Name of a command or group, "module:object" in hwnat.cli, and its line in `hwnat --help`.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("demo:demo", "The whole chain on this machine."),
-    "device": ("device:device", "List devices and check that they can be measured."),
-    "arch": ("arch:arch", "Parameters, MACs and operations of a network."),
-    "profile": ("profile:profile", "Measure a device: its latency table of a space."),
-    "table": ("table:table", "Show a latency table, or build it from measurements."),
-    "predict": ("predict:predict", "Latency of a network from a table."),
-    "supernet": ("supernet:supernet", "Train a supernet or describe one."),
-    "search": ("search:search", "Find the best networks for objectives and limits."),
-    "export": ("export:export", "Write chosen networks as files and check them."),
+    "demo": ("demo:demo", "Run the whole chain on this machine."),
+    "device": ("device:device", "List devices, add one, and check it."),
+    "arch": ("arch:arch", "Print the parameters, MACs and operations of a network."),
+    "profile": ("profile:profile", "Measure a device and write its latency table."),
+    "table": ("table:table", "Show, import, check and compare latency tables."),
+    "predict": ("predict:predict", "Predict the latency of a network."),
+    "supernet": ("supernet:supernet", "Train a supernet, or describe one."),
+    "search": ("search:search", "Search for accurate and fast networks."),
+    "export": ("export:export", "Write a network of a search as checked model files."),
 }
 _INTERRUPTED: Final = 130
-#: The extra that brings a package which not every machine has.
+#: The extra that installs a package which not every machine has.
 _EXTRAS: Final = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
@@ -40,9 +40,15 @@ _EXTRAS: Final = {
     "sklearn": "predict",
     "pymoo": "search",
     "moocore": "search",
-    "torch": "train",
+    "torch": "onnx",
     "safetensors": "train",
     "PIL": "train",
+}
+#: The extra of a command, if it installs such packages as well.
+_EXTRAS_OF: Final = {
+    "demo": dict.fromkeys(_EXTRAS, "all"),
+    "search": dict.fromkeys(("torch", "scipy", "sklearn"), "search"),
+    "supernet": dict.fromkeys(("torch", "sklearn"), "train"),
 }
 
 
@@ -118,6 +124,12 @@ def _make_streams_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _extra(missing: ModuleNotFoundError) -> str | None:
+    """Return the extra that installs a missing package; None if no extra does."""
+    package, command = str(missing.name).partition(".")[0], next(iter(sys.argv[1:]), "")
+    return _EXTRAS_OF.get(command, {}).get(package) or _EXTRAS.get(package)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code; never a traceback on bad input."""
     _end_orderly()
@@ -162,10 +174,10 @@ def _missing(error: ModuleNotFoundError) -> int:
     Raises:
         ModuleNotFoundError: no extra brings the package, so this is a defect.
     """
-    extra = _EXTRAS.get(str(error.name).partition(".")[0])
+    extra = _extra(error)
     if extra is None:
         raise error
-    _fail(f"{error.name} is not installed; install it with: pip install 'hwnat[{extra}]'")
+    _fail(f"{error.name} is not installed. Install it with: pip install 'hwnat[{extra}]'")
     return UsageError.exit_code
 
 

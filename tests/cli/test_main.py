@@ -96,8 +96,24 @@ def test_an_error_shows_what_a_terminal_would_obey(monkeypatch, capsys):
 
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, capsys):
     assert ending(monkeypatch, ModuleNotFoundError("no", name="scipy.stats")) == 2
-    said = "hwnat: scipy.stats is not installed; install it with: pip install 'hwnat[predict]'\n"
-    assert capsys.readouterr().err == said
+    words = "hwnat: scipy.stats is not installed. Install it with: pip install 'hwnat[all]'\n"
+    assert capsys.readouterr().err == words
+
+
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [
+        ("search", "torch", "search"),
+        ("search", "PIL", "train"),
+        ("supernet", "torch.nn", "train"),
+        ("predict", "sklearn.ensemble", "predict"),
+        ("profile", "torch", "onnx"),
+        ("table", "nothing", None),
+    ],
+)
+def test_the_extra_is_that_of_the_command(monkeypatch, command, package, extra):
+    monkeypatch.setattr(sys, "argv", ["hwnat", command])
+    assert cli._extra(ModuleNotFoundError("no", name=package)) == extra
 
 
 def test_every_extra_that_is_offered_exists():

@@ -110,25 +110,29 @@ def test_a_profile(tmp_path):
     check("profile", seen.screens[-1], mask=True)
 
 
+#: Makes searches small in the process that runs one.
+SMALL = """
+import hwnat.search.run as run
+run.SearchConfig.__init__.__kwdefaults__.update(models=4, population=12, generations=3)
+run.DEMO_SCALE.update(
+    iterations=2, initial=8, archive=8, training=8, models=4, generations=3, epochs=1,
+    calibration=100,
+)
+from hwnat.cli.main import main
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_search(tmp_path):
     shutil.copy(TABLES / "onnx-fp32-mbv3-nano.json", tmp_path / "t.json")
-    scale = ("--iterations", "2", "--initial", "12", "--archive", "12", "--epochs", "1")
+    scale = ("--iterations", "4", "--initial", "12", "--archive", "12", "--epochs", "1")
     objectives = ("--objective", "accuracy", "--objective", "latency@t.json")
-    seen = watch(
-        ("search", "--data", "digits", *objectives, *scale, "--calibration", "100"),
-        cwd=tmp_path,
-    )
+    argv = ("search", "--data", "digits", *objectives, *scale, "--calibration", "100")
+    seen = watch(argv, cwd=tmp_path, code=SMALL)
     assert seen.code == 0, seen.screens[-1]
     check("search-running", while_it(seen, "search", "evaluate", "left"), mask=True)
     check("search", seen.screens[-1], mask=True)
-
-
-#: Makes the demo's search small in the process that runs it.
-SMALL = """
-import hwnat.search.run as run
-run.DEMO_SCALE.update(iterations=2, initial=8, archive=8, training=8, epochs=1, calibration=100)
-"""
 
 
 @pytest.mark.slow
@@ -137,16 +141,7 @@ def test_the_demo(tmp_path):
     (tmp_path / "devices").mkdir()
     for runtime in ("onnx", "tflite", "openvino"):
         (tmp_path / f"devices/host-{runtime}.toml").write_text(QUICK.format(runtime))
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Small:\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'hwnat.cli.demo':\n"
-        f"            exec({SMALL!r})\n"
-        "sys.meta_path.insert(0, Small())\n"
-    )
-    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    seen = watch(("demo",), cwd=tmp_path, environment={"PYTHONPATH": path}, timeout_s=800)
+    seen = watch(("demo",), cwd=tmp_path, code=SMALL, timeout_s=800)
     assert seen.code == 0, seen.screens[-1]
     check("demo-running", while_it(seen, "onnx: measure", "left"), mask=True)
     check("demo", seen.screens[-1], mask=True)
