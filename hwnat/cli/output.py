@@ -111,7 +111,7 @@ def print_table(
     from rich.text import Text
 
     out = console()
-    cols = [each if isinstance(each, Column) else Column(each) for each in columns]
+    cols = [Column(column) if isinstance(column, str) else column for column in columns]
     cells = [[_clean(cell) for cell in row] for row in rows]
     layout = _layout(cols, cells, out.width if out.is_terminal else None)
     if title:

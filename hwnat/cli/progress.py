@@ -134,8 +134,8 @@ class Live:
         self.say_messages()
         self._stages.update(stage, done, total)
         top, step = self._stages.stage, self._stages.step
-        shown = {f"{each.name:<10}": each for each in (top,) if each}
-        shown |= {f"  {each.name:<8}": each for each in (step,) if each}
+        shown = {f"{top.name:<10}": top} if top else {}
+        shown |= {f"  {step.name:<8}": step} if step else {}
         for name in [name for name in self._tasks if name not in shown]:
             self._progress.remove_task(self._tasks.pop(name))
         for name, state in shown.items():
@@ -155,7 +155,9 @@ class Live:
     def say_messages(self) -> None:
         """Print what was written to stderr meanwhile."""
         for line in self._messages().splitlines():
-            self._progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+            self._progress.console.print(
+                visible(line), markup=False, highlight=False, soft_wrap=True
+            )
 
 
 @contextmanager

@@ -19,8 +19,8 @@ def refused(hwnat, tmp_path):
 
     def run(code, *args):
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-        found, out, err = hwnat(*args)
-        assert (found, out) == (code, "")
+        status, out, err = hwnat(*args)
+        assert (status, out) == (code, "")
         assert err.startswith("hwnat: ")
         assert err.count("\n") == 1
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -236,9 +236,9 @@ def test_data_of_other_classes_than_the_weights_is_refused(refused, run_folder, 
         (["--pick", "../x"], "Cannot pick '../x'"),
         (["--to", "bogus"], "Unknown target 'bogus'. Known: ethosu, onnx, onnx-cuda"),
         (["--to", "onnx,tflit"], "Did you mean tflite?"),
-        (["--to", ""], "Nothing to export to; name some of ethosu, onnx, onnx-cuda"),
-        (["--to", " , "], "Nothing to export to"),
-        (["--to", "onnx", "--out", "/proc/none"], "Cannot use /proc/none"),
+        (["--to", ""], "--to names no target. Known targets: ethosu, onnx, onnx-cuda"),
+        (["--to", " , "], "--to names no target"),
+        (["--to", "onnx", "--out", "/proc/none"], "/proc/.none.lock: No such file or directory"),
         (["--run", "nowhere"], "nowhere holds no finished search; run: hwnat search --run nowhere"),
     ],
 )
@@ -263,7 +263,7 @@ def test_a_damaged_run_folder_names_the_file(refused, run_folder, name, text):
 def test_places_that_cannot_be_written_are_named(refused, halves, tmp_path, run_folder):
     (tmp_path / "taken").write_text("a file")
     train = ("supernet", "train", "--data", halves, "--out")
-    assert "Cannot write /proc/none/w" in refused(2, *train, "/proc/none/w")
+    assert "Cannot create folder /proc/none" in refused(2, *train, "/proc/none/w")
     assert "run is a folder; name the file" in refused(2, *train, run_folder)
     export = ("export", "--run", run_folder, "--to", "onnx", "--out", "taken")
     assert "taken: File exists" in refused(2, *export)

@@ -48,26 +48,26 @@ def test_published_costs_are_printed_digit_for_digit(run):
         "--genome",
         "08011001440551052208877",
     ]
-    found = json.loads(run(*args, "--json"))
-    assert (found["params"], found["macs"]) == (6_067_408, 222_557_600)
-    assert sum(op["macs"] for op in found["ops"]) == found["macs"]
+    printed = json.loads(run(*args, "--json"))
+    assert (printed["params"], printed["macs"]) == (6_067_408, 222_557_600)
+    assert sum(op["macs"] for op in printed["ops"]) == printed["macs"]
     assert "6,067,408 parameters, 222,557,600 MACs" in run(*args)
 
 
 def test_a_prediction_is_a_latency_with_an_interval(run, table):
-    found = json.loads(run("predict", "--table", table, "--genome", LARGEST, "--json"))
-    low, high = found["interval_ns"]
-    assert low < found["latency_ns"] < high
+    printed = json.loads(run("predict", "--table", table, "--genome", LARGEST, "--json"))
+    low, high = printed["interval_ns"]
+    assert low < printed["latency_ns"] < high
     text = run("predict", "--table", table, "--genome", LARGEST)
-    assert text.startswith(f"{found['latency_ns'] / 1e6:.3f} ms  (90 % interval: ")
+    assert text.startswith(f"{printed['latency_ns'] / 1e6:.3f} ms  (90 % interval: ")
 
 
 def test_an_explanation_adds_up(run, table):
     args = ("predict", "--table", table, "--genome", LARGEST, "--explain")
-    found = json.loads(run(*args, "--json"))
-    assert len(found["parts"]) == 25
-    total = found["overhead_ns"] + sum(part["latency_ns"] for part in found["parts"])
-    assert found["latency_ns"] == pytest.approx(0.9 * total)
+    printed = json.loads(run(*args, "--json"))
+    assert len(printed["parts"]) == 25
+    total = printed["overhead_ns"] + sum(part["latency_ns"] for part in printed["parts"])
+    assert printed["latency_ns"] == pytest.approx(0.9 * total)
     lines = run(*args).splitlines()
     assert sum("measured" in line for line in lines) == 25
     assert f"{total / 1e6:.3f}" in next(line for line in lines if line.startswith("sum"))

@@ -28,7 +28,7 @@ with held(link, spec, probe_machine(link), folder=link.probe().workdir, tell=pri
 
 
 @pytest.fixture
-def told(hwnat):
+def device_json(hwnat):
     """Run `hwnat device ARGS --json`; return what it printed."""
 
     def run(*args):
@@ -39,54 +39,54 @@ def told(hwnat):
     return run
 
 
-def test_the_shipped_devices_are_listed(hwnat, told):
-    devices = {each["name"]: each for each in told("list")}
+def test_the_shipped_devices_are_listed(hwnat, device_json):
+    devices = {row["name"]: row for row in device_json("list")}
     assert {"host-onnx", "host-tflite", "host-openvino"} <= devices.keys()
     code, out, _ = hwnat("device", "list")
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert code == 0
     assert "verified" in lines["device"]
-    for name, each in devices.items():
-        shown = lines[name].rstrip().removesuffix(each["about"] or "").split()
-        assert shown[-2:] == [each["precision"], "yes" if each["verified"] else "no"]
-        assert lines[name].rstrip().endswith(each["about"] or "")
+    for name, row in devices.items():
+        shown = lines[name].rstrip().removesuffix(row["about"] or "").split()
+        assert shown[-2:] == [row["precision"], "yes" if row["verified"] else "no"]
+        assert lines[name].rstrip().endswith(row["about"] or "")
 
 
-def test_the_doctor_reads_this_machine(hwnat, told):
-    found = told("doctor", "host-onnx")
-    assert found["runtime"].startswith("onnxruntime ")
-    assert found["cores"] >= 1
+def test_the_doctor_reads_this_machine(hwnat, device_json):
+    printed = device_json("doctor", "host-onnx")
+    assert printed["runtime"].startswith("onnxruntime ")
+    assert printed["cores"] >= 1
     assert "runtime         onnxruntime" in hwnat("device", "doctor", "host-onnx")[1]
 
 
-def test_the_doctor_names_the_npu_that_is_estimated(told):
+def test_the_doctor_names_the_npu_that_is_estimated(device_json):
     pytest.importorskip("ethosu", reason="no Vela; pip install hwnat[ethosu]")
-    found = told("doctor", "ethos-u55-128")
-    assert found["runtime"].startswith("ethos-u-vela ")
-    assert found["memory"] == "Shared_Sram"
-    assert "cores" not in found
+    printed = device_json("doctor", "ethos-u55-128")
+    assert printed["runtime"].startswith("ethos-u-vela ")
+    assert printed["memory"] == "Shared_Sram"
+    assert "cores" not in printed
 
 
-def test_this_machine_is_probed(hwnat, told):
-    found = told("probe", "host-onnx")
-    assert found["host"]["cores"] >= 1
-    assert found["android_api"] is None
+def test_this_machine_is_probed(hwnat, device_json):
+    printed = device_json("probe", "host-onnx")
+    assert printed["host"]["cores"] >= 1
+    assert printed["android_api"] is None
     code, out, _ = hwnat("device", "probe", "host-onnx")
     assert code == 0
-    assert f"instructions    {found['abi']}" in out
+    assert f"instructions    {printed['abi']}" in out
     assert "battery" not in out
 
 
-def test_a_phone_is_probed(hwnat, told, android_phone, tmp_path):
+def test_a_phone_is_probed(hwnat, device_json, android_phone, tmp_path):
     path = android_phone.device_file(tmp_path)
     android_phone.state.set(skin_mc=31_200, cpu_mc=44_000)
-    found = told("probe", path)
-    assert [each["part"] for each in found["clusters"]] == [
+    printed = device_json("probe", path)
+    assert [row["part"] for row in printed["clusters"]] == [
         "Cortex-A55",
         "Cortex-A78",
         "Cortex-X1",
     ]
-    assert found["conditions"]["skin_c"] == 31.2
+    assert printed["conditions"]["skin_c"] == 31.2
     code, out, _ = hwnat("device", "probe", path)
     assert code == 0
     for line in (
@@ -102,17 +102,17 @@ def test_a_phone_is_probed(hwnat, told, android_phone, tmp_path):
     assert ["7", "Cortex-X1", "2850", "2850", "2850", "1024"] in rows
 
 
-def test_the_doctor_reaches_a_phone(told, a_phone, tmp_path):
+def test_the_doctor_reaches_a_phone(device_json, a_phone, tmp_path):
     phone = a_phone()
-    found = told("doctor", phone.device_file(tmp_path, "phone"))
-    assert found["address"] == f"adb {phone.serial}"
-    assert found["executable"]
-    assert found["cores"] >= 1
-    assert found["runner"] == "litert"
+    printed = device_json("doctor", phone.device_file(tmp_path, "phone"))
+    assert printed["address"] == f"adb {phone.serial}"
+    assert printed["executable"]
+    assert printed["cores"] >= 1
+    assert printed["runner"] == "litert"
     if phone.userland.reason is None:
-        found = told("doctor", phone.device_file(tmp_path, "phone", workdir="/sdcard/x"))
-        assert "No program starts in /sdcard/x: set another workdir." in found["advice"]
-        assert found["runner"] is None
+        printed = device_json("doctor", phone.device_file(tmp_path, "phone", workdir="/sdcard/x"))
+        assert "No program starts in /sdcard/x: set another workdir." in printed["advice"]
+        assert printed["runner"] is None
 
 
 def test_the_doctor_says_what_is_wrong_with_a_phone(hwnat, android_phone, tmp_path):
@@ -200,12 +200,12 @@ def test_one_unreadable_file_does_not_break_the_list(hwnat, tmp_path):
     assert "transport" in rows["host-onnx"]
 
 
-def test_a_new_device_is_written_listed_and_used(hwnat, told, tmp_path):
+def test_a_new_device_is_written_listed_and_used(hwnat, device_json, tmp_path):
     code, out, err = hwnat("device", "new", "mine", "--local", "--target", "onnx")
     assert (code, out) == (0, "devices/mine.toml\n")
     assert "hwnat profile --device mine --space mbv3-nano" in err
-    assert {"mine"} <= {row["name"] for row in told("list")}
-    assert told("doctor", "mine")["runtime"].startswith("onnxruntime")
+    assert {"mine"} <= {row["name"] for row in device_json("list")}
+    assert device_json("doctor", "mine")["runtime"].startswith("onnxruntime")
     text = (tmp_path / "devices/mine.toml").read_text()
     code, _, err = hwnat("device", "new", "mine", "--local")
     assert (code, "devices/mine.toml exists and is not overwritten" in err) == (2, True)

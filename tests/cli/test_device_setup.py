@@ -25,9 +25,9 @@ def test_setup_says_what_is_missing_then_brings_it(hwnat, litert_library, litert
     assert "hwnat device setup pi --litert PATH" in err
     code, out, err = hwnat("device", "setup", "pi", "--litert", litert_library, "--json")
     assert (code, err) == (0, "")
-    (found,) = json.loads(out)
-    assert found["runtime"].startswith("litert sha256-")
-    assert (found["version"], found["problem"]) == (f"hwnat-run 1 (C, {source_id()})", None)
+    (printed,) = json.loads(out)
+    assert printed["runtime"].startswith("litert sha256-")
+    assert (printed["version"], printed["problem"]) == (f"hwnat-run 1 (C, {source_id()})", None)
     code, out, _ = hwnat("device", "setup", "pi")
     assert (code, out.split()[4:7]) == (0, ["litert", "yes", "litert"])
 

@@ -19,7 +19,7 @@ def commands(group=app, names=()):
 
 
 TREE = dict(commands())
-LEAVES = {names: each for names, each in TREE.items() if not isinstance(each, click.Group)}
+LEAVES = {names: command for names, command in TREE.items() if not isinstance(command, click.Group)}
 
 
 @pytest.mark.parametrize("names", sorted(TREE), ids=" ".join)
@@ -55,6 +55,6 @@ def test_published_networks_cost_what_is_published(hwnat, space, genome, classes
     assert (code, err) == (0, "")
     assert f'"params": {params}' in out
     assert f'"macs": {macs}' in out
-    found = json.loads(out)
-    assert sum(op["macs"] for op in found["ops"]) == macs
+    printed = json.loads(out)
+    assert sum(op["macs"] for op in printed["ops"]) == macs
     assert f"{params:,} parameters, {macs:,} MACs" in hwnat(*args)[1]

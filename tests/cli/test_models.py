@@ -32,14 +32,14 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def table(a_table, a_setup, an_entry, model, tmp_path):
-    """Write a table that holds the model's operators at 1000 ns each."""
+    """Write a table that holds the model's operators at 1000 ns row."""
 
     def write(leave_out="nothing", target="onnx"):
         trace = get_target(target).trace(model)
         runtime, version = get_target(target).runtime()
         names, sums = [f"n{i}" for i in range(10)], [1000 * i for i in range(1, 11)]
         measured = [s * (51 + (-1) ** s // 1) // 50 for s in sums]
-        found = replace(
+        built = replace(
             a_table(setup=a_setup(target=target, runtime=runtime, runtime_version=version)),
             space=None,
             classes=None,
@@ -51,7 +51,7 @@ def table(a_table, a_setup, an_entry, model, tmp_path):
             calibration=calibrate(names, sums, [5] * 10, measured),
         )
         path = tmp_path / "operators.json"
-        found.save(path)
+        built.save(path)
         return path
 
     return write
@@ -63,13 +63,13 @@ def test_a_model_is_predicted_from_its_operators(hwnat, table, model):
     assert (code, err) == (0, "")
     assert " ms  (90 % interval: " in out
     code, out, _ = hwnat("predict", "--model", model, "--table", path, "--json", "--explain")
-    found = json.loads(out)
-    total = found["overhead_ns"] + 1000 * found["operators"]
-    assert found["latency_ns"] == pytest.approx(load_table(path).calibration.apply(total, 0))
-    assert found["provenance"] == {"measured": found["operators"]}
-    assert found["parts"][0]["nodes"] == ["/0/Conv", "/2/Relu"]
-    assert found["missing"] == []
-    assert [each["node"] for each in found["removed"]] == ["/7/Flatten"]
+    printed = json.loads(out)
+    total = printed["overhead_ns"] + 1000 * printed["operators"]
+    assert printed["latency_ns"] == pytest.approx(load_table(path).calibration.apply(total, 0))
+    assert printed["provenance"] == {"measured": printed["operators"]}
+    assert printed["parts"][0]["nodes"] == ["/0/Conv", "/2/Relu"]
+    assert printed["missing"] == []
+    assert [row["node"] for row in printed["removed"]] == ["/7/Flatten"]
 
 
 def test_every_operator_is_explained(hwnat, table, model):
@@ -152,18 +152,18 @@ def test_a_model_is_profiled_and_predicted(hwnat, target, model, tmp_path):
     args = ("profile", "--device", device, "--model", model, "--budget", 12, "--out", "t.json")
     code, out, err = hwnat(*args, "--calibration", 2, "--validation", 1, "--json")
     assert code == 0, err
-    found = json.loads(out)
+    printed = json.loads(out)
     table = load_table(tmp_path / "t.json")
-    assert 5 <= found["entries"] == len(table.entries) <= 12
+    assert 5 <= printed["entries"] == len(table.entries) <= 12
     assert table.granularity == "operator"
     assert {OpSpec.from_key(key).kind for key in table.entries} >= {"conv", "gpool"}
     trace = get_target(target).trace(model)
-    assert {op.key for op in trace.specs} <= table.entries.keys() | found["left_out"].keys()
+    assert {op.key for op in trace.specs} <= table.entries.keys() | printed["left_out"].keys()
     code, out, err = hwnat("predict", "--table", "t.json", "--model", model, "--partial", "--json")
     assert code in (0, 3), err
     assert json.loads(out)["latency_ns"] > 0
     again = hwnat(*args, "--calibration", 2, "--validation", 1, "--json")
-    assert json.loads(again[1])["table_id"] == found["table_id"]  # nothing is measured twice
+    assert json.loads(again[1])["table_id"] == printed["table_id"]  # nothing is measured twice
 
 
 def test_options_of_a_space_do_not_go_with_models(hwnat, model):

@@ -34,11 +34,11 @@ def devices(tmp_path):
 def test_two_devices_are_profiled_at_the_same_time(hwnat, devices):
     code, out, err = hwnat("profile", *devices, *QUICK, "--json")
     assert code == 0, err
-    tables = [each["table"] for each in json.loads(out)]
+    tables = [row["table"] for row in json.loads(out)]
     assert tables == [
         f"latency_tables/{name}-fp32-mbv3-nano.json" for name in ("left/tflite", "right/onnx")
     ]
-    assert all(Path(each).is_file() for each in tables)
+    assert all(Path(row).is_file() for row in tables)
     code, out, err = hwnat("profile", *devices, *QUICK)
     assert (code, out.split()) == (0, tables)
     assert {line.split(": ")[0] for line in err.splitlines()} == {"left", "right"}

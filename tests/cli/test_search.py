@@ -70,7 +70,7 @@ def test_an_export_prints_its_report(hwnat, run_folder, tmp_path):
     )
     assert (code, "not timed" in err) == (0, True)
     assert json.loads(text) == json.loads((out / "report.json").read_text())
-    assert [each.file for each in read_report(out / "report.json").files] == ["model.onnx"]
+    assert [row.file for row in read_report(out / "report.json").files] == ["model.onnx"]
 
 
 def test_a_weights_file_is_described(hwnat, run_folder):

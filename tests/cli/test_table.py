@@ -33,7 +33,7 @@ def test_import_writes_a_table_and_says_what_was_left_out(hwnat, profile):
     assert out == "latency_tables/phone/tflite-fp32-operators.json\n"
     assert "left out (SOFTMAX: no operation key is given for it): [prob]:4" in err
     table = load_table(out.strip())
-    assert {key: each.p50_ns for key, each in table.entries.items()} == SAMPLE["entries"]
+    assert {key: row.p50_ns for key, row in table.entries.items()} == SAMPLE["entries"]
     assert (table.setup.threads, table.setup.runtime_version) == (2, "2.1")
 
 
@@ -43,10 +43,10 @@ def test_import_prints_json(hwnat, profile, tmp_path):
         *("--out", tmp_path / "t.json", "--json"),
     )
     assert code == 0
-    found = json.loads(out)
-    assert found["entries"] == 3
-    assert set(found["left_out"]) == SAMPLE["unmapped"]
-    assert found["table_id"] == load_table(tmp_path / "t.json").table_id
+    printed = json.loads(out)
+    assert printed["entries"] == 3
+    assert set(printed["left_out"]) == SAMPLE["unmapped"]
+    assert printed["table_id"] == load_table(tmp_path / "t.json").table_id
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_stages_are_printed_and_drawn(hwnat, table_file, tmp_path):
         assert word in out
     assert ElementTree.parse(tmp_path / "p.svg").getroot().tag.endswith("svg")
     code, out, _ = hwnat("table", "show", table_file, "--by-stage", "--json")
-    parts = [each["parts"] for each in json.loads(out)["by_stage"]]
+    parts = [row["parts"] for row in json.loads(out)["by_stage"]]
     assert len(parts) == 3
     assert parts[0]["starting a run"] == 5_000
 
@@ -111,9 +111,9 @@ def test_lint_of_a_clean_table_ends_with_0(hwnat, a_table, an_entry):
     sizes = {key: 5_000 + 10 * i for i, key in enumerate(sorted(table.entries))}
     replace(table, entries={k: an_entry(ns) for k, ns in sizes.items()}).save(Path("t.json"))
     code, out, err = hwnat("table", "lint", "t.json", "--json")
-    found = json.loads(out)
-    assert (code, found["errors"]) == (0, 0), err
-    assert "copied" in found["not_applied"]
+    printed = json.loads(out)
+    assert (code, printed["errors"]) == (0, 0), err
+    assert "copied" in printed["not_applied"]
 
 
 def test_lint_of_a_table_with_an_error_ends_with_1(hwnat, a_table):
@@ -163,7 +163,7 @@ def test_lint_reads_files_of_others_past_what_import_refuses(hwnat, profile):
 
 def test_many_findings_of_a_rule_are_cut_and_counted(hwnat, a_table, an_entry):
     table = a_table()
-    noisy = {key: an_entry(each.p50_ns, spread=0.9) for key, each in table.entries.items()}
+    noisy = {key: an_entry(row.p50_ns, spread=0.9) for key, row in table.entries.items()}
     replace(table, entries=noisy).save(Path("t.json"))
     _, out, _ = hwnat("table", "lint", "t.json")
     assert out.count("warning [noisy] t.json") == 8
@@ -196,7 +196,7 @@ def test_diff_prints_what_moved(hwnat, two_tables):
     assert any(line.startswith(two_tables) and "2.000" in line for line in out.splitlines())
     assert "whole networks, calibrated" in out
     code, out, _ = hwnat("table", "diff", "a.json", "b.json", "--json")
-    assert [each["key"] for each in json.loads(out)["moved"]] == [two_tables]
+    assert [row["key"] for row in json.loads(out)["moved"]] == [two_tables]
 
 
 def test_diff_can_be_a_gate(hwnat, two_tables):
@@ -211,7 +211,7 @@ def test_diff_can_be_a_gate(hwnat, two_tables):
 def test_a_gate_is_not_passed_by_tables_with_nothing_in_common(hwnat, a_table):
     a_table(resolutions=(24,)).save(Path("a.json"))
     whole = a_table(resolutions=(32,))
-    own = {key: each for key, each in whole.entries.items() if "x32x32x" in key}
+    own = {key: row for key, row in whole.entries.items() if "x32x32x" in key}
     replace(whole, entries=own).save(Path("b.json"))
     code, _, err = hwnat("table", "diff", "a.json", "b.json", "--fail-over", 5)
     assert code == 5
