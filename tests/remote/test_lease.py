@@ -501,3 +501,40 @@ def test_a_keeper_of_nobody_ends(tmp_path):
         script("remote/keeper", folder=str(tmp_path), token="0" * 32, step_s="0"), timeout_s=10
     )
     assert done.returncode == 0
+
+
+def a_block(folder, token):
+    """Start a process that is a block's driver as far as others can see."""
+    block = folder / "setup" / f"block-{token}"
+    block.mkdir(parents=True)
+    driver = subprocess.Popen(["sh", "-c", "sleep 60; true", f"driver-{token}"])
+    (block / "pid").write_text(f"{driver.pid}\n")
+    return driver
+
+
+def test_settings_are_not_changed_while_a_block_of_an_earlier_command_runs(tmp_path):
+    """Its visits would be measured with other clocks than they began with."""
+    folder, token = tmp_path / "hwnat", "f" * 32
+    (folder / "lease").mkdir(parents=True)
+    (folder / "lease/owner").write_text(f"{token} me\n")
+    words = {"fixed": "no", "saver_off": "no", "screen_off": "no", "governor": ""}
+    argv = script("remote/prepare", folder=str(folder), token=token, **words)
+    driver = a_block(folder, "0abc")
+    try:
+        assert LocalTransport().run(argv, timeout_s=20).stdout == "busy\n"
+    finally:
+        driver.kill()
+        driver.wait()
+    assert LocalTransport().run(argv, timeout_s=20).stdout == "done\n"
+
+
+def test_a_block_is_started_once_however_often_it_is_asked_for(tmp_path):
+    """The answer to the first call may be lost."""
+    folder, token = tmp_path / "setup", "0abd"
+    folder.mkdir()
+    (folder / "driver").write_text('echo $$ >"$1/block-$2/pid"; echo >>"$1/count"\n')
+    argv = script("remote/start", dir=str(folder), token=token, most_s="9")
+    for _ in range(3):
+        (folder / f"plan-{token}").write_text("")
+        assert LocalTransport().run(argv, timeout_s=20).stdout == "started\n"
+    assert (folder / "count").read_text() == "\n"
