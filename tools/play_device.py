@@ -1,10 +1,10 @@
-"""Play a phone or a board on this machine, to try `hwnat device` and `hwnat profile` by hand.
+"""Simulate a phone or a board on this machine, to try `hwnat device` and `hwnat profile` by hand.
 
     python tools/play_device.py phone --arm64 --file runs/played.toml
 
-It is the tests' device: the real protocol of adb or a real ssh server, a root folder of its own
-with cores, clocks, temperatures and settings, and, with --arm64, programs for arm64 under an
-emulator. It lasts until it is interrupted; whatever it makes a runner take is the emulator's time.
+It is the device of the tests: the real protocol of adb or a real ssh server, and a root folder of
+its own with cores, clocks, temperatures and settings. With --arm64 it runs programs for arm64 in an
+emulator, so their timings are the emulator's. It runs until you interrupt it.
 """
 
 import argparse
@@ -27,25 +27,32 @@ from played.sshd import Sshd
 
 
 def main() -> None:
-    """Start it, write its device file and wait."""
+    """Start the device, write its device file and wait."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=["phone", "board"])
-    parser.add_argument("--arm64", action="store_true", help="run programs for arm64")
-    parser.add_argument("--file", type=Path, default=Path("runs/played.toml"))
-    parser.add_argument("--runner", help="runner that the device file names")
-    parser.add_argument("--precision", default="int8")
-    given = parser.parse_args()
-    arm64 = find_arm64() if given.arm64 else None
-    if given.arm64 and arm64 is None:
+    parser.add_argument("kind", choices=["phone", "board"], help="device to simulate")
+    parser.add_argument(
+        "--arm64", action="store_true", help="run programs for arm64 in an emulator"
+    )
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=Path("runs/played.toml"),
+        help="device file to write (default: %(default)s)",
+    )
+    parser.add_argument("--runner", help="runner in the device file (default: the target's)")
+    parser.add_argument("--precision", default="int8", help="fp32 or int8 (default: %(default)s)")
+    options = parser.parse_args()
+    arm64 = find_arm64() if options.arm64 else None
+    if options.arm64 and arm64 is None:
         sys.exit(f"no Debian for arm64 with qemu-user here; {FETCH}")
     with ExitStack() as undo:
         place = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="played-")))
-        model = "phone 4+3+1" if given.kind == "phone" else "board"
+        model = "phone 4+3+1" if options.kind == "phone" else "board"
         machine = Machine(place / "inside", model, **({"arm64": arm64} if arm64 else {}))
         undo.callback(machine.close)
         if machine.reason is not None:
             sys.exit(machine.reason)
-        if given.kind == "phone":
+        if options.kind == "phone":
             device = Adbd(machine)
             attached = Phone(device, machine, shutil.which("adb") or "adb")
         else:
@@ -53,12 +60,12 @@ def main() -> None:
             attached = Board(device, machine)
         device.start()
         undo.callback(device.stop)
-        given.file.parent.mkdir(parents=True, exist_ok=True)
-        keys = {"runner": given.runner} if given.runner else {}
+        options.file.parent.mkdir(parents=True, exist_ok=True)
+        keys = {"runner": options.runner} if options.runner else {}
         path = attached.device_file(
-            given.file.parent, given.file.stem, precision=given.precision, **keys
+            options.file.parent, options.file.stem, precision=options.precision, **keys
         )
-        if given.kind == "phone":
+        if options.kind == "phone":
             subprocess.run([attached.client, "connect", attached.serial], check=True)
             undo.callback(subprocess.run, [attached.client, "disconnect", attached.serial])
         else:
