@@ -1,4 +1,4 @@
-"""The runner for boards with Python: one file that needs NumPy and one runtime there."""
+"""The runner for boards with Python: a single file that needs NumPy and one runtime."""
 
 import posixpath
 from importlib.resources import as_file, files
@@ -18,12 +18,12 @@ from hwnat.transport.words import device_path, printable
 
 _SOURCE: Final = "agent_program.py"
 _FILE: Final = "hwnat_agent.py"
-#: What a shell ends with when there is no such program, or it cannot be started.
+#: Exit codes of a shell whose program does not exist or cannot start.
 _NO_PROGRAM: Final = (126, 127)
 
 
 class AgentRunner:
-    """Times ONNX, OpenVINO or TFLite files with the packages that the board has.
+    """Times ONNX, OpenVINO or TFLite files with the packages installed on the board.
 
     Raises:
         UsageError: `spec` names a delegate, or a target without a runtime.
@@ -37,13 +37,13 @@ class AgentRunner:
         if spec.delegate is not None:
             msg = (
                 f"Device {spec.name}: runner 'agent' uses the CPU, not delegate "
-                f"'{spec.delegate}'; leave `delegate` out of the device file."
+                f"'{spec.delegate}'. Remove `delegate` from the device file."
             )
             raise UsageError(msg)
         if spec.target not in RUNTIMES:
             msg = (
                 f"Device {spec.name}: runner 'agent' has no runtime for target '{spec.target}'; "
-                f"it has for: {', '.join(RUNTIMES)}. Change the device file."
+                f"set `target` in the device file to one of: {', '.join(RUNTIMES)}."
             )
             raise UsageError(msg)
 
@@ -53,30 +53,30 @@ class AgentRunner:
         with as_file(files("hwnat.device.runners") / _SOURCE) as path:
             link.push(path, device_path(posixpath.join(folder, _FILE)))
         argv = [*self._program(folder), "--version", "--target", self._spec.target]
-        # The first import of a runtime on a small board takes a while.
+        # The first import of a runtime on a small board can take minutes.
         done = link.run(argv, timeout_s=300)
         name, python, said = self._spec.name, self._spec.python, printable(done.stderr, limit=300)
         if done.returncode in _NO_PROGRAM:
             msg = (
-                f"Device {name} has no program '{python}'. Install Python 3.8 or later there, or "
+                f"Device {name} has no program '{python}'. Install Python 3.8 or later on it, or "
                 "set `python` in the device file to the path of one. On a device without Python "
-                f'the runner "litert" times TFLite files. It printed: {said}'
+                f'the runner "litert" times TFLite files. The device printed: {said}'
             )
             raise UsageError(msg)
         lacks = {NO_NUMPY: "numpy", NO_RUNTIME: RUNTIMES[self._spec.target].packages[0]}
         if done.returncode in lacks:
             package = lacks[done.returncode]
             msg = (
-                f"Device {name}: {python} there cannot import {package}. Install it on the device"
+                f"Device {name}: its {python} cannot import {package}. Install it on the device"
                 f" with: {python} -m pip install {package}; or set `python` in the device file "
-                f"to one that has it. It printed: {said}"
+                f"to a Python that has it. The device printed: {said}"
             )
             raise UsageError(msg)
         runtime, version, _ = read_version(done.check().stdout, where=f"{name}: {_FILE} --version")
         return runtime, version, f"{HEADER} (Python, {source_id(_SOURCE)})"
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
-        """Return the command that carries out an order; see `Runner.argv`."""
+        """Return the command that executes an order; see `Runner.argv`."""
         return [*self._program(folder), *time_words(order)]
 
     def read(self, output: str, *, where: str) -> Timed:

@@ -1,4 +1,4 @@
-"""What times models on a device: a program there, started anew for each visit."""
+"""Runners: programs on a device that time models, started anew for each visit."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -13,16 +13,16 @@ from hwnat.transport.base import Transport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One process of a runner that is to be started; paths are the device's.
+    """One process of a runner to start; paths are those on the device.
 
     Attributes:
         model: file to time.
-        reference: file whose runs alternate with it; None where `Runner.alternation` is
-            `processes`, for then it is an order of its own.
-        threads: of the runtime.
-        runs: timed runs, at least.
-        warmup: untimed runs before them, at least.
-        visit_ms: go on until so long has passed, the first half of it untimed.
+        reference: file whose runs alternate with those of the model; None if
+            `Runner.alternation` is `processes`, because the reference then has its own order.
+        threads: number of threads of the runtime.
+        runs: minimum number of timed runs.
+        warmup: minimum number of untimed runs before them.
+        visit_ms: minimum duration; the first half is not timed.
     """
 
     model: str
@@ -35,12 +35,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """What one process of a runner found.
+    """The timings of one process of a runner.
 
     Attributes:
-        samples_ns: of the model, in order; one value, its median, where a runner tells no more.
-        reference_ns: of the reference model; empty where the order named none.
-        disturbed: runs thrown away, for another program had the core meanwhile.
+        samples_ns: of the model, in order; a single value, the median, if the runner reports no
+            more.
+        reference_ns: of the reference model; empty if the order has none.
+        disturbed: number of runs discarded because another program used the core.
     """
 
     samples_ns: tuple[int, ...]
@@ -67,37 +68,37 @@ class Runner(Protocol):
     alternation: Alternation
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """Bring what the device lacks and try it.
+        """Install what the device lacks and try it.
 
         Args:
-            link: to the device.
-            folder: of the device, for this purpose; what is there already is not sent again.
-            machine: what the device is.
+            link: connection to the device.
+            folder: on the device, for programs; files that exist there are not sent again.
+            machine: description of the device.
 
         Returns:
-            Name and version of the runtime, and of the runner, as the device says.
+            Name and version of the runtime, and version of the runner, as the device reports them.
 
         Raises:
-            UsageError: a file that only the user can supply is not there; the message has the
-                command that brings it.
-            DeviceError: it does not run there.
+            UsageError: a file that only the user can supply is missing; the message has the
+                command that installs it.
+            DeviceError: the runner does not start on the device.
         """
         ...
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
-        """Return the command, on the device, that carries out an order."""
+        """Return the command on the device that executes an order."""
         ...
 
     def read(self, output: str, *, where: str) -> Timed:
-        """Read what the command printed.
+        """Read the output of the command.
 
         Args:
             output: stdout, complete and unchanged.
             where: named in messages.
 
         Raises:
-            DeviceError: the runner says that it failed, or left operators to the CPU though the
-                device names a delegate.
+            DeviceError: the runner reports a failure, or left operators to the CPU although the
+                device has a delegate.
             DataError: the output is cut off, garbage or of another program.
         """
         ...
@@ -105,29 +106,29 @@ class Runner(Protocol):
 
 @runtime_checkable
 class Answering(Protocol):
-    """A runner that can also say what a model computes."""
+    """A runner that can also return the output of a model."""
 
     def answer(self, *, folder: str, model: str, given: str, answer: str) -> list[str]:
         """Return the command that runs `model` on the raw tensor in file `given`.
 
-        The raw tensor of the output goes into file `answer`; both in the model's own type.
+        It writes the raw output tensor to file `answer`; both have the types of the model.
         """
         ...
 
 
 def get_runner(spec: DeviceSpec) -> Runner:
-    """Return the runner that `spec` names, or the one that its target has on such a device.
+    """Return the runner that `spec` names, or the default one of its target.
 
     Raises:
-        UsageError: no such runner, the plug-in is not one, or the target has none.
+        UsageError: the runner is unknown or no runner, or the target has no default one.
     """
     name = spec.runner or {"tflite": "litert", "onnx": "agent", "openvino": "agent"}.get(
         spec.target
     )
     if name is None:
         msg = (
-            f"Device {spec.name}: nothing times target '{spec.target}' over '{spec.transport}'; "
-            "name a `runner` in the device file, see docs/devices.md."
+            f"Device {spec.name}: no runner times target '{spec.target}' over '{spec.transport}'; "
+            "set `runner` in the device file, see docs/devices.md."
         )
         raise UsageError(msg)
     runner = plugins.load("hwnat.runners", name)(spec)

@@ -1,7 +1,7 @@
 """`benchmark_model` of TensorFlow Lite and LiteRT, supplied by the user: one model a process.
 
-It is how a model is timed through a phone's GPU or NNAPI; on the CPU, the runner `litert` holds
-model and reference model in one process, and is preferred. Nothing is built or fetched here.
+It times models on a phone's GPU or through NNAPI. On the CPU, the runner `litert` is preferred: it
+runs model and reference model in one process. Nothing is built or downloaded here.
 """
 
 import re
@@ -18,11 +18,11 @@ from hwnat.transport import shell
 from hwnat.transport.base import Transport
 from hwnat.transport.words import printable
 
-#: Medians are printed in whole microseconds: under this they are coarser than a twentieth.
+#: Medians are printed in whole microseconds: below this the rounding exceeds 5 %.
 _COARSE_NS: Final = 10_000
 _ASKED: Final = re.compile(r"Running benchmark for at least ([0-9]{1,9}) iterations?\b")
-#: Delegate of a device file -> what the tool calls it, and the flags that select it. A precision
-#: is one of the arithmetic too, so nothing is rounded to half floats behind its back.
+#: Delegate of a device file -> name in the tool's output, and the flags that select it. The flags
+#: also fix the precision of the arithmetic, so nothing is rounded to half floats silently.
 _DELEGATES: Final[dict[str, tuple[str, dict[Precision, tuple[str, ...]]]]] = {
     "gpu": (
         "GPU",
@@ -45,10 +45,10 @@ class BenchmarkModelRunner:
     """Google's program, put on the device by `hwnat device setup NAME --benchmark-model PATH`.
 
     Args:
-        spec: of the device; with a delegate, every model has to run on that one whole.
+        spec: of the device; with a delegate, every model must run entirely on it.
 
     Raises:
-        UsageError: the program has no such delegate, or times no files of this target.
+        UsageError: the program does not support the delegate or the target.
     """
 
     name = "benchmark_model"
@@ -63,8 +63,8 @@ class BenchmarkModelRunner:
             raise UsageError(msg)
         if spec.delegate is not None and spec.delegate not in _DELEGATES:
             msg = (
-                f"Device {spec.name}: {self.name} is not used with delegate '{spec.delegate}'; "
-                f"it is with: {', '.join(_DELEGATES)}. Change the device file."
+                f"Device {spec.name}: {self.name} does not support delegate '{spec.delegate}'; "
+                f"set `delegate` in the device file to one of: {', '.join(_DELEGATES)}."
             )
             raise UsageError(msg)
         self._device = spec.name
@@ -75,37 +75,37 @@ class BenchmarkModelRunner:
             self._flags = (*flags[spec.precision], "--require_full_delegation=true")
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """Try the program that the user has put there; see `Runner.install`.
+        """Try the program that the user has installed; see `Runner.install`.
 
-        It tells no version, so the first digits of its SHA-256, or MD5, stand for one.
+        It reports no version, so the first digits of its SHA-256 or MD5 are used instead.
         """
         path = f"{folder}/{self.name}"
-        found = link.run(shell.script("transport/before_pull", source=path), timeout_s=60)
-        if found.returncode == shell.NO_FILE:
+        looked = link.run(shell.script("transport/before_pull", source=path), timeout_s=60)
+        if looked.returncode == shell.NO_FILE:
             msg = (
-                f"Device {self._device}: it has no {self.name}. Google publishes that program for "
-                "Android and Linux with LiteRT's documentation (performance, benchmark tools); "
-                f"get or build the one for {machine.abi or 'its processor'}, then run: "
+                f"Device {self._device} has no {self.name}. Google publishes the program for "
+                "Android and Linux in LiteRT's documentation (performance, benchmark tools). "
+                f"Download or build the one for {machine.abi or 'its processor'}, then run: "
                 f"hwnat device setup {self._device} --benchmark-model PATH"
             )
             raise UsageError(msg)
-        described = shell.described(found.check().stdout)
+        described = shell.described(looked.check().stdout)
         if described is None:
             msg = (
-                f"Device {self._device}: {self.name} was not hashed but answered with "
-                f"{printable(found.stdout, limit=100)!r}; ask: "
+                f"Device {self._device}: expected the hash of {self.name}, the device printed "
+                f"{printable(looked.stdout, limit=100)!r}. Check it with: "
                 f"hwnat device doctor {self._device}"
             )
             raise DeviceError(msg)
         tried = link.run([path, "--help"], timeout_s=60)
         said = tried.stdout + tried.stderr
-        # Some builds end with an error after they have told their flags.
+        # Some builds print their flags and then end with an error.
         if "num_runs" not in said or "graph" not in said:
             tail = printable(said, limit=200) or "nothing"
             msg = (
-                f"Device {self._device}: {self.name} does not start there. Asked for its flags it "
-                f"ended with {tried.returncode} and printed: {tail}. Bring one that was built for "
-                f"{machine.abi or 'its processor'}: "
+                f"Device {self._device}: {self.name} does not start there. With --help it "
+                f"ended with {tried.returncode} and printed: {tail}. Install one built for "
+                f"{machine.abi or 'its processor'} with: "
                 f"hwnat device setup {self._device} --benchmark-model PATH"
             )
             raise DeviceError(msg)
@@ -129,7 +129,8 @@ class BenchmarkModelRunner:
     def read(self, output: str, *, where: str) -> Timed:
         """Return the median of all runs, or their average; see `Runner.read`.
 
-        The average stands where a build prints no median, or one too coarse for so short a model.
+        The average is used if a build prints no median, or if the median is too coarse for a short
+        model.
         """
         asked = _ASKED.findall(output)
         log = read_benchmark_model(output, where=where, runs=int(asked[-1]) if asked else None)
@@ -138,33 +139,33 @@ class BenchmarkModelRunner:
         return Timed(samples_ns=(_typical_ns(log.inference),))
 
     def _require_full(self, name: str, said: tuple[Delegation, ...], *, where: str) -> None:
-        """Refuse a time that is not, or not only, the delegate's.
+        """Raise unless the delegate ran the whole model.
 
         Raises:
-            DeviceError: it left operators to the CPU, or the tool says nothing about it.
+            DeviceError: operators ran on the CPU, or the tool does not report it.
         """
-        found = next((each for each in said if each.name.upper() == name), None)
-        if found is None:
+        taken = next((item for item in said if item.name.upper() == name), None)
+        if taken is None:
             msg = (
                 f"{where}: {self.name} does not say that its {name} delegate ran the model, so it "
-                "may have been the CPU. Bring a newer build, one that does: "
+                "may have run on the CPU. Install a newer build with: "
                 f"hwnat device setup {self._device} --benchmark-model PATH"
             )
             raise DeviceError(msg)
-        if found.extent == "full":
+        if taken.extent == "full":
             return
-        if found.extent == "none":
+        if taken.extent == "none":
             what = f"the {name} delegate took no operator of the model, all ran on the CPU"
-        elif found.cpu_operators:
-            what = f"the {name} delegate left {found.cpu_operators} operators to the CPU"
+        elif taken.cpu_operators:
+            what = f"the {name} delegate left {taken.cpu_operators} operators to the CPU"
         else:
-            what = f"the {name} delegate took the model in part only"
-        if found.kernels:
-            what += f" and cut the rest into pieces, {found.kernels} of them"
+            what = f"the {name} delegate took the model only in part"
+        if taken.kernels:
+            what += f" and cut the rest into pieces, {taken.kernels} of them"
         msg = (
-            f"{where}: {what}, so this is no latency of the {name}. Replace those operators in the "
-            "space or model, or profile the CPU: leave `delegate` out of "
-            f"devices/{self._device}.toml. Which they are the tool says before its timings."
+            f"{where}: {what}, so this is no latency of the {name}. Replace those operators, which "
+            "the tool lists before its timings, or profile the CPU: remove `delegate` from "
+            f"devices/{self._device}.toml."
         )
         raise DeviceError(msg)
 
@@ -173,8 +174,8 @@ _CHECK: type[Runner] = BenchmarkModelRunner
 
 
 def _typical_ns(runs: Runs) -> int:
-    """Return what stands for all runs of a process."""
+    """Return the value that represents all runs of a process."""
     median, average = runs.median_ns, runs.avg_ns
     coarse = median is not None and median < _COARSE_NS
     preferred = (average, median) if coarse else (median, average)
-    return next(each for each in preferred if each is not None)
+    return next(value for value in preferred if value is not None)

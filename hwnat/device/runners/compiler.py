@@ -1,4 +1,4 @@
-"""The program of `runner.c`, made for a device by a compiler of this machine."""
+"""Compile `runner.c` for a device with a compiler on this machine."""
 
 import hashlib
 import os
@@ -23,11 +23,11 @@ _COMPILERS: Final = {
     "x86": ("i686-linux-gnu-gcc", "gcc-i686-linux-gnu", "i686-linux-android"),
     "riscv64": ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu", "riscv64-linux-android"),
 }
-#: What the program is made of.
+#: Source files of the program.
 _SOURCES: Final = ("runner.c", "runner_model.h")
-#: The oldest system that a program for Android is made for; LiteRT needs no later one.
+#: API level that programs for Android are compiled for, unless the device has an older one.
 _ANDROID: Final = 26
-#: The oldest that the NDK makes 64-bit programs for.
+#: Lowest API level of 64-bit programs in the NDK.
 _FIRST: Final = 21
 
 
@@ -42,14 +42,14 @@ def compiler_words(
     """Return the command that compiles for a device.
 
     Args:
-        named: by the user, perhaps with options; None takes the usual one.
-        machine: of the device, as `Elf.machine` names it; None if it does not tell.
-        api: level of its Android; None is not Android.
+        named: the user's command, possibly with options; None for the default compiler.
+        machine: of the device, as `Elf.machine` names it; None if the device does not report it.
+        api: Android API level; None if the device does not run Android.
         device: named in messages.
         environment: None for this process's.
 
     Raises:
-        UsageError: it is not there; the message says what to install.
+        UsageError: the compiler is not installed; the message says what to install.
     """
     surroundings = os.environ if environment is None else environment
     if named is not None:
@@ -69,8 +69,8 @@ def compiler_words(
     usual, package = ("cc", "gcc") if machine in (None, here) else (cross, package)
     if shutil.which(usual, path=surroundings.get("PATH")) is None:
         msg = (
-            f"The program '{usual}', which compiles for {device}, is not on PATH; install it "
-            f"with: apt-get install {package}, or name another with --compiler."
+            f"The compiler '{usual}' for {device} is not on PATH. Install it "
+            f"with: apt-get install {package}, or choose another with --compiler."
         )
         raise UsageError(msg)
     return [usual]
@@ -84,21 +84,21 @@ def _ndk(device: str, target: str, api: int, folder: str | None) -> str:
         if found:
             return str(found[0])
     msg = (
-        f"{device} runs Android: the program for it is compiled by Android's NDK. Install that "
-        "(developer.android.com/ndk/downloads) and set ANDROID_NDK_HOME to its folder, or name "
+        f"{device} runs Android: its program is compiled with Android's NDK. Install the NDK "
+        "(developer.android.com/ndk/downloads) and set ANDROID_NDK_HOME to its folder, or choose "
         f"its {name} with --compiler."
     )
     raise UsageError(msg)
 
 
 def source_id(*names: str) -> str:
-    """Return twelve hexadecimal digits that tell versions of a program for devices apart.
+    """Return twelve hexadecimal digits that identify the source of a program for devices.
 
     Args:
-        names: of its files in this package; none takes those of `runner.c`.
+        names: of its files in this package; none for those of `runner.c`.
     """
     folder = files("hwnat.device.runners")
-    text = b"".join((folder / each).read_bytes() for each in names or _SOURCES)
+    text = b"".join((folder / name).read_bytes() for name in names or _SOURCES)
     return hashlib.sha256(text).hexdigest()[:12]
 
 
@@ -115,7 +115,7 @@ def compile_program(program: Path, compiler: list[str]) -> None:
     if done.returncode:
         tail = printable(done.stderr, limit=300) or "nothing"
         msg = (
-            f"The compiler '{shlex.join(compiler)}' does not make {program.name}; it printed: "
-            f"{tail}. Name another with --compiler."
+            f"The compiler '{shlex.join(compiler)}' cannot compile {program.name}; it printed: "
+            f"{tail}. Choose another with --compiler."
         )
         raise DeviceError(msg)

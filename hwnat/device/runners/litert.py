@@ -14,7 +14,7 @@ from hwnat.records.measurement import Alternation
 from hwnat.transport.base import Transport
 from hwnat.transport.words import device_path, printable
 
-#: The program, and the libraries that it finds beside itself.
+#: The program, and the libraries that it loads from its own folder.
 PROGRAM: Final = "hwnat-run"
 LIBRARIES: Final = ("libLiteRt.so", "libtensorflowlite_c.so")
 
@@ -27,7 +27,7 @@ shift
 for each; do [ -f "$each" ] && exit 0; done
 exit {_NO_LIBRARY}
 """
-#: How glibc's loader says that a file was built for a newer one.
+#: Message of glibc's loader for a file that was built for a newer glibc.
 _NEWER: Final = re.compile(r"version [`']GLIBC_([0-9.]{1,12})' not found \(required by ([^)\n]+)\)")
 
 
@@ -57,9 +57,9 @@ class LitertRunner:
             raise UsageError(msg)
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """See that program and library are there and start; see `Runner.install`."""
+        """Check that program and library exist and start; see `Runner.install`."""
         program, *libraries = (
-            device_path(posixpath.join(folder, each)) for each in (PROGRAM, *LIBRARIES)
+            device_path(posixpath.join(folder, name)) for name in (PROGRAM, *LIBRARIES)
         )
         look = ["sh", "-c", _LOOK, "sh", program, *libraries]
         status = link.run(look, timeout_s=20).returncode
@@ -67,9 +67,9 @@ class LitertRunner:
             missing = PROGRAM if status == _NO_PROGRAM else LIBRARIES[0]
             abi = machine.abi or machine.host.machine or "its processor"
             msg = (
-                f"Device {self._device} has no {missing} in {folder}. Bring it with: hwnat device"
+                f"Device {self._device} has no {missing} in {folder}. Install it with: hwnat device"
                 f" setup {self._device} --litert PATH, where PATH is a libLiteRt.so for {abi}, "
-                "or the wheel, AAR or zip that holds one."
+                "or the wheel, AAR or zip that contains one."
             )
             raise UsageError(msg)
         done = link.run([program, "--version"], timeout_s=60)
@@ -80,41 +80,41 @@ class LitertRunner:
         runtime, version, source = read_version(done.stdout, where=where)
         if source != source_id():
             msg = (
-                f"{PROGRAM} in {folder} of {self._device} was made from another version of hwnat;"
-                f" bring it anew with: hwnat device setup {self._device} --litert PATH"
+                f"{PROGRAM} in {folder} of {self._device} was built from another version of hwnat."
+                f" Install it again with: hwnat device setup {self._device} --litert PATH"
             )
             raise UsageError(msg)
         return runtime, version, f"{HEADER} (C, {source})"
 
     def _require_glibc(self, printed: str, folder: str) -> None:
-        """Say what to do about a program or a library that was built for a newer system.
+        """Raise if a program or a library was built for a newer system.
 
         Raises:
-            DeviceError: it was.
+            DeviceError: with the remedy.
         """
-        found = _NEWER.search(printed)
-        if found is None:
+        newer = _NEWER.search(printed)
+        if newer is None:
             return
-        version, asking = found[1], posixpath.basename(found[2])
+        version, asking = newer[1], posixpath.basename(newer[2])
         if asking == PROGRAM:
             msg = (
                 f"Device {self._device} has a C library (glibc) older than {version}, which "
                 f"{PROGRAM} in {folder} needs: your compiler is newer than the device's system. "
-                f"Name an older one with: hwnat device setup {self._device} --litert PATH "
+                f"Choose an older one with: hwnat device setup {self._device} --litert PATH "
                 "--compiler COMPILER, or run that on a machine with the device's distribution, or "
                 'set runner = "agent" in the device file.'
             )
         else:
             msg = (
                 f"Device {self._device} has a C library (glibc) older than {version}, which "
-                f"{printable(asking, limit=80)} in {folder} needs. Bring a build for an older "
+                f"{printable(asking, limit=80)} in {folder} needs. Install a build for an older "
                 f"system with: hwnat device setup {self._device} --litert PATH, or set "
                 'runner = "agent" in the device file.'
             )
         raise DeviceError(msg)
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
-        """Return the command that carries out an order; see `Runner.argv`."""
+        """Return the command that executes an order; see `Runner.argv`."""
         return [device_path(posixpath.join(folder, PROGRAM)), *time_words(order)]
 
     def read(self, output: str, *, where: str) -> Timed:

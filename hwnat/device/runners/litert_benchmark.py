@@ -1,8 +1,8 @@
 """`litert-benchmark`, the Python program of ai-edge-litert 2.2 and later: one model a process.
 
-Two things about it are not taken as they are. It rounds to hundredths of a millisecond, more than
-a block of a small network takes. And its time of a GPU is that of handing over the work, for the
-run is asynchronous and it never reads the output: delegates are refused.
+Two of its properties are worked around. It rounds to hundredths of a millisecond, which is longer
+than a block of a small network takes: the rounding is switched off. And on a GPU it times only the
+submission of the work, because it never waits for the output: delegates are refused.
 """
 
 import re
@@ -23,9 +23,9 @@ from importlib.metadata import version
 import ai_edge_litert.tools.benchmark_litert_model
 print(version("ai-edge-litert"))
 """
-#: $1 is how long to time in ms, then come the program's own arguments. What it prints for people
-#: goes to stderr, its report to stdout. It knows a number of runs only, so a first, short call
-#: tells how many last so long.
+#: $1 is the duration in ms, followed by the program's own arguments. Its log goes to stderr, its
+#: report to stdout. It accepts only a number of runs, so a first, short call measures how many
+#: runs fill the duration.
 _RUN: Final = """
 import contextlib, json, sys
 from ai_edge_litert.tools import benchmark_litert_model as tool
@@ -43,10 +43,10 @@ _VERSION: Final = re.compile(r"[0-9]{1,5}(?:\.[0-9A-Za-z+-]{1,20}){1,5}")
 
 
 class LitertBenchmarkRunner:
-    """The program as it lies in the Python of a board.
+    """The program as installed in the Python of a board.
 
     Args:
-        spec: of the device; its `python` is where the package is.
+        spec: of the device; its `python` has the package.
 
     Raises:
         UsageError: the device has a delegate, or another target.
@@ -65,28 +65,28 @@ class LitertBenchmarkRunner:
         if spec.delegate is not None:
             msg = (
                 f"Device {spec.name}: {self.name} does not wait for delegate '{spec.delegate}' to "
-                "finish and times only that work is handed over to it. Set "
-                'runner = "benchmark_model" in the device file, which waits.'
+                "finish, so its times would be too short. Set "
+                'runner = "benchmark_model" in the device file.'
             )
             raise UsageError(msg)
         self._device, self._python = spec.name, spec.python
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """See whether the package is there and of a version that has the program."""
+        """Check that the package is installed, in a version that has the program."""
         del folder, machine
         done = link.run([self._python, "-c", _TRY], timeout_s=120)
         if "ModuleNotFoundError" in done.stderr or "PackageNotFoundError" in done.stderr:
             msg = (
-                f"Device {self._device}: {self._python} there has no {_PACKAGE} of version 2.2 or "
-                f"later ({printable(done.stderr, limit=120)}). Install it on the device with: "
+                f"Device {self._device}: its {self._python} has no {_PACKAGE} 2.2 or later "
+                f"({printable(done.stderr, limit=120)}). Install it on the device with: "
                 f"{self._python} -m pip install '{_PACKAGE}>=2.2'"
             )
             raise UsageError(msg)
         version = done.check().stdout.strip()
         if not _VERSION.fullmatch(version):
             msg = (
-                f"Device {self._device}: asked for the version of {_PACKAGE}, {self._python} "
-                f"printed {printable(version, limit=100)!r}; try there: "
+                f"Device {self._device}: expected the version of {_PACKAGE}, {self._python} "
+                f"printed {printable(version, limit=100)!r}. Try on the device: "
                 f"{self._python} -m ai_edge_litert.tools.benchmark_litert_model --help"
             )
             raise DeviceError(msg)
@@ -106,16 +106,16 @@ class LitertBenchmarkRunner:
     def read(self, output: str, *, where: str) -> Timed:
         """Return the median of all runs; see `Runner.read`."""
         log = read_litert_benchmark(output, where=where)
-        for each in log.delegates:
-            if each.name != "CPU":
+        for delegation in log.delegates:
+            if delegation.name != "CPU":
                 msg = (
-                    f"{where}: this was timed on {printable(each.name, limit=40)}, for which "
-                    f"{self.name} does not wait; it is no latency. Time the CPU with it, or set "
+                    f"{where}: this was timed on {printable(delegation.name, limit=40)}, for which "
+                    f"{self.name} does not wait, so it is no latency. Time the CPU, or set "
                     'runner = "benchmark_model" in the device file.'
                 )
                 raise DeviceError(msg)
         if log.inference.median_ns is None:
-            msg = f"{where}: the report has no median; run the same hwnat profile command again."
+            msg = f"{where}: the report has no median. Run the same hwnat profile command again."
             raise DeviceError(msg)
         return Timed(samples_ns=(log.inference.median_ns,))
 

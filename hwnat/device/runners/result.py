@@ -1,4 +1,4 @@
-"""What `hwnat-run` and the agent print: taken whole, or refused whole.
+"""The output of `hwnat-run` and the agent: used whole, or refused whole.
 
     hwnat-run 1
     runtime litert 2.3.0
@@ -7,9 +7,9 @@
     disturbed 3
     end 4 780
 
-The last line has the count of all numbers in the two series and their sum; `reference_ns` is absent
-where no reference was named, and a program that was not asked to time anything ends with 0. The
-answer to `--version` may have a line `source` with a hash of what the program was made from.
+The last line has the count of all numbers in the two series and their sum. `reference_ns` is absent
+if there is no reference, and a program that timed nothing ends with 0. The answer to `--version`
+may have a line `source` with a hash of the program's source.
 """
 
 import re
@@ -33,17 +33,17 @@ _RESULT: Final = re.compile(
 
 
 def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
-    """Read the output of one process that timed.
+    """Read the output of one process that timed a model.
 
     Args:
         output: stdout, complete and unchanged.
         where: named in messages.
 
     Returns:
-        What it found, and name and version of the runtime.
+        The timings, and name and version of the runtime.
 
     Raises:
-        DataError: it is cut off, damaged or of another program.
+        DataError: the output is cut off, damaged or from another program.
     """
     found = _RESULT.fullmatch(output)
     if found is None:
@@ -52,13 +52,13 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
     samples, others = (tuple(map(int, (words or "").split())) for words in (model, reference))
     if len(samples) + len(others) != int(count):
         msg = (
-            f"{where}: {HEADER} printed {len(samples)} + {len(others)} numbers and counts "
-            f"{count}; run it again."
+            f"{where}: {HEADER} printed {len(samples)} + {len(others)} numbers but counts "
+            f"{count}. Run the command again."
         )
         raise DataError(msg)
-    # Programs of this package always print the sum: a digit that changed shows in nothing else.
+    # Programs of this package always print the sum: nothing else reveals a changed digit.
     if total is not None and sum(samples) + sum(others) != int(total):
-        msg = f"{where}: the numbers of {HEADER} do not add up to {total}; run it again."
+        msg = f"{where}: the numbers of {HEADER} do not add up to {total}. Run the command again."
         raise DataError(msg)
     timed = Timed(samples_ns=samples, reference_ns=others, disturbed=int(disturbed))
     return timed, name, version
@@ -68,7 +68,7 @@ def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
     """Read the answer to `--version`: name and version of the runtime, and hash of the source.
 
     Raises:
-        DataError: it is cut off, damaged or of another program.
+        DataError: the output is cut off, damaged or from another program.
     """
     found = _VERSION.fullmatch(output)
     if found is None:
@@ -77,14 +77,17 @@ def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
 
 
 def _refused(output: str, where: str) -> DataError:
-    """Return the error for an output that is not of the format."""
+    """Return the error for an output of another format."""
     lines = output.splitlines()
     if not lines:
-        return DataError(f"{where}: it printed nothing; run it again.")
+        return DataError(f"{where}: it printed nothing. Run the command again.")
     if lines[0] != HEADER:
-        msg = f"{where}: that is not the output of {HEADER}; bring the program anew with: "
-        return DataError(msg + f"hwnat device setup. It begins: {printable(output[:200])}")
+        msg = (
+            f"{where}: this is not the output of {HEADER}. Install the program again with: hwnat "
+            f"device setup. The output begins: {printable(output[:200])}"
+        )
+        return DataError(msg)
     if not output.endswith("\n") or not lines[-1].startswith("end "):
-        return DataError(f"{where}: the output of {HEADER} is cut off; run it again.")
+        return DataError(f"{where}: the output of {HEADER} is cut off. Run the command again.")
     bad = printable(output, limit=200)
     return DataError(f"{where}: the output of {HEADER} is damaged; run it again. It ends: {bad}")

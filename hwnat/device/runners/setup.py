@@ -1,4 +1,4 @@
-"""What a user brings to a device once: a runtime's library with our program, or a program."""
+"""Install what a runner needs on a device: a runtime's library with our program, or a program."""
 
 import posixpath
 import shutil
@@ -19,7 +19,7 @@ from hwnat.records.machine import Machine
 from hwnat.transport.base import Transport
 from hwnat.transport.words import device_path, printable
 
-#: Runners whose programs a user brings.
+#: Runners whose programs the user supplies.
 _BROUGHT: Final = ("litert", "benchmark_model")
 #: Real programs have 10 MB.
 _MOST_BYTES: Final = 256 << 20
@@ -27,13 +27,13 @@ _MOST_BYTES: Final = 256 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """Whether a runner can work on a device.
+    """Whether a runner works on a device.
 
     Attributes:
-        used: whether the device file's profiles are made with it.
+        used: whether the device file selects it.
         runtime: name and version; None if it does not work.
         version: of the runner; None if it does not work.
-        problem: why not, with the command that helps.
+        problem: why it does not work, with the command that helps; None if it works.
     """
 
     runner: str
@@ -48,8 +48,8 @@ class Place:
     """A device that is being set up.
 
     Attributes:
-        machine: what it is.
-        folder: of the device, for programs.
+        machine: description of the device.
+        folder: on the device, for programs.
     """
 
     spec: DeviceSpec
@@ -59,18 +59,18 @@ class Place:
 
     @property
     def made_for(self) -> str | None:
-        """Return the device's machine, as `Elf.machine` names it; None if it does not tell."""
-        told = self.machine.abi or self.machine.host.machine
-        return None if told is None else machine_name(told)
+        """The processor, as `Elf.machine` names it; None if the device does not report it."""
+        reported = self.machine.abi or self.machine.host.machine
+        return None if reported is None else machine_name(reported)
 
 
 def tools_folder(workdir: str) -> str:
-    """Return the folder of a device, inside its working folder, that holds programs."""
+    """Return the folder for programs inside the working folder of a device."""
     return posixpath.join(workdir, "tools")
 
 
 def reach(spec: DeviceSpec, link: Transport) -> Place:
-    """Make sure that programs can be brought to a device.
+    """Check that programs can be installed on a device.
 
     Raises:
         DeviceError: it does not answer, or no program starts in its working folder.
@@ -87,17 +87,17 @@ def reach(spec: DeviceSpec, link: Transport) -> Place:
 
 
 def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed:
-    """Send a library of LiteRT and our program, compiled for it, and start that once.
+    """Install a library of LiteRT and our program, compiled for the device, and try them.
 
     Args:
         place: the device.
-        path: libLiteRt.so, or a wheel, AAR or zip that holds one for the device.
-        compiler: command; None takes the usual cross compiler of this machine.
+        path: libLiteRt.so, or a wheel, AAR or zip that contains one for the device.
+        compiler: command; None for the default cross compiler of this machine.
 
     Raises:
-        UsageError: the library is for another device, or no compiler is there.
-        DataError: the file is damaged or something else.
-        DeviceError: it does not start there, or cannot be sent.
+        UsageError: the library is for another device, or no compiler is installed.
+        DataError: the file is damaged or is no library.
+        DeviceError: the program does not start on the device, or cannot be sent.
     """
     runner, used = _runner(place.spec, "litert"), _is_used(place.spec, "litert")
     library = find_library(path, machine=place.made_for, device=place.spec.name)
@@ -111,7 +111,7 @@ def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed
         if made.libc != library.elf.libc and None not in (made.libc, library.elf.libc):
             msg = (
                 f"{path} was built for {library.elf.libc} C library, the compiler builds for "
-                f"{made.libc}. Name a file for {place.spec.name}, or the right --compiler."
+                f"{made.libc}. Choose a file for {place.spec.name}, or another --compiler."
             )
             raise UsageError(msg)
         _send_library(place, library, Path(folder))
@@ -120,7 +120,7 @@ def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed
 
 
 def bring_benchmark_model(place: Place, path: Path) -> Installed:
-    """Send the user's `benchmark_model` and start it once; see `bring_litert`."""
+    """Install the user's `benchmark_model` and try it; see `bring_litert`."""
     runner, used = _runner(place.spec, "benchmark_model"), _is_used(place.spec, "benchmark_model")
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
         copy = Path(folder) / "benchmark_model"
@@ -143,25 +143,25 @@ def bring_benchmark_model(place: Place, path: Path) -> Installed:
 
 
 def look(place: Place) -> tuple[Installed, ...]:
-    """Say what is there: the device's own runner first, then others whose programs are there."""
-    own, found = get_runner(place.spec), [look_own(place)]
+    """Return the device's own runner, then other runners whose programs are installed."""
+    own, installed = get_runner(place.spec), [look_own(place)]
     for name in _BROUGHT:
         if name != own.name:
             try:
-                found.append(_tried(place, _runner(place.spec, name), used=False))
+                installed.append(_tried(place, _runner(place.spec, name), used=False))
             except TransientDeviceError:
                 raise
             except (UsageError, DataError, DeviceError):
                 continue
-    return tuple(found)
+    return tuple(installed)
 
 
 def look_own(place: Place) -> Installed:
-    """Say whether the device's own runner works there."""
-    return _found(place, get_runner(place.spec), used=True)
+    """Return whether the device's own runner works."""
+    return _state(place, get_runner(place.spec), used=True)
 
 
-def _found(place: Place, runner: Runner, *, used: bool) -> Installed:
+def _state(place: Place, runner: Runner, *, used: bool) -> Installed:
     try:
         return _tried(place, runner, used=used)
     except TransientDeviceError:
@@ -190,17 +190,17 @@ def _there(place: Place, name: str) -> str:
 
 
 def _checked(place: Place, program: Path, *, shown: Path | None = None) -> Elf:
-    """Return what a program is made for.
+    """Return what a program is built for.
 
     Raises:
-        UsageError: it is for another processor, or the device lacks what would load it.
+        UsageError: it is for another processor, or the device lacks its loader.
     """
     what = f"The program {shown}" if shown else "What the compiler makes"
     elf = read_elf(program.read_bytes(), where=what)
     if place.made_for not in (None, elf.machine):
         msg = (
-            f"{what} is for {elf.machine}, {place.spec.name} is {place.made_for}: "
-            f"take the one for {place.made_for}."
+            f"{what} is for {elf.machine}, {place.spec.name} is {place.made_for}. "
+            f"Choose the one for {place.made_for}."
         )
         raise UsageError(msg)
     if elf.interpreter is None:
@@ -222,11 +222,11 @@ def _checked(place: Place, program: Path, *, shown: Path | None = None) -> Elf:
 
 
 def _send_library(place: Place, library: Library, folder: Path) -> None:
-    """Send a library, and a note of its version; one of the other kind goes."""
+    """Send a library and a note of its version; a library of another name is deleted."""
     copy, note = folder / library.name, folder / f"{library.name}.version"
     copy.write_bytes(library.content)
     note.write_text(f"{library.version} {len(library.content)}\n", encoding="ascii")
-    for each in (copy, note):
-        place.link.push(each, _there(place, each.name))
-    others = [_there(place, each) for each in LIBRARIES if each != library.name]
+    for path in (copy, note):
+        place.link.push(path, _there(place, path.name))
+    others = [_there(place, name) for name in LIBRARIES if name != library.name]
     place.link.run(["rm", "-f", *others], timeout_s=20).check()

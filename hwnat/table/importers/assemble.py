@@ -1,4 +1,4 @@
-"""From what an importer returned to a latency table."""
+"""Build a latency table from imported files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -25,8 +25,8 @@ def to_table(imported: Imported, *, created: str, facts: Facts | None = None) ->
     Args:
         imported: what the files hold.
         created: UTC, ISO 8601.
-        facts: what the files do not say; over what the format says. What nobody says is 0 or
-            empty in the table.
+        facts: stated by the user; they take precedence over the format's own. Facts that neither
+            states are stored as 0 or empty.
 
     Raises:
         DataError: there are no entries; or batch or precision are not those of the keys, or
@@ -60,13 +60,15 @@ def to_table(imported: Imported, *, created: str, facts: Facts | None = None) ->
 
 
 def _files(sources: Sequence[Source]) -> dict[str, str]:
-    """Return file names to hashes; with folders where two files have one name."""
-    short = {PurePath(each.name).name: each.sha256 for each in sources}
-    return short if len(short) == len(sources) else {each.name: each.sha256 for each in sources}
+    """Return file names to hashes; full paths if two files share a name."""
+    short = {PurePath(source.name).name: source.sha256 for source in sources}
+    if len(short) == len(sources):
+        return short
+    return {source.name: source.sha256 for source in sources}
 
 
 def _setup(imported: Imported, known: Facts) -> Setup:
-    """Say what the numbers mean; batch and precision stand in the keys."""
+    """Describe the measurement; batch and precision come from the keys."""
     ops = [OpSpec.from_key(key) for key in imported.entries]
     batches = sorted({op.in_shape[0] for op in ops})
     precisions = sorted({_PRECISIONS[op.dtype] for op in ops})
@@ -99,7 +101,7 @@ def _merged(said: Facts, over: Facts) -> Facts:
 
 
 def _agreed(what: str, held: list[T], stated: T | None, imported: Imported) -> T:
-    """Return the one value that all keys hold, if nobody says otherwise."""
+    """Return the value that all keys share, if the stated one does not differ."""
     if len(held) > 1 or stated not in (None, held[0]):
         found = " and ".join(map(str, held))
         said = "" if stated is None else f", not {stated} as stated"

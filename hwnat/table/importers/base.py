@@ -1,8 +1,8 @@
-"""What an importer is, what it returns, and how one is found by its name.
+"""The protocol of importers, what they return, and their lookup by name.
 
-An importer hands every number it meets to an `Intake` (hwnat.table.importers.intake), which
-parses it strictly (hwnat.table.importers.values), turns it into nanoseconds and keeps account;
-`Intake.done` makes the record.
+An importer hands every number to an `Intake` (hwnat.table.importers.intake), which parses it
+strictly (hwnat.table.importers.values), converts it to nanoseconds and records what was left out;
+`Intake.done` returns the result.
 """
 
 import hashlib
@@ -72,14 +72,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the files do not say.
+    """What the user states about the files.
 
     Attributes:
-        device: name of the device; formats with several devices in a file select by it.
-        unit: of the numbers, if it is not the format's own.
-        options: by name; each importer lists those it knows.
-        lenient: go on after a value that must not enter a table and report it as a finding;
-            the value itself stays out all the same. For `hwnat table lint`.
+        device: name of the device; selects one if a file has several.
+        unit: of the numbers; None for the format's own.
+        options: by name; each importer lists the ones it supports.
+        lenient: continue after a value that must not enter a table and report it as a finding;
+            the value itself is still left out. For `hwnat table lint`.
     """
 
     device: str
@@ -89,19 +89,19 @@ class Request:
 
     def __post_init__(self) -> None:
         if not self.device.strip() or "/" in self.device or self.device.startswith("."):
-            msg = f"Device name {self.device!r} names no folder of a table; give --device NAME."
+            msg = f"Device name {self.device!r} is not the name of a folder; set --device NAME."
             raise UsageError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something in a table or file that a reader must know.
+    """A problem in a table or file.
 
     Attributes:
         rule: its name; hwnat.table.lint describes each.
         where: file and line, or the name of a table.
-        key: the entry, foreign or canonical; empty if it is about the whole.
-        message: what is wrong and what to do.
+        key: the entry, foreign or canonical; empty if the finding concerns the whole file.
+        message: the problem and the remedy.
     """
 
     rule: str
@@ -116,14 +116,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTotal:
-    """A whole network that the files call measured.
+    """A whole network that the files give a measured latency for.
 
     Attributes:
         keys: canonical keys of its operations in order, repeats included.
         unmapped: its foreign keys that have no canonical one.
-        std_ns: standard deviation of its runs, 0 if the files have none.
-        sum_ns: sum of its own rows where the files list them network by network, 0 if they do
-            not; an entry may be the median of several networks' rows.
+        std_ns: standard deviation of its runs; 0 if the files have none.
+        sum_ns: sum of its own rows if the files list them network by network, otherwise 0; an
+            entry may be the median of several networks' rows.
     """
 
     name: str
@@ -136,7 +136,7 @@ class NetworkTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What decides the meaning of the numbers; None is what nobody said."""
+    """The conditions of the measurement; None if unknown."""
 
     target: str | None = None
     runtime: str | None = None
@@ -147,14 +147,14 @@ class Facts:
 
     def __post_init__(self) -> None:
         counts = (self.threads, self.batch)
-        if any(each is not None and each < 1 for each in counts):
-            msg = f"threads and batch are {self.threads} and {self.batch}; give at least 1."
+        if any(count is not None and count < 1 for count in counts):
+            msg = f"threads and batch are {self.threads} and {self.batch}; both must be at least 1."
             raise UsageError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What files of one format hold.
+    """The content of files of one format.
 
     Attributes:
         format: the importer's name.
@@ -164,9 +164,9 @@ class Imported:
         places: canonical key to the file and line it comes from.
         unmapped: foreign key to the reason why it has no entry.
         space: the space whose blocks these are, with its classes and resolutions; None if the
-            files are no such table.
-        networks: whole networks that the files call measured.
-        facts: what the format or the files say about the runtime.
+            files are not a block table.
+        networks: whole networks with a measured latency.
+        facts: what the format or the files state about the runtime.
     """
 
     format: str
@@ -186,9 +186,9 @@ class Imported:
 
     def __post_init__(self) -> None:
         if (self.space is None) != (self.classes is None):
-            msg = f"{self.format}: a space's block table names the space and its classes."
+            msg = f"{self.format}: a block table needs both its space and its classes."
             raise DataError(msg)
-        if odd := [key for key, each in self.entries.items() if each.provenance != "imported"]:
+        if odd := [key for key, entry in self.entries.items() if entry.provenance != "imported"]:
             msg = f"{self.format}: {odd[0]} is not marked as imported."
             raise DataError(msg)
 
@@ -200,7 +200,7 @@ class Importer(Protocol):
     Attributes:
         format: its name in the entry-point group.
         unit: of the numbers in such files, unless the request says otherwise.
-        options: name to one line of help, of what else a request may or must say.
+        options: name to one line of help.
     """
 
     format: str
@@ -222,10 +222,10 @@ def get_importer(name: str) -> Importer:
     """Return the importer registered as `name`.
 
     Raises:
-        UsageError: no such importer, or the plug-in does not return one.
+        UsageError: the importer is unknown, or the plug-in is not an importer.
     """
-    found = plugins.load(GROUP, name)
-    importer = found() if callable(found) else found
+    plugin = plugins.load(GROUP, name)
+    importer = plugin() if callable(plugin) else plugin
     if not isinstance(importer, Importer):
         msg = f"Plug-in '{name}' of {GROUP} returned {type(importer).__name__}, not an Importer."
         raise UsageError(msg)
@@ -242,10 +242,10 @@ def import_files(name: str, paths: Sequence[str | Path], request: Request) -> Im
     for option in request.options:
         if option not in importer.options:
             near = get_close_matches(option, importer.options, n=1, cutoff=0.0)
-            hint = f" Did you mean '{near[0]}'?" if near else " It has none."
+            hint = f" Did you mean '{near[0]}'?" if near else " It has no options."
             msg = f"Format {name} has no option '{option}'.{hint}"
             raise UsageError(msg)
     if not paths:
         msg = f"Name at least one file of format {name}."
         raise UsageError(msg)
-    return importer.read([Source.read(Path(each)) for each in paths], request)
+    return importer.read([Source.read(Path(path)) for path in paths], request)

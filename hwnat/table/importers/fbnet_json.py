@@ -107,16 +107,16 @@ def _layers(intake: Intake) -> tuple[_Layer, ...]:
 def _take_layers(
     content: Sequence[object], layers: Sequence[_Layer], source: Source, intake: Intake
 ) -> None:
-    searched = [(index, each) for index, each in enumerate(content) if each is not None]
+    searched = [(index, layer) for index, layer in enumerate(content) if layer is not None]
     if len(searched) != len(layers):
         msg = f"{source.name}: {len(searched)} searched layers, FBNet has {len(layers)}; fix it."
         raise DataError(msg)
-    for index, each in enumerate(content):
-        if each is None:
+    for index, held in enumerate(content):
+        if held is None:
             intake.leave_out(f"layer {index}", "not searched, so not timed")
-    for (index, each), layer in zip(searched, layers, strict=True):
+    for (index, held), layer in zip(searched, layers, strict=True):
         where = f"{source.name}: layer {index}"
-        for name, value in _candidates(each, layer, where=where):
+        for name, value in _candidates(held, layer, where=where):
             foreign = f"layer {index} {name}"
             op = _candidate(name, layer)
             if isinstance(op, str):
@@ -127,20 +127,20 @@ def _take_layers(
                 intake.add_repeat(op, value, foreign=foreign, where=where)
 
 
-def _candidates(each: object, layer: _Layer, *, where: str) -> Iterator[tuple[str, object]]:
+def _candidates(held: object, layer: _Layer, *, where: str) -> Iterator[tuple[str, object]]:
     """Yield name and value of a layer's candidates."""
-    if isinstance(each, Pairs):
-        if len(dict(each)) != len(each):
-            msg = f"{where}: a candidate stands there twice."
+    if isinstance(held, Pairs):
+        if len(dict(held)) != len(held):
+            msg = f"{where}: a candidate occurs twice. Remove one."
             raise DataError(msg)
-        yield from each
+        yield from held
         return
     names = _CANDIDATES if layer.keeps_shape else _CANDIDATES[:-1]
-    if not isinstance(each, list) or len(each) not in (len(names), len(_CANDIDATES)):
-        size = len(each) if isinstance(each, list) else type(each).__name__
-        msg = f"{where}: found {size}, expected a list of {len(names)} latencies; see `strides`."
+    if not isinstance(held, list) or len(held) not in (len(names), len(_CANDIDATES)):
+        size = len(held) if isinstance(held, list) else type(held).__name__
+        msg = f"{where}: expected a list of {len(names)} latencies, not {size}; see `strides`."
         raise DataError(msg)
-    yield from zip(_CANDIDATES, each, strict=False)
+    yield from zip(_CANDIDATES, held, strict=False)
 
 
 def _candidate(name: str, layer: _Layer) -> OpSpec | str:
@@ -149,7 +149,7 @@ def _candidate(name: str, layer: _Layer) -> OpSpec | str:
         return _skip((1, layer.size, layer.size, layer.channels), layer.out, layer.stride)
     found = _CANDIDATE.fullmatch(name)
     if found is None:
-        return "no candidate of FBNet is called so"
+        return "not a candidate of FBNet"
     groups = int(found[2][1]) if found[2][0] == "s" else 1
     expand = 1 if groups > 1 else int(found[2][1])
     shape = (1, layer.size, layer.size, layer.channels)

@@ -1,4 +1,4 @@
-"""The account that every importer keeps: entries, what was left out, what is odd."""
+"""What every importer collects: entries, keys without an entry, and findings."""
 
 from collections.abc import Sequence
 from statistics import median, pstdev
@@ -25,7 +25,7 @@ MOST_ROWS: Final = 50_000
 
 
 class Intake:
-    """Keeps account of what an importer meets; `done` makes the record.
+    """Collects the rows of an importer; `done` returns the result.
 
     Args:
         request: as given to the importer.
@@ -41,7 +41,7 @@ class Intake:
         self.unit: Unit = request.unit or unit
         self._name = name
         self._sources = tuple(sources)
-        self._found: dict[str, list[tuple[int, float, int]]] = {}
+        self._timings: dict[str, list[tuple[int, float, int]]] = {}
         self._places: dict[str, str] = {}
         self._unmapped: dict[str, str] = {}
         self._findings: list[Finding] = []
@@ -51,19 +51,19 @@ class Intake:
         """Return an option of the request.
 
         Raises:
-            UsageError: it is missing and has no default.
+            UsageError: the option is missing and has no default.
         """
-        found = self.request.options.get(name, default)
-        if found is None:
-            msg = f"Format {self._name} needs an option: give --option {name}=…"
+        value = self.request.options.get(name, default)
+        if value is None:
+            msg = f"Format {self._name} needs an option: set --option {name}=…"
             raise UsageError(msg)
-        return found
+        return value
 
     def latency_ns(self, foreign: str, value: object, *, where: str) -> int | None:
-        """Return a latency in ns; None, with a finding, if it is none and the request lenient.
+        """Return a latency in ns; None, with a finding, if it is invalid and the request lenient.
 
         Raises:
-            DataError: it is none.
+            DataError: it is invalid.
         """
         self._count_row()
         try:
@@ -85,18 +85,18 @@ class Intake:
         std: object = None,
         n: object = 1,
     ) -> None:
-        """Take in one latency; a key that comes twice is the same finding in every format.
+        """Add one latency; a key that occurs twice is a finding.
 
         Args:
-            op: what the foreign key means.
+            op: the operation of the foreign key.
             value: mean or median, in the unit of the intake.
-            foreign: the key as the file spells it.
+            foreign: the key as spelt in the file.
             where: file and line.
-            std: standard deviation in the same unit, if the file has one.
-            n: runs that went into the value, if the file tells.
+            std: standard deviation in the same unit; None if the file has none.
+            n: number of runs behind the value.
 
         Raises:
-            DataError: a value that is no latency, or another one for the same key; not if the
+            DataError: the value is no latency, or the key has another value already; not if the
                 request is lenient.
         """
         ns = self.latency_ns(foreign, value, where=where)
@@ -106,33 +106,33 @@ class Intake:
         deviation = self.deviation_ns(std, where=f"{where}: {foreign}: std")
         count = number(n, where=f"{where}: {foreign}: count")
         if count < 1 or count != int(count):
-            msg = f"{where}: {foreign}: {n!r:.60} is no count of runs."
+            msg = f"{where}: {foreign}: {n!r:.60} is not a number of runs."
             raise DataError(msg)
-        if before := self._found.get(op.key):
+        if before := self._timings.get(op.key):
             self._twice(op.key, before[0][0], ns, where=where)
             return
-        self._found[op.key] = [(ns, deviation, int(count))]
+        self._timings[op.key] = [(ns, deviation, int(count))]
         self._places[op.key] = where
 
     def add_repeat(
         self, op: OpSpec, value: object, *, foreign: str, where: str, n: int = 1
     ) -> None:
-        """Take in one of several timings of equal work; the entry will be their median.
+        """Add one of several timings of equal work; the entry is their median.
 
-        `n` is the number of runs that went into the value.
+        `n` is the number of runs behind the value.
 
         Raises:
-            DataError: a value that is no latency; not if the request is lenient.
+            DataError: the value is no latency; not if the request is lenient.
         """
         ns = self.latency_ns(foreign, value, where=where)
         if ns is None:
             self._unmapped[foreign] = "its value is no latency"
             return
-        self._found.setdefault(op.key, []).append((ns, 0.0, n))
+        self._timings.setdefault(op.key, []).append((ns, 0.0, n))
         self._places.setdefault(op.key, where)
 
     def leave_out(self, foreign: str, reason: str) -> None:
-        """Record a foreign key that gets no entry, and why."""
+        """Record a foreign key without an entry, and the reason."""
         self._count_row()
         self._unmapped.setdefault(foreign, reason)
 
@@ -142,10 +142,10 @@ class Intake:
         Raises:
             DataError: it is an error and the request is not lenient.
         """
-        found = Finding(rule=rule, severity=severity, where=where, key=key, message=message)
+        finding = Finding(rule=rule, severity=severity, where=where, key=key, message=message)
         if severity == "error" and not self.request.lenient:
-            raise DataError(str(found))
-        self._findings.append(found)
+            raise DataError(str(finding))
+        self._findings.append(finding)
 
     def done(
         self,
@@ -155,18 +155,18 @@ class Intake:
         networks: Sequence[NetworkTotal] = (),
         facts: Facts | None = None,
     ) -> Imported:
-        """Return the record.
+        """Return the result.
 
         Args:
             granularity: of the entries.
-            space: name, classes and resolutions, if this is a space's block table.
-            networks: whole networks that the files call measured.
-            facts: what the format or the files say about the runtime.
+            space: name, classes and resolutions of a block table; None for other files.
+            networks: whole networks with a measured latency.
+            facts: what the format or the files state about the runtime.
 
         Raises:
-            DataError: there is not one entry; the message gives the first reason.
+            DataError: there are no entries; the message has the first reason.
         """
-        if not self._found and not self.request.lenient:
+        if not self._timings and not self.request.lenient:
             why = next((f": {k:.80}: {r:.200}" for k, r in self._unmapped.items()), "")
             msg = (
                 f"{self._sources[0].name}: nothing in it becomes an entry{why}. Is it of format "
@@ -180,7 +180,7 @@ class Intake:
             unit=self.unit,
             sources=self._sources,
             granularity=granularity,
-            entries={key: _entry(values) for key, values in sorted(self._found.items())},
+            entries={key: _entry(values) for key, values in sorted(self._timings.items())},
             places=dict(sorted(self._places.items())),
             unmapped=self._unmapped,
             findings=tuple(self._findings),
@@ -217,12 +217,12 @@ class Intake:
     def _twice(self, key: str, before_ns: int, ns: int, *, where: str) -> None:
         first = self._places[key]
         if before_ns == ns:
-            message = f"stands there twice with one value; {first} is kept"
+            message = f"occurs twice with the same value; {first} is kept"
             self.find("repeated-key", "warning", where=where, key=key, message=message)
             return
         message = (
             f"has another value at {first}: {before_ns / 1e6:g} and {ns / 1e6:g} ms; "
-            "find out which is right and take the other out"
+            "find out which is right and remove the other"
         )
         self.find("conflicting-values", "error", where=where, key=key, message=message)
 

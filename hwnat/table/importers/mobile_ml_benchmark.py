@@ -1,4 +1,4 @@
-"""The two CSV files of qed-usc/mobile-ml-benchmark: operators, and whole networks, on phones.
+"""The two CSV files of qed-usc/mobile-ml-benchmark: operators and whole networks on phones.
 
 One row an operator, with the time and the kernel on each phone; one row a network, with mean and
 standard deviation for each phone and core mix. Phones are columns, found by the header.
@@ -34,7 +34,7 @@ class OperatorRow:
     """One operator of one network.
 
     Attributes:
-        op: what it computes; None if no key says so.
+        op: the operation; None if it has no key.
         reason: why there is no `op`.
         kernel: name of the kernel that ran on the device.
         time: cell in microseconds, as text; empty if it was not measured on the device.
@@ -51,7 +51,7 @@ class OperatorRow:
 
     @property
     def foreign(self) -> str:
-        """What stands for this operator in messages."""
+        """Name of this operator in messages."""
         return f"{self.network} {self.operation} {self.kernel}"
 
 
@@ -97,7 +97,7 @@ class MobileMlBenchmark:
             UsageError: the device or the core mix is none of the columns; or a unit is given.
         """
         if request.unit not in (None, "us"):
-            msg = f"Files of format {self.format} are in us; leave --unit out."
+            msg = f"Files of format {self.format} are in us; omit --unit."
             raise UsageError(msg)
         intake = Intake(request, name=self.format, unit="us", sources=sources)
         column = device_column(request.device, intake.option("cores", "gpu"), request.options)
@@ -125,7 +125,7 @@ class MobileMlBenchmark:
 
 
 def _take(row: OperatorRow, intake: Intake) -> str:
-    """Hand one operator to the intake; return its key, nothing if it has no entry."""
+    """Hand one operator to the intake; return its key, or "" if it has no entry."""
     if row.op is None or not row.time:
         intake.leave_out(row.foreign, row.reason or "not measured on this device")
         return ""
@@ -143,24 +143,26 @@ def device_column(device: str, cores: str, options: Mapping[str, str] | None = N
         UsageError: a part of it holds the bar that separates them.
     """
     parts = (device, cores, (options or {}).get("precision", "float"))
-    if odd := [each for each in parts if "|" in each]:
+    if odd := [part for part in parts if "|" in part]:
         msg = f"{odd[0]!r:.40} is no device, core mix or precision: none of them holds a bar."
         raise UsageError(msg)
     return "|".join(parts)
 
 
 def split(sources: Sequence[Source]) -> tuple[Source, Source | None]:
-    """Tell the operator file from that of the networks, by their headers.
+    """Return the operator file and the file of networks, told apart by their headers.
 
     Raises:
         DataError: there is no operator file, or two of one kind.
     """
-    ops = [each for each in sources if "operation" in _header(each)]
-    nets = [each for each in sources if "operation" not in _header(each)]
+    ops = [source for source in sources if "operation" in _header(source)]
+    nets = [source for source in sources if "operation" not in _header(source)]
     if len(ops) != 1 or len(nets) > 1:
-        names = ", ".join(each.name for each in sources)
-        msg = f"{names}: expected one file with a column 'operation' and at most one without; "
-        raise DataError(msg + f"found {len(ops)} and {len(nets)}.")
+        msg = (
+            f"{', '.join(source.name for source in sources)}: expected one file with a column "
+            f"'operation' and at most one without, not {len(ops)} and {len(nets)}."
+        )
+        raise DataError(msg)
     return ops[0], nets[0] if nets else None
 
 
@@ -200,7 +202,7 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
 
 
 def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
-    """Return every whole network of the file; what is blank was not measured and is left out.
+    """Return every whole network of the file; networks that were not measured are left out.
 
     Raises:
         DataError: the file is damaged, or names a network twice.
@@ -215,7 +217,7 @@ def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
         name = _filled(cells["model"], "model", where=source.at(line))
         where = f"{source.at(line)}: column '{mean}'"
         if name in found:
-            msg = f"{source.at(line)}: network '{name}' stands there twice."
+            msg = f"{source.at(line)}: network '{name}' occurs twice. Remove one."
             raise DataError(msg)
         found[name] = NetworkRow(
             name=name,
@@ -235,7 +237,7 @@ def _rows(source: Source, named: Sequence[str]) -> Iterator[tuple[int, dict[str,
         raise DataError(msg)
     if len(set(header)) != len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        msg = f"{source.at(1)}: column '{twice}' stands there twice."
+        msg = f"{source.at(1)}: column '{twice}' occurs twice. Remove one."
         raise DataError(msg)
     reader = _reader(source)
     try:
@@ -265,8 +267,11 @@ def _need(column: str, header: Sequence[str], source: Source) -> None:
     if column in header:
         return
     known = sorted({"|".join(name.split("|")[:2]) for name in header if name.count("|") > 1})
-    msg = f"{source.name}: no column '{column}'. Device and core mix are one of "
-    raise UsageError(msg + f"{', '.join(known) or 'none'}.")
+    msg = (
+        f"{source.name}: no column '{column}'. Choose device and core mix from: "
+        f"{', '.join(known) or 'none'}."
+    )
+    raise UsageError(msg)
 
 
 def _filled(cell: str, column: str, *, where: str) -> str:

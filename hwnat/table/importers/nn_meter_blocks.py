@@ -10,10 +10,10 @@ dev/hybrid-transformer, examples/test_transformer/build_lut): `hw` is the side o
     transffn_{hw}_{channels}_{expansion}_{act}_{ln|bn}
     mbpool_{hw}_{cin}_{cout}_{expansion}_{act}
 
-What keys do not say is taken from that builder: the width of squeeze-and-excitation (a quarter
-of the expanded width), the kernel of `transds` (3) and the activation of `firstconv` and
-`transds` (h-swish). The width of the values is written as channels x scale, although heads of
-16 channels may make it smaller.
+The rest is taken from that builder, because keys lack it: the width of squeeze-and-excitation (a
+quarter of the expanded width), the kernel of `transds` (3) and the activation of `firstconv` and
+`transds` (h-swish). The width of the values is written as channels x scale, although heads of 16
+channels may make it smaller.
 """
 
 import re
@@ -58,7 +58,7 @@ class NnMeterBlocks:
                     raise DataError(msg)
                 op = block(foreign)
                 if op is None:
-                    intake.leave_out(foreign, "no key of a block that this format is known to have")
+                    intake.leave_out(foreign, "not the key of a known block of this format")
                     continue
                 intake.add(op, value, foreign=foreign, where=source.name)
         return intake.done(
@@ -68,7 +68,7 @@ class NnMeterBlocks:
 
 
 def block(foreign: str) -> OpSpec | None:
-    """Return the block that a key names; None if it names none.
+    """Return the block of a key; None if there is none.
 
     >>> block("transffn_16_48_2_hard_swish_ln").key
     'feedforward|in=1x16x16x48|mid=96|act=hswish|op=layer|float32'

@@ -32,7 +32,7 @@ _BLOCK: Final = {"expand", "kernel", "stride", "idskip", "se"}
 
 
 class NsganetYaml:
-    """The table that NSGANetV2 calls a latency look-up table."""
+    """NSGANetV2's latency look-up table."""
 
     format: str = "nsganet-yaml"
     unit: Unit = "ms"
@@ -51,7 +51,7 @@ class NsganetYaml:
         intake = Intake(request, name=self.format, unit=self.unit, sources=sources)
         head = intake.option("head", "conv")
         if head not in ("conv", "convpool"):
-            msg = f"Option head={head!r:.40} is not possible; give conv or convpool."
+            msg = f"Option head={head!r:.40} is invalid; give conv or convpool."
             raise UsageError(msg)
         ops: dict[str, OpSpec] = {}
         for source in sources:
@@ -79,7 +79,7 @@ def _take(item: Item, source: Source, intake: Intake, *, head: str) -> OpSpec | 
         return None
     variance = number(item.fields["var"], where=f"{where}: {item.key}: var")
     if variance < 0:
-        msg = f"{where}: {item.key}: variance {variance:g} is negative."
+        msg = f"{where}: {item.key}: variance {variance:g} is negative. Correct it."
         raise DataError(msg)
     mean = item.fields["mean"]
     intake.add(op, mean, foreign=item.key, where=where, std=sqrt(variance))
@@ -90,7 +90,7 @@ def _take(item: Item, source: Source, intake: Intake, *, head: str) -> OpSpec | 
 
 
 def _operation(name: BlockName, *, head: str) -> OpSpec:
-    """Return what a name means.
+    """Return the operation of a name.
 
     Raises:
         DataError: nothing that has a key.
@@ -111,7 +111,7 @@ def _operation(name: BlockName, *, head: str) -> OpSpec:
 
 
 def _plain(kind: str, shape: tuple[int, int, int, int], out: int) -> OpSpec:
-    """Return an operation that is no inverted residual block."""
+    """Return an operation other than an inverted residual block."""
     if kind == "first_conv":
         return OpSpec(
             kind="conv", in_shape=shape, out_channels=out, kernel=3, stride=2, act="hswish"

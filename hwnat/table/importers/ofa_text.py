@@ -5,8 +5,7 @@
       mean: 0.7753877551020408
       std: 0.0126237811317558
 
-Such files are a small part of YAML. Nothing else of YAML is read here, so nothing of it is
-misread: what does not look like the above is refused with its line.
+This is a small subset of YAML. Anything else is refused with its line, so nothing is misread.
 """
 
 import re
@@ -38,7 +37,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockName:
-    """What a key says.
+    """The parts of a key.
 
     Attributes:
         kind: the word in front.
@@ -80,7 +79,7 @@ def items(source: Source, *, names: Sequence[str]) -> tuple[Item, ...]:
         fields[field[2]] = field[3]
     _check_complete(source, found, names)
     if not found:
-        msg = f"{source.name}: no entries; is it the file you mean?"
+        msg = f"{source.name}: no entries. Is this the right file?"
         raise DataError(msg)
     return tuple(found)
 
@@ -89,7 +88,7 @@ def _key(text: str, *, where: str) -> str:
     try:
         refuse_name(text)
     except ValueError as unprintable:
-        msg = f"{where}: {unprintable}. Is it the right file?"
+        msg = f"{where}: {unprintable}. Is this the right file?"
         raise DataError(msg) from unprintable
     key = text.rstrip(" ").removesuffix(":")
     if key + ":" != text.rstrip(" ") or not key or any(c in key for c in " \t#'\"{}[]&*!|>%@`"):
@@ -107,7 +106,7 @@ def _check_complete(source: Source, found: Sequence[Item], names: Sequence[str])
 
 
 def block_name(key: str) -> BlockName | None:
-    """Parse a key; None if it is not of this form.
+    """Parse a key; None if it has another form.
 
     >>> block_name("Logits-input:1x1x64-output:10").out_shape
     (1, 1, 10)
@@ -160,10 +159,10 @@ def check_output(op: OpSpec, name: BlockName) -> OpSpec:
     """Return the operation if its output is what the name says.
 
     Raises:
-        DataError: it is not: another padding, or a damaged key.
+        DataError: it is not: the padding differs, or the key is damaged.
     """
     if (size := op.out_shape[1:]) != name.out_shape:
-        ours, theirs = ("x".join(map(str, each)) for each in (size, name.out_shape))
+        ours, theirs = ("x".join(map(str, shape)) for shape in (size, name.out_shape))
         msg = f"its output would be {ours}, not {theirs}"
         raise DataError(msg)
     return op

@@ -110,13 +110,13 @@ def _covers(ops: Container[str], space: Space, size: int, classes: int) -> bool:
 def _count(row: _Row) -> int:
     found = number(row.count, where=f"{row.where}: {row.foreign}: count")
     if found < 1 or found != int(found):
-        msg = f"{row.where}: {row.foreign}: {row.count:.60} is no count of runs."
+        msg = f"{row.where}: {row.foreign}: {row.count:.60} is not a number of runs. Correct it."
         raise DataError(msg)
     return int(found)
 
 
 def _rows(source: Source, intake: Intake) -> list[_Row]:
-    """Read a file's operations; what has no key is left out by name."""
+    """Read a file's operations; names without an operation key are left out."""
     rows: list[_Row] = []
     heads: list[tuple[Item, BlockName]] = []
     for item in items(source, names=_FIELDS):
@@ -147,7 +147,7 @@ def _row(op: OpSpec, item: Item, source: Source) -> _Row:
 
 
 def _operation(name: BlockName) -> OpSpec:
-    """Return what a name means, apart from both parts of the head.
+    """Return the operation of a name; both parts of the head are read elsewhere.
 
     Raises:
         DataError: nothing that has a key.

@@ -18,7 +18,7 @@ _MOST_NAME: Final = 200
 
 
 class NotMeasuredError(DataError):
-    """A value that stands where a latency belongs and is none."""
+    """A value in place of a latency that is no latency."""
 
 
 def number(value: object, *, where: str) -> float:
@@ -37,11 +37,11 @@ def number(value: object, *, where: str) -> float:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         plain, value = True, value.strip()
-    found = _float(value) if plain else float("nan")
-    if not isfinite(found):
-        msg = f"{where}: {value!r:.60} is not a finite number. Correct it or take the entry out."
+    result = _float(value) if plain else float("nan")
+    if not isfinite(result):
+        msg = f"{where}: {value!r:.60} is not a finite number. Correct it or remove the entry."
         raise NotMeasuredError(msg)
-    return found
+    return result
 
 
 def _float(value: Any) -> float:  # noqa: ANN401 - an int, a float or the text of one
@@ -57,11 +57,14 @@ def positive(value: object, *, where: str) -> float:
     Raises:
         DataError: it is not; the message says what -1 and 0 usually mean.
     """
-    found = number(value, where=where)
-    if found <= 0:
-        msg = f"{where}: {value!r:.60} is no latency; -1 or 0 often stands for 'not measured'."
-        raise NotMeasuredError(msg + " Take the entry out, or measure it.")
-    return found
+    result = number(value, where=where)
+    if result <= 0:
+        msg = (
+            f"{where}: {value!r:.60} is no latency; -1 or 0 often means 'not measured'. Remove the "
+            "entry, or measure it."
+        )
+        raise NotMeasuredError(msg)
+    return result
 
 
 def to_ns(value: object, unit: Unit, *, where: str) -> int:
@@ -72,7 +75,7 @@ def to_ns(value: object, unit: Unit, *, where: str) -> int:
     """
     ns = positive(value, where=where) * NS[unit]
     if not 0.5 < ns < MAX_NS:
-        msg = f"{where}: {value!r:.60} {unit} is out of range; is the unit right? Give --unit."
+        msg = f"{where}: {value!r:.60} {unit} is out of range; is the unit right? Set --unit."
         raise DataError(msg)
     return round(ns)
 

@@ -58,5 +58,5 @@ def test_a_compiler_of_the_user_may_have_options(programs):
 
 def test_a_compiler_that_fails_is_quoted(programs, tmp_path):
     folder = programs("cc")
-    with pytest.raises(DeviceError, match=r"does not make out; it printed: nonsense"):
+    with pytest.raises(DeviceError, match=r"cannot compile out; it printed: nonsense"):
         compile_program(tmp_path / "out", [f"{folder}/cc"])

@@ -68,8 +68,8 @@ def test_what_another_program_prints_is_refused(text):
     ("output", "words"),
     [
         ("", "printed nothing"),
-        ("hwnat-run 2\nruntime a 1\n", "bring the program anew with: hwnat device setup"),
-        ("\x1b[31mBus error\n", "It begins: Bus error"),
+        ("hwnat-run 2\nruntime a 1\n", "Install the program again with: hwnat device setup"),
+        ("\x1b[31mBus error\n", "The output begins: Bus error"),
         (printed(model=(0, 4)), "damaged"),
         (printed().replace("123", "-123"), "damaged"),
         ("hwnat-run 1\n", "cut off"),

@@ -213,7 +213,7 @@ def test_the_user_s_benchmark_model_is_brought_and_started(link, tool, tmp_path)
         with pytest.raises((UsageError, DataError), match=words):
             bring_benchmark_model(place, tmp_path / bad)
     board = replace(place, machine=replace(place.machine, abi="armv7l"))
-    with pytest.raises(UsageError, match=r"plus_flex is for x86-64, pixel is arm: take the one"):
+    with pytest.raises(UsageError, match=r"plus_flex is for x86-64, pixel is arm. Choose the one"):
         bring_benchmark_model(board, tool)
 
 

@@ -54,7 +54,7 @@ def test_candidates_may_be_named():
     named = [{"ir_k7_e3": 5.0, "odd": 1.0} for _ in range(22)]
     found = read(named)
     assert all(OpSpec.from_key(key).kernel == 7 for key in found.entries)
-    assert found.unmapped["layer 3 odd"] == "no candidate of FBNet is called so"
+    assert found.unmapped["layer 3 odd"] == "not a candidate of FBNet"
 
 
 def test_the_resolution_of_a_list_is_asked_for():

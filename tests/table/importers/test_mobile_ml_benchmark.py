@@ -92,7 +92,7 @@ def test_a_unit_that_the_files_state_is_refused():
     ("change", "message"),
     [
         (("model,operation", "model,model"), "expected one file with a column 'operation'"),
-        (("old|gpu|float,", "new|gpu|float,"), "stands there twice"),
+        (("old|gpu|float,", "new|gpu|float,"), "occurs twice"),
         (("net-b,MEAN", "net-b,extra,MEAN"), "8 cells for 7 columns"),
         (("'Kernel': '3'", "'Kernel': '0'"), "Kernel of CONV_2D is '0'"),
         (("'Kernel': '3'", "'Kernel': __import__('os')"), "no set of named sizes"),
@@ -110,7 +110,7 @@ def test_damage_is_refused_by_name(change, message):
 
 
 def test_a_network_that_stands_there_twice_is_refused():
-    with pytest.raises(DataError, match=r"nets\.csv:4: network 'net-a' stands there twice"):
+    with pytest.raises(DataError, match=r"nets\.csv:4: network 'net-a' occurs twice"):
         network_rows(source(NETS + NETS.splitlines()[1] + "\n", "nets.csv"), COLUMN)
 
 
