@@ -74,8 +74,11 @@ def evaluate_offgrid(
             raise _other_space(seen, each)
         for resolution in each.resolutions:
             if resolution in seen.resolutions or resolution in hidden:
-                msg = f"Resolution {resolution} of {each.sources[0].name} is among the tables, or "
-                raise UsageError(msg + "twice among the tests; give each once.")
+                msg = (
+                    f"Resolution {resolution} of {each.sources[0].name} is also in another file; "
+                    "name each resolution once."
+                )
+                raise UsageError(msg)
             hidden[resolution] = each.entries
     published = SplitTable(
         space=get_space(seen.space or ""),
@@ -96,8 +99,10 @@ def _other_space(seen: Imported, other: Imported) -> DataError:
         return DataError(f"{names}: no file holds all blocks of a known space at a resolution.")
     if other.space is None:
         lacks = _lacks(other, get_space(seen.space), seen.classes or 1)
-        msg = f"{name}: does not hold all blocks of {seen.space} at a resolution{lacks}."
-        return DataError(msg + " Get the whole file.")
+        return DataError(
+            f"{name}: does not hold all blocks of {seen.space} at a resolution{lacks}. "
+            "Get the whole file."
+        )
     return DataError(
         f"{name}: of space {other.space} with {other.classes} classes, "
         f"the tables of {seen.space} with {seen.classes}; compare tables of one space."

@@ -33,8 +33,11 @@ def evaluate_transfer(
     """
     paths = [*sources, target]
     if not sources or len({path.resolve() for path in paths}) < len(paths):
-        msg = f"Name one or more sources and another file as the target; got {len(sources)} and "
-        raise UsageError(msg + f"{target}.")
+        msg = (
+            "Name one or more sources, and another file as the target; got "
+            f"{len(sources)} sources and {target}."
+        )
+        raise UsageError(msg)
     tables = [_imported(path) for path in paths]
     return score_transfer(tables[:-1], tables[-1], budget=budget, seed=seed)
 
@@ -59,8 +62,11 @@ def score_transfer(
     timed = {key: target.entries[key] for key in plan}
     rest = [key for key in common if key not in timed]
     if not rest:
-        msg = f"{len(common)} blocks in common and {len(plan)} timings leave nothing to score; "
-        raise UsageError(msg + "lower the budget or name a larger target.")
+        msg = (
+            f"{len(common)} blocks in common and {len(plan)} timings leave nothing to score; "
+            "lower the budget or name a larger target."
+        )
+        raise UsageError(msg)
     entries = transfer(sources, timed, keys=common, seed=seed)
     measured = np.array([target.entries[key].p50_ns for key in rest], np.float64)
     own = agreement(

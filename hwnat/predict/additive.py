@@ -82,8 +82,8 @@ class AdditivePredictor:
             latency_ns=latency_ns,
             interval_ns=interval_ns and (float(interval_ns[0]), float(interval_ns[1])),
             parts=tuple(
-                Part(key=key, latency_ns=each.p50_ns, provenance=each.provenance)
-                for key, each in entries
+                Part(key=key, latency_ns=entry.p50_ns, provenance=entry.provenance)
+                for key, entry in entries
             ),
             overhead_ns=self.table.overhead_ns,
             table_id=self.table.table_id,

@@ -94,7 +94,7 @@ class _Completions:
         return np.concatenate([least, never, values], axis=-1)
 
     def __call__(self, rows: Integers) -> Floats:
-        found = np.full(len(rows), self._never)
+        best_ns = np.full(len(rows), self._never)
         seen = np.zeros(len(rows), np.bool_)
         stages = np.arange(len(self._first))
         genes = rows[:, 2:].reshape(len(rows), len(stages), MAX_DEPTH) + 1
@@ -106,8 +106,8 @@ class _Completions:
                 + self._first[stages, 1, corner, g[:, :, 1]]
                 + self._last[stages, corner, g[:, :, 2], g[:, :, 3]]
             ).sum(axis=1)
-            found[here] = self._best(np.stack([found[here], total]), axis=0)
+            best_ns[here] = self._best(np.stack([best_ns[here], total]), axis=0)
             seen |= here
         if not seen.all():
             raise self._costs.outside(rows[int((~seen).argmax())].tolist())
-        return found
+        return best_ns

@@ -50,7 +50,7 @@ def choose(kind: str, samples: Sequence[Sample], *, seed: int) -> FittedModel:
     """
     rng = np.random.default_rng(seed)
     samples = _thinned(samples, rng)
-    distinct = len({each.op for each in samples})
+    distinct = len({sample.op for sample in samples})
     folds = _folds(samples, rng, count=3 if distinct > 60 else min(5, distinct))
     best: tuple[float, str, Floats] = (float("inf"), "", np.zeros(0))
     for family in candidates(distinct):
@@ -79,21 +79,21 @@ def _conformal(errors: Floats) -> float:
 
 def _thinned(samples: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
     """Keep at most `_MAX_CHOICE` different operations, all samples of each."""
-    ops = list(dict.fromkeys(each.op for each in samples))
+    ops = list(dict.fromkeys(sample.op for sample in samples))
     if len(ops) <= _MAX_CHOICE:
         return list(samples)
     kept = {ops[index] for index in rng.permutation(len(ops))[:_MAX_CHOICE]}
-    return [each for each in samples if each.op in kept]
+    return [sample for sample in samples if sample.op in kept]
 
 
 def _folds(
     samples: Sequence[Sample], rng: np.random.Generator, *, count: int
 ) -> npt.NDArray[np.int64]:
     """Return the (n,) fold of every sample: by source, or by operation if sources are few."""
-    sources = [each.source for each in samples]
+    sources = [sample.source for sample in samples]
     groups: Sequence[object] = sources
     if len(set(sources)) < 2 * count:
-        groups = [each.op for each in samples]
+        groups = [sample.op for sample in samples]
     names = list(dict.fromkeys(groups))
     fold = dict(zip(names, rng.permutation(len(names)) % count, strict=True))
     return np.array([fold[group] for group in groups])
@@ -114,7 +114,7 @@ def _left_out(
     )
     errors = np.zeros(len(samples))
     for fold in np.unique(folds):
-        kept = [each for each, f in zip(samples, folds, strict=True) if f != fold]
+        kept = [sample for sample, f in zip(samples, folds, strict=True) if f != fold]
         where = np.flatnonzero(folds == fold).tolist()
         ops = [samples[index].op for index in where]
         roofline, learned = fit_pair(fitted, *arrays(kept))
@@ -127,8 +127,8 @@ def _left_out(
 def arrays(samples: Sequence[Sample]) -> tuple[Floats, Floats, Floats]:
     """Return (n, features), (n, work) and (n,) ns, one row a different operation."""
     logs: dict[OpSpec, list[float]] = {}
-    for each in samples:
-        logs.setdefault(each.op, []).append(float(np.log(each.latency_ns)))
+    for sample in samples:
+        logs.setdefault(sample.op, []).append(float(np.log(sample.latency_ns)))
     ns = np.array([exp(sum(values) / len(values)) for values in logs.values()])
     return np.stack([row(op) for op in logs]), np.stack([work(op) for op in logs]), ns
 

@@ -123,10 +123,10 @@ def _climb(objective: Any, start: Floats, bounds: Floats) -> tuple[Floats, float
     """Search for hyperparameters in few steps, as scikit-learn's `optimizer` does."""
     from scipy.optimize import minimize
 
-    found = minimize(
+    optimum = minimize(
         objective, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": _STEPS}
     )
-    return found.x, found.fun
+    return optimum.x, optimum.fun
 
 
 def plainer(family: str) -> Settings:
@@ -163,10 +163,10 @@ def regressor(family: str, settings: Settings, *, seed: int) -> Regressor:
     from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
 
     if family == "extra_trees":
-        found: Regressor = ExtraTreesRegressor(
+        forest: Regressor = ExtraTreesRegressor(
             int(settings["trees"]), max_features=settings["columns"], random_state=seed
         )
-        return found
+        return forest
     boosted: Regressor = GradientBoostingRegressor(
         n_estimators=int(settings["trees"]),
         max_depth=int(settings["depth"]),

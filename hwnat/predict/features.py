@@ -107,16 +107,16 @@ def _shape(op: OpSpec) -> _Shape:
     height, width = op.in_shape[1:3] if op.kind == "convpool" else op.out_size
     channels = max(op.mid_channels, op.out_shape[3])
     window = op.kernel * (op.kernel_w or op.kernel)
-    each = op.in_shape[3] // op.groups
+    fan_in = op.in_shape[3] // op.groups
     if op.kind in ("dwconv", "pool", "add", "mul", "act", "concat", "move", "resize"):
-        each = 1
+        fan_in = 1
     if op.kind == "gpool":
-        each, window = 1, op.in_shape[1] * op.in_shape[2]
+        fan_in, window = 1, op.in_shape[1] * op.in_shape[2]
     return _Shape(
         height=height,
         width=width,
         slices=-(-channels // _SLICE),
-        fan_in=each,
+        fan_in=fan_in,
         window=window,
     )
 
@@ -178,8 +178,8 @@ def _alignment(op: OpSpec, shape: _Shape) -> Iterator[tuple[str, float]]:
 def _launch(shape: _Shape, block: tuple[int, int, int]) -> Iterator[tuple[str, float]]:
     """Yield how a map is divided if each thread makes `block` outputs and groups fill slices."""
     width, height, slices = (
-        -(-size // each)
-        for size, each in zip((shape.width, shape.height, shape.slices), block, strict=True)
+        -(-size // outputs)
+        for size, outputs in zip((shape.width, shape.height, shape.slices), block, strict=True)
     )
     depth = next(n for n in range(min(_GROUP_DEPTH, slices), 0, -1) if slices % n == 0)
     columns = min(width, _GROUP // depth)

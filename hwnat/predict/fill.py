@@ -102,8 +102,8 @@ def _left_out(
     for fold in range(_FOLDS):
         left = [key for key, at in zip(keys, folds, strict=True) if at == fold]
         kept = {key: timed[key] for key in keys if key not in set(left)}
-        found, _ = _predict(kept, left, sources=sources, way=way, chosen=chosen, seed=seed)
-        errors += [abs(found[key].p50_ns / timed[key].p50_ns - 1) for key in found]
+        predicted, _ = _predict(kept, left, sources=sources, way=way, chosen=chosen, seed=seed)
+        errors += [abs(predicted[key].p50_ns / timed[key].p50_ns - 1) for key in predicted]
     return float(np.mean(errors)) if errors else 1.0
 
 
@@ -128,14 +128,14 @@ def _predict(
         sizes.setdefault(family(op), set()).add(log_size(op))
     ops = [OpSpec.from_key(key) for key in wanted]
     near = [op for op in ops if way == "sizes" and len(sizes.get(family(op), ())) >= _SIZES]
-    found = dict(interpolate_entries(timed, near).entries) if near else {}
+    entries = dict(interpolate_entries(timed, near).entries) if near else {}
     samples = [Sample(op=OpSpec.from_key(k), latency_ns=e.p50_ns) for k, e in timed.items()]
-    if max(Counter(model_kind(each.op) for each in samples).values(), default=0) < MIN_SAMPLES:
-        return found, ()
+    if max(Counter(model_kind(sample.op) for sample in samples).values(), default=0) < MIN_SAMPLES:
+        return entries, ()
     models = fit_samples(samples, seed=seed, name="what was timed", chosen=chosen)
-    far = [op for op in ops if op.key not in found and models.covers(op)]
-    found |= _estimated(models, far, n=len(timed))
-    return {key: found[key] for key in wanted if key in found}, models.fitted
+    far = [op for op in ops if op.key not in entries and models.covers(op)]
+    entries |= _estimated(models, far, n=len(timed))
+    return {key: entries[key] for key in wanted if key in entries}, models.fitted
 
 
 def _estimated(models: OperatorModels, ops: Sequence[OpSpec], *, n: int) -> dict[str, Entry]:

@@ -30,9 +30,9 @@ class Points:
     def joined(cls, parts: Sequence["Points"]) -> "Points":
         """Return what no other point beats in both, fastest first."""
         whole = cls(
-            latency_ns=np.concatenate([each.latency_ns for each in parts]),
-            score=np.concatenate([each.score for each in parts]),
-            genes=np.concatenate([each.genes for each in parts]),
+            latency_ns=np.concatenate([part.latency_ns for part in parts]),
+            score=np.concatenate([part.score for part in parts]),
+            genes=np.concatenate([part.genes for part in parts]),
         )
         return whole[undominated(whole.latency_ns, whole.score)]
 
@@ -61,10 +61,10 @@ class Relaxed:
 
     def bound(self, limit_ns: Floats) -> Floats:
         """Return (n,) scores that no network within (n,) limits exceeds; -inf if there is none."""
-        found = np.interp(limit_ns, self.latency_ns, self.score)
+        score = np.interp(limit_ns, self.latency_ns, self.score)
         # Rounding must not lose a network that fits exactly.
         least = self.latency_ns[0] * (1 - LATENCY_ROUNDING)
-        return np.where(limit_ns < least, -np.inf, found)
+        return np.where(limit_ns < least, -np.inf, score)
 
     def reached(self, limit_ns: float) -> float:
         """Return the score of some network within the limit; -inf if there is none."""
@@ -101,14 +101,14 @@ def merge(left: Points, right: Points, rest: Relaxed, *, within: float, known: f
         first, second = np.divmod(kept, len(right.score))
         genes = np.hstack([left.genes[start + first], right.genes[second]])
         parts.append(Points(latency_ns=latency_ns[kept], score=score[kept], genes=genes))
-    found = parts[0] if len(parts) == 1 else Points.joined(parts)
-    if len(found.score) > _MOST_POINTS:
+    front = parts[0] if len(parts) == 1 else Points.joined(parts)
+    if len(front.score) > _MOST_POINTS:
         msg = (
             f"Over {_MOST_POINTS} partial networks are Pareto-optimal in latency and score: these "
             "scores all but follow latency, so nearly every network is a trade-off of its own."
         )
         raise UsageError(msg)
-    return found
+    return front
 
 
 def undominated(latency_ns: Floats, score: Floats) -> Integers:

@@ -118,8 +118,8 @@ class Kernel:
         """Return the prior variances of rows: the diagonal of `covariance`."""
         weights = np.exp(2 * theta)
         linear = zip(weights, self.inputs.linear, strict=False)
-        found = 1 + weights[3] + weights[4] + sum(w * (x[rows] ** 2).sum(1) for w, x in linear)
-        return np.asarray(found)
+        variance = 1 + weights[3] + weights[4] + sum(w * (x[rows] ** 2).sum(1) for w, x in linear)
+        return np.asarray(variance)
 
     def noise(self, rows: Integers, theta: Floats) -> Floats:
         """Return the noise variances of rows."""
@@ -155,7 +155,7 @@ class Regression:
 
         start = self._kernel.inputs.prior()
         reach = _REACH * self._kernel.inputs.prior_sd()
-        found = minimize(
+        optimum = minimize(
             self._loss,
             start,
             jac=True,
@@ -163,7 +163,7 @@ class Regression:
             bounds=np.column_stack([start - reach, start + reach]),
             options={"maxiter": 100},
         )
-        return np.asarray(found.x, np.float64)
+        return np.asarray(optimum.x, np.float64)
 
     def _loss(self, theta: Floats) -> tuple[float, Floats]:
         """Return minus the log posterior of the hyperparameters, and its gradient."""
@@ -233,7 +233,7 @@ def most_informative(
         row = within[best].copy()
         across -= np.outer(across[:, best], row / total[best])
         within -= np.outer(row, row / total[best])
-    return [int(candidates[each]) for each in picked]
+    return [int(candidates[row]) for row in picked]
 
 
 def _squared(a: Floats, b: Floats) -> Floats:

@@ -54,7 +54,7 @@ class Interpolated:
         Args:
             counts: (m, n), how often each network has each entry.
         """
-        shares = np.asarray(counts) * [float(each.p50_ns) for each in self.entries.values()]
+        shares = np.asarray(counts) * [float(entry.p50_ns) for entry in self.entries.values()]
         totals = shares.sum(axis=1)
         shares /= totals[:, None]
         variance = np.einsum("mi,ij,mj->m", shares, self.covariance, shares, optimize=True)
@@ -119,7 +119,7 @@ def interpolate_entries(
         msg = f"Table {name}: no operation is wanted of which a like was measured; name others."
         raise UsageError(msg)
     model = fit(learned_from, np.array([float(entries[op.key].p50_ns) for op in learned_from]))
-    found, covariance = model.predict(new)
+    new_ns, covariance = model.predict(new)
     noise = 2 * model.parts.noise**2
     whole = np.diag([noise if key in known else _variance(entries.get(key)) for key in ops])
     at = [index for index, key in enumerate(ops) if key not in entries]
@@ -128,7 +128,7 @@ def interpolate_entries(
         op.key: _entry(
             float(ns), float(variance) + model.shared**2, sizes[family(op)], log_size(op)
         )
-        for op, ns, variance in zip(new, found, np.diag(covariance), strict=True)
+        for op, ns, variance in zip(new, new_ns, np.diag(covariance), strict=True)
     }
     return Interpolated(
         entries={key: made[key] if key in made else entries[key] for key in ops},
@@ -141,10 +141,10 @@ def interpolate_entries(
 
 def _sizes(ops: Iterable[OpSpec]) -> dict[str, list[float]]:
     """Return the sorted distinct log sizes of each family."""
-    found: dict[str, set[float]] = {}
+    sizes: dict[str, set[float]] = {}
     for op in ops:
-        found.setdefault(family(op), set()).add(log_size(op))
-    return {name: sorted(each) for name, each in found.items()}
+        sizes.setdefault(family(op), set()).add(log_size(op))
+    return {name: sorted(logs) for name, logs in sizes.items()}
 
 
 def _check(

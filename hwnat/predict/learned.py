@@ -1,4 +1,4 @@
-"""Latencies of operations that nobody measured, from those that somebody did.
+"""Predict operations that were not measured from those that were.
 
 One model for each kind of operation: a roofline, and a regressor for what the roofline misses,
 chosen by cross-validation. Nothing is pickled: a table keeps the choice, and the model is fitted
@@ -114,10 +114,10 @@ class OperatorModels:
         inside = np.zeros(len(ops), bool)
         kinds = [model_kind(op) for op in ops]
         for kind in sorted(set(kinds)):
-            where = [index for index, each in enumerate(kinds) if each == kind]
-            found = self._models[kind].predict([ops[index] for index in where])
-            ns[where], low[where], high[where] = found.ns, found.low_ns, found.high_ns
-            inside[where] = found.in_range
+            where = [index for index, of_kind in enumerate(kinds) if of_kind == kind]
+            estimates = self._models[kind].predict([ops[index] for index in where])
+            ns[where], low[where], high[where] = estimates.ns, estimates.low_ns, estimates.high_ns
+            inside[where] = estimates.in_range
         return OperatorEstimates(ns=ns, low_ns=low, high_ns=high, in_range=inside)
 
     def _uncovered(self, op: OpSpec) -> UncoveredOpError:
@@ -153,14 +153,16 @@ def fit_samples(
     enough = {
         kind: of_kind
         for kind, of_kind in kinds.items()
-        if len({each.op for each in of_kind}) >= MIN_SAMPLES
+        if len({sample.op for sample in of_kind}) >= MIN_SAMPLES
     }
     dtypes = sorted({sample.op.dtype for sample in samples})
     if not enough or len(dtypes) > 1:
-        msg = f"{name}: {len(samples)} operations of types {', '.join(dtypes) or 'none'} carry no "
-        msg += f"model; one needs {MIN_SAMPLES} different ones of a kind and a single type."
+        msg = (
+            f"{name}: {len(samples)} operations of types {', '.join(dtypes) or 'none'} are not "
+            f"enough for a model; it needs {MIN_SAMPLES} different ones of a kind and one type."
+        )
         raise DataError(msg)
-    earlier = {each.kind: each for each in chosen}
+    earlier = {model.kind: model for model in chosen}
     models = {
         kind: OperatorModel(earlier.get(kind) or choose(kind, of_kind, seed=seed), of_kind)
         for kind, of_kind in enough.items()

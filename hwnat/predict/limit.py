@@ -74,19 +74,19 @@ def best_under(
         msg = f"Latency limit {limit_ns} ns is not above zero."
         raise UsageError(msg)
     corners = _corners(costs, scores, corner_scores)
-    least_ns = [each.relaxed.latency_ns[0] for each in corners]
+    least_ns = [corner.relaxed.latency_ns[0] for corner in corners]
     within = limit_ns * (1 + LATENCY_ROUNDING)
     if min(least_ns) > within:
         raise _infeasible(costs, corners[int(np.argmin(least_ns))], limit_ns)
-    slack = _SCORE_ROUNDING * (1 + max(each.size for each in corners))
-    known = max(each.relaxed.reached(limit_ns) for each in corners) - slack
-    found: list[tuple[float, float, Integers]] = []
+    slack = _SCORE_ROUNDING * (1 + max(corner.size for corner in corners))
+    known = max(corner.relaxed.reached(limit_ns) for corner in corners) - slack
+    choices: list[tuple[float, float, Integers]] = []
     for corner in corners:
         if corner.relaxed.bound(np.array([within]))[0] >= known:
             points = corner.merge(within=within, known=known)
             best = points.score[-1:], -points.latency_ns[-1:], points.genomes[-1:]
-            found += zip(*best, strict=True)
-    genome = max(found, key=lambda each: each[:2])[2]
+            choices += zip(*best, strict=True)
+    genome = max(choices, key=lambda choice: choice[:2])[2]
     return _choice(costs, genome, scores, corner_scores)
 
 
@@ -98,8 +98,8 @@ def score_front(
     Nothing but dominance cuts the fronts here, so time and memory grow with the front: a stage
     takes O(n * choices² * log n) for a front of n points so far.
     """
-    found = Points.joined([each.merge() for each in _corners(costs, scores, corner_scores)])
-    return ScoreFront(genomes=found.genomes, latency_ns=found.latency_ns, score=found.score)
+    front = Points.joined([corner.merge() for corner in _corners(costs, scores, corner_scores)])
+    return ScoreFront(genomes=front.genomes, latency_ns=front.latency_ns, score=front.score)
 
 
 class _Corner:
@@ -112,11 +112,11 @@ class _Corner:
 
     def merge(self, *, within: float = np.inf, known: float = -np.inf) -> Points:
         """Return the front of whole networks within a latency and not below a score."""
-        found = self.groups[0]
+        front = self.groups[0]
         for index in range(1, len(self.groups)):
             rest = Relaxed(self.groups[index + 1 :])
-            found = merge(found, self.groups[index], rest, within=within, known=known)
-        return found
+            front = merge(front, self.groups[index], rest, within=within, known=known)
+        return front
 
 
 def _corners(

@@ -104,15 +104,15 @@ class OperatorPredictor:
         models = self._of(unseen)
         guesses = self._estimate([op for op in unseen if models.covers(op)], models)
         parts, missing = [], []
-        for each in trace.ops:
-            part = self._part(each, guesses)
+        for traced in trace.ops:
+            part = self._part(traced, guesses)
             if part is not None:
                 parts.append(part)
             else:
-                key = "" if each.op is None else each.op.key
+                key = "" if traced.op is None else traced.op.key
                 why = models.why if isinstance(models, NoFallback) else ""
-                reason = each.reason or f"neither an entry nor a model of its kind{why}"
-                missing.append(Missing(key=key, reason=reason, nodes=_place(each)))
+                reason = traced.reason or f"neither an entry nor a model of its kind{why}"
+                missing.append(Missing(key=key, reason=reason, nodes=_place(traced)))
         if missing and not partial:
             raise DataError(self._unpredictable(missing, len(trace.ops)))
         return self._total(parts, missing)
@@ -122,8 +122,10 @@ class OperatorPredictor:
         held = {"target": (setup.target, trace.target), "batch": (setup.batch, trace.batch)}
         for what, (one, other) in held.items():
             if one != other:
-                msg = f"Table {self.table.name} is of {what} {one}, the model of {what} {other}. "
-                msg += f"Export it for that {what}, or use a table of {what} {other}."
+                msg = (
+                    f"Table {self.table.name} has {what} {one}, the model has {what} {other}. "
+                    f"Export the model for {what} {one}, or use a table of {what} {other}."
+                )
                 raise TableMismatchError(msg)
 
     def _of(self, unseen: Sequence[OpSpec]) -> Fallback:
@@ -141,8 +143,10 @@ class OperatorPredictor:
     def _estimate(ops: Sequence[OpSpec], models: Fallback) -> dict[str, Part]:
         if not ops:
             return {}
-        found = models.predict(ops)
-        ends = zip(found.ns, found.low_ns, found.high_ns, found.in_range, strict=True)
+        estimates = models.predict(ops)
+        ends = zip(
+            estimates.ns, estimates.low_ns, estimates.high_ns, estimates.in_range, strict=True
+        )
         return {
             op.key: Part(
                 key=op.key,
@@ -154,22 +158,22 @@ class OperatorPredictor:
             for op, (ns, low, high, inside) in zip(ops, ends, strict=True)
         }
 
-    def _part(self, each: TracedOp, guesses: dict[str, Part]) -> Part | None:
-        if each.op is None:
+    def _part(self, traced: TracedOp, guesses: dict[str, Part]) -> Part | None:
+        if traced.op is None:
             return None
-        key, entry = each.op.key, self.table.entries.get(each.op.key)
+        key, entry = traced.op.key, self.table.entries.get(traced.op.key)
         if entry is not None:
             return Part(
                 key=key,
                 latency_ns=entry.p50_ns,
                 provenance=entry.provenance,
                 interval_ns=(entry.low_ns, entry.high_ns),
-                nodes=_place(each),
+                nodes=_place(traced),
             )
         guess = guesses.get(key)
         if guess is None:
             return None
-        return replace(guess, nodes=_place(each))
+        return replace(guess, nodes=_place(traced))
 
     def _total(self, parts: Sequence[Part], missing: Sequence[Missing]) -> Prediction:
         table = self.table
@@ -179,7 +183,7 @@ class OperatorPredictor:
         interval = None
         if half is not None and not missing:
             # What whole networks missed by, and what the models may add to that.
-            below, above = (latency_ns / total * each for each in _spread(parts))
+            below, above = (latency_ns / total * half for half in _spread(parts))
             low, high = latency_ns / (1 + half), latency_ns / max(1 - half, 1e-9)
             interval = (
                 max(0.0, latency_ns - sqrt((latency_ns - low) ** 2 + below**2)),
@@ -197,9 +201,9 @@ class OperatorPredictor:
     def _unpredictable(self, missing: Sequence[Missing], ops: int) -> str:
         """Name every operator that is missing, equal ones once, with its nodes."""
         places: dict[str, list[str]] = {}
-        for each in missing:
-            what = each.key or each.reason
-            places.setdefault(what, []).append(" + ".join(each.nodes))
+        for op in missing:
+            what = op.key or op.reason
+            places.setdefault(what, []).append(" + ".join(op.nodes))
         named = [f"{what} at {', '.join(nodes)}" for what, nodes in places.items()]
         return (
             f"{len(missing)} of {ops} operators cannot be predicted from table "
@@ -208,8 +212,8 @@ class OperatorPredictor:
         )
 
 
-def _place(each: TracedOp) -> tuple[str, ...]:
-    return each.nodes or (each.place,)
+def _place(traced: TracedOp) -> tuple[str, ...]:
+    return traced.nodes or (traced.place,)
 
 
 def _spread(parts: Sequence[Part]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What other devices' tables say about every operation, as inputs of a regression."""
+"""Inputs of the transfer's regression, from other devices' tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -172,8 +172,11 @@ def _bridge(
         return np.zeros(0), np.zeros(0)
     shared = np.flatnonzero(np.isfinite(logs[:, given]) & np.isfinite(logs[:, asked]) & ~wanted)
     if len(shared) < _MIN_SHARED:
-        msg = f"Tables {names[given]} and {names[asked]} share {len(shared)} operations, too few "
-        raise DataError(msg + "to stand in for each other; transfer from one of them.")
+        msg = (
+            f"Tables {names[given]} and {names[asked]} share only {len(shared)} operations; "
+            "transfer from one of them."
+        )
+        raise DataError(msg)
     rows = np.concatenate([rng.permutation(shared)[:_MAX_SHARED], np.flatnonzero(wanted)])
     known = len(rows) - int(wanted.sum())
     here = logs[rows][:, [given]]

@@ -58,14 +58,14 @@ def fit(ops: Sequence[OpSpec], ns: Floats) -> SizeModel:
         ops: what was measured, families at several map sizes.
         ns: (n,) latencies.
     """
-    found = {
+    by_tile = {
         tile: fit_smoothness(list(_points(ops, np.log(ns / _work_ns(ops, ns, ops, tile))).values()))
         for tile in TILES
     }
-    plain, tile = TILES[0], max(TILES, key=lambda each: found[each].evidence)
-    if found[tile].evidence < found[plain].evidence + _TILES_WORTH:
+    plain, tile = TILES[0], max(TILES, key=lambda candidate: by_tile[candidate].evidence)
+    if by_tile[tile].evidence < by_tile[plain].evidence + _TILES_WORTH:
         tile = plain
-    parts = found[tile]
+    parts = by_tile[tile]
     shared = _shared(ops, ns, tile, parts)
     return SizeModel(ops=tuple(ops), ns=ns, tile=tile, parts=parts, shared=shared)
 
@@ -79,9 +79,9 @@ def _shared(ops: Sequence[OpSpec], ns: Floats, tile: int, parts: Smoothness) -> 
     for out in _left_out(ops):
         kept = [op for op, left in zip(ops, out, strict=True) if not left]
         wanted = [op for op, left in zip(ops, out, strict=True) if left]
-        found, covariance = _predict(kept, ns[~out], wanted, tile, parts)
+        predicted, covariance = _predict(kept, ns[~out], wanted, tile, parts)
         weights = ns[out] / ns[out].sum()
-        error = float(weights @ np.log(found / ns[out]))
+        error = float(weights @ np.log(predicted / ns[out]))
         excess.append(error**2 - float(weights @ covariance @ weights))
     return float(np.sqrt(max(0.0, float(np.mean(excess)))))
 
@@ -91,14 +91,14 @@ def _left_out(ops: Sequence[OpSpec]) -> list[npt.NDArray[np.bool_]]:
     sizes: dict[str, set[float]] = {}
     for op in ops:
         sizes.setdefault(neighbourhood(op), set()).add(log_size(op))
-    ordered = {name: sorted(each) for name, each in sizes.items()}
-    ranks = max((len(each) for each in ordered.values()), default=0)
+    ordered = {name: sorted(logs) for name, logs in sizes.items()}
+    ranks = max((len(logs) for logs in ordered.values()), default=0)
     rank = np.array([ordered[neighbourhood(op)].index(log_size(op)) for op in ops], np.int64)
     inner = np.array(
         [0 < r < len(ordered[neighbourhood(op)]) - 1 for r, op in zip(rank, ops, strict=True)]
     )
     return [
-        inner & (rank == each) for each in range(1, ranks - 1) if (inner & (rank == each)).any()
+        inner & (rank == place) for place in range(1, ranks - 1) if (inner & (rank == place)).any()
     ]
 
 
@@ -120,7 +120,7 @@ def _rows(ops: Sequence[OpSpec]) -> dict[str, Rows]:
     rows: dict[str, list[int]] = {}
     for index, op in enumerate(ops):
         rows.setdefault(neighbourhood(op), []).append(index)
-    return {name: np.array(each, np.int64) for name, each in rows.items()}
+    return {name: np.array(places, np.int64) for name, places in rows.items()}
 
 
 def _points(
@@ -141,7 +141,7 @@ def _work_ns(ops: Sequence[OpSpec], ns: Floats, wanted: Sequence[OpSpec], tile: 
     """Fit each kind's non-negative costs of work to `ops`; return those of `wanted` in ns."""
     from scipy.optimize import nnls
 
-    found = np.empty(len(wanted))
+    work_ns = np.empty(len(wanted))
     for kind in {op.kind for op in wanted}:
         rows = np.array([op.kind == kind for op in ops])
         relative = (
@@ -151,5 +151,5 @@ def _work_ns(ops: Sequence[OpSpec], ns: Floats, wanted: Sequence[OpSpec], tile: 
         scale[scale == 0] = 1.0
         costs, _ = nnls(relative / scale, np.ones(len(relative)))
         at = [index for index, op in enumerate(wanted) if op.kind == kind]
-        found[at] = np.stack([terms(wanted[i], tile=tile) for i in at]) @ (costs / scale)
-    return found
+        work_ns[at] = np.stack([terms(wanted[i], tile=tile) for i in at]) @ (costs / scale)
+    return work_ns

@@ -69,8 +69,8 @@ class SlotCosts:
         if self.block_ns[..., 0].any():
             msg = f"Slot costs of {self.space.name}: a skipped block costs something."
             raise DataError(msg)
-        for each in (self.fixed_ns, self.block_ns):
-            each.setflags(write=False)
+        for array in (self.fixed_ns, self.block_ns):
+            array.setflags(write=False)
 
     @property
     def choices(self) -> int:
@@ -80,7 +80,7 @@ class SlotCosts:
     @property
     def heads(self) -> Integers:
         """(corners, 2): genes 0 and 1 of each corner."""
-        genes = [resolution_gene(self.space, each) for each in self.resolutions]
+        genes = [resolution_gene(self.space, resolution) for resolution in self.resolutions]
         return np.stack([np.array(genes), np.array(self.width_genes)], axis=1)
 
     def label(self, slot: int, corner: int, gene: int) -> SlotLabel:
@@ -145,7 +145,7 @@ def slot_costs(compiled: CompiledTable, resolutions: Sequence[int] | None = None
     if not asked:
         msg = f"Slot costs of table {table.name} need at least one resolution of {space.name}."
         raise UsageError(msg)
-    genes = sorted({resolution_gene(space, each) for each in asked})
+    genes = sorted({resolution_gene(space, resolution) for resolution in asked})
     widths = [gene for gene, _ in space.skeletons]
     corners = [gene * len(widths) + column for gene in genes for column in range(len(widths))]
     for corner in corners:

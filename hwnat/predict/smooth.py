@@ -101,20 +101,20 @@ def fit_smoothness(neighbourhoods: Sequence[Deviations]) -> Smoothness:
     """
     from scipy.optimize import minimize
 
-    thinned = [_thin(each) for each in neighbourhoods]
-    useful = [each for each in thinned if len(np.unique(each.x)) > 1]
+    thinned = [_thin(neighbourhood) for neighbourhood in neighbourhoods]
+    useful = [neighbourhood for neighbourhood in thinned if len(np.unique(neighbourhood.x)) > 1]
     if not useful:
         return _smoothness(_PRIOR, evidence=0.0)
 
     def loss(logs: Floats) -> float:
         return _loss(logs, useful)
 
-    found = minimize(loss, _PRIOR, method="L-BFGS-B", bounds=_BOUNDS, options={"maxiter": 60})
-    return _smoothness(np.asarray(found.x), evidence=-float(found.fun))
+    optimum = minimize(loss, _PRIOR, method="L-BFGS-B", bounds=_BOUNDS, options={"maxiter": 60})
+    return _smoothness(np.asarray(optimum.x), evidence=-float(optimum.fun))
 
 
 def _smoothness(logs: Floats, *, evidence: float) -> Smoothness:
-    values = [float(each) for each in np.exp(logs)]
+    values = [float(value) for value in np.exp(logs)]
     return Smoothness(
         family=values[0],
         family_distance=values[1],
@@ -130,9 +130,13 @@ def _loss(logs: Floats, neighbourhoods: Sequence[Deviations]) -> float:
     """Return the negative logarithm of prior times likelihood."""
     parts = _smoothness(logs, evidence=0.0)
     total = float(((logs - _PRIOR) ** 2).sum() / 2)
-    for each in neighbourhoods:
-        y = np.zeros(0) if each.y is None else each.y
-        variance = parts.covariance(each, each) + (parts.noise**2 + _JITTER) * np.eye(len(y)) + 1.0
+    for neighbourhood in neighbourhoods:
+        y = np.zeros(0) if neighbourhood.y is None else neighbourhood.y
+        variance = (
+            parts.covariance(neighbourhood, neighbourhood)
+            + (parts.noise**2 + _JITTER) * np.eye(len(y))
+            + 1.0
+        )
         lower = np.linalg.cholesky(variance)
         whitened = np.linalg.solve(lower, y)
         total += float(whitened @ whitened / 2 + np.log(np.diag(lower)).sum())

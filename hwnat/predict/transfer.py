@@ -84,10 +84,10 @@ def transfer(
     if missing := [key for key in wanted if key not in known]:
         raise _uncovered(missing[0], sources)
     rest = [key for key in wanted if key not in measured]
-    found = {key: measured[key] for key in wanted if key in measured}
+    entries = {key: measured[key] for key in wanted if key in measured}
     if rest:
-        found |= zip(rest, _entries(relation, measured, rest), strict=True)
-    return {key: found[key] for key in wanted}
+        entries |= zip(rest, _entries(relation, measured, rest), strict=True)
+    return {key: entries[key] for key in wanted}
 
 
 def expected(
@@ -105,17 +105,21 @@ def expected(
     """
     timed = sorted(measured.keys() & set(relations[0].keys))
     if len(timed) < MIN_TIMINGS:
-        msg = f"Only {len(timed)} of {len(measured)} timings are of operations that the sources "
-        msg += f"hold; time at least {MIN_TIMINGS} of those that the plan names."
+        msg = (
+            f"Only {len(timed)} of {len(measured)} timings are of operations that the sources "
+            f"hold; time at least {MIN_TIMINGS} of the operations in the plan."
+        )
         raise DataError(msg)
     rows, asked = relations[0].rows(timed), relations[0].rows(keys)
     logs = np.log([float(measured[key]) for key in timed])
-    models = [Regression(each.inputs, rows, logs - each.base[rows]) for each in relations]
+    models = [
+        Regression(relation.inputs, rows, logs - relation.base[rows]) for relation in relations
+    ]
     left_out = np.array([model.left_out() for model in models])
     shares = _shares(left_out[:, 0], left_out[:, 1])
-    found = np.array([model.predict(asked) for model in models])
-    found[:, 0] += np.array([each.base[asked] for each in relations])
-    mean, deviation = np.tensordot(shares, found, 1)
+    logs_and_deviations = np.array([model.predict(asked) for model in models])
+    logs_and_deviations[:, 0] += np.array([relation.base[asked] for relation in relations])
+    mean, deviation = np.tensordot(shares, logs_and_deviations, 1)
     half = _quantile(*np.tensordot(shares, left_out, 1)) * deviation
     low, high = np.exp(mean - half), np.exp(mean + half)
     return np.clip(np.exp(mean + deviation**2 / 2), low, high), low, high
@@ -144,9 +148,9 @@ def _quantile(errors: Floats, claimed: Floats) -> float:
     """
     count = len(errors)
     rank = min(count, int(np.ceil(_COVERAGE * (count + 1))))
-    found = float(np.sort(np.abs(errors) / claimed)[rank - 1])
+    half_width = float(np.sort(np.abs(errors) / claimed)[rank - 1])
     trust = count / (count + _TRUST)
-    return float(np.exp(trust * np.log(max(found, 1e-3)) + (1 - trust) * np.log(Z90)))
+    return float(np.exp(trust * np.log(max(half_width, 1e-3)) + (1 - trust) * np.log(Z90)))
 
 
 def _entries(relation: Relation, measured: Mapping[str, Entry], keys: Sequence[str]) -> list[Entry]:
@@ -158,7 +162,7 @@ def _entries(relation: Relation, measured: Mapping[str, Entry], keys: Sequence[s
 
 def _uncovered(key: str, sources: Sequence[LatencyTable]) -> UncoveredOpError:
     """Return the first source's error, naming all of them."""
-    found = sources[0].uncovered(key)
+    error = sources[0].uncovered(key)
     tables = " and ".join(table.name for table in sources)
     remedy = f"hwnat profile --device {sources[0].setup.device} --op '{key}'"
-    return UncoveredOpError(key, table=tables, nearest=found.nearest, remedy=remedy)
+    return UncoveredOpError(key, table=tables, nearest=error.nearest, remedy=remedy)

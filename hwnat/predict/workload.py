@@ -81,7 +81,7 @@ def _block_terms(op: OpSpec, *, tile: int) -> Floats:
         expands * pixels * mid,
         out_pixels * mid,
     ]
-    return np.array([*(batch * each for each in work), 1.0])
+    return np.array([*(batch * amount for amount in work), 1.0])
 
 
 def _rounded(count: int, tile: int) -> int:

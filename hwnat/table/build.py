@@ -37,12 +37,12 @@ def build_table(
         InconclusiveError: something it set out to measure is neither in the store nor filled.
     """
     visits = _visits(store, run)
-    measured = [each for found in visits.values() for each in found]
-    measured.sort(key=lambda each: each.started)
+    measured = [visit for of_subject in visits.values() for visit in of_subject]
+    measured.sort(key=lambda visit: visit.started)
     reference_ns = reference_latency_ns(measured) if measured else 0
     timed = timed_entries(store, run) if visits[run.overhead] else {}
     entries = timed | dict(filled.entries if filled else {})
-    networks = [run.network(each) for each in (*run.calibration, *run.validation)]
+    networks = [run.network(network) for network in (*run.calibration, *run.validation)]
     missing = [key for key in (*run.ops, *run.filled) if key not in entries]
     missing += [key for key in (run.overhead, *networks) if not visits[key]]
     if missing:
@@ -98,7 +98,9 @@ def timed_entries(store: Store, run: ProfileRun) -> dict[str, Entry]:
     if not visits[run.overhead]:
         msg = f"{run.overhead}, the cost of starting a run, is not measured yet; profile first."
         raise InconclusiveError(msg)
-    reference_ns = reference_latency_ns([each for found in visits.values() for each in found])
+    reference_ns = reference_latency_ns(
+        [visit for of_subject in visits.values() for visit in of_subject]
+    )
     overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
     return {
         key: entry(visits[key], reference_ns=reference_ns, less_ns=overhead_ns)
@@ -110,21 +112,21 @@ def timed_entries(store: Store, run: ProfileRun) -> dict[str, Entry]:
 def _visits(store: Store, run: ProfileRun) -> dict[str, list[Measurement]]:
     """Return what was measured of each subject, in order of time."""
     visits: dict[str, list[Measurement]] = {subject: [] for subject in run.subjects}
-    for each in store.measurements(run.setup.id, run.subjects):
-        visits[each.subject].append(each)
+    for visit in store.measurements(run.setup.id, run.subjects):
+        visits[visit.subject].append(visit)
     return visits
 
 
 def reference_latency_ns(measurements: Sequence[Measurement]) -> int:
     """Return the long-run median of the reference model: over visits, of their quartiles."""
-    return round(median(lower_quartile(each.reference_ns) for each in measurements))
+    return round(median(lower_quartile(visit.reference_ns) for visit in measurements))
 
 
 def entry(visits: Sequence[Measurement], *, reference_ns: int, less_ns: int = 0) -> Entry:
     """Summarise the visits to one model, less `less_ns` but at least 1 ns."""
-    ratios = [each.ratio for each in visits]
+    ratios = [visit.ratio for visit in visits]
     runs = np.concatenate(
-        [np.asarray(each.samples_ns) / lower_quartile(each.reference_ns) for each in visits]
+        [np.asarray(visit.samples_ns) / lower_quartile(visit.reference_ns) for visit in visits]
     )
     low, middle, high = map(float, np.quantile(ratios, [0.25, 0.5, 0.75]))
     p10, p90 = map(float, np.quantile(runs, [0.1, 0.9]))
@@ -163,8 +165,8 @@ class _Networks:
 
     def calibrate(self) -> Calibration:
         genomes = self.run.calibration
-        sums = [self._sum(each) for each in genomes]
-        measured = [self._measured_ns(each) for each in genomes]
+        sums = [self._sum(genome) for genome in genomes]
+        measured = [self._measured_ns(genome) for genome in genomes]
         return calibrate(genomes, [s for s, _ in sums], [n for _, n in sums], measured)
 
     def validate(self, calibration: Calibration) -> tuple[NetworkCheck, ...]:

@@ -131,7 +131,7 @@ class Calibration:
         decides; so it is mixed, by logarithms, with what their mean error says if errors are
         normal, the less the more networks there are. None where they are too few for the rank.
         """
-        errors = sorted(abs(each.error) for each in (*self.networks, *unseen))
+        errors = sorted(abs(network.error) for network in (*self.networks, *unseen))
         rank = int(np.ceil(coverage * (len(errors) + 1)))
         if rank > len(errors):
             return None
@@ -202,15 +202,15 @@ def robust_fit(rows: Floats, trust: Floats | None = None) -> Floats:
     typical = np.median(rows[:, 1:], axis=0)
     prior = np.diag([_NOISE / _SCALE[1], *(_NOISE * typical / _SHARES)])
     target = np.array([_NOISE / _SCALE[1] * _SCALE[0], 0.0, 0.0])
-    weights, found = known, np.zeros(3)
+    weights, solution = known, np.zeros(3)
     for _ in range(_ROUNDS):
         root = np.sqrt(weights)
         matrix = np.concatenate([rows * root[:, None], prior])
-        found = nonnegative(matrix, np.concatenate([root, target]))
-        errors = rows @ found - 1
+        solution = nonnegative(matrix, np.concatenate([root, target]))
+        errors = rows @ solution - 1
         spread = max(float((weights * errors**2).sum() / known.sum()), _FLOOR**2)
         weights = known * (_FREEDOM + 1) / (_FREEDOM + known * errors**2 / spread)
-    return found
+    return solution
 
 
 def _left_out(rows: Floats, fit: Callable[[Floats], Floats]) -> Floats:

@@ -1,4 +1,4 @@
-"""What moved between two latency tables, beyond what either is sure of."""
+"""Which entries of two latency tables differ beyond their intervals."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ _NETWORKS: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """An entry whose 90 % intervals in both tables have no value in common."""
+    """An entry whose 90 % intervals in the two tables do not overlap."""
 
     key: str
     before_ns: int
@@ -33,7 +33,7 @@ class Networks:
 
     Attributes:
         compared: networks that both tables cover.
-        uncovered: networks drawn that one of them does not cover.
+        uncovered: networks that one of the tables does not cover.
     """
 
     compared: int
@@ -48,12 +48,13 @@ class TableDiff:
     """What changed from one table to another.
 
     Attributes:
-        moved: beyond both intervals, the largest change first.
-        steady: number of entries in both tables that did not move.
+        moved: entries whose intervals do not overlap, the largest change first.
+        steady: number of other entries that both tables have.
         median_ratio: after over before, of all entries in both; None without any.
         median_change: |ratio - 1| of the median entry; `p95_change` of the 95th percentile.
-        new: keys of the second table alone; `gone` those of the first.
-        setup: (what, before, after) of all that differs in how the tables were made.
+        new: keys that only the second table has.
+        gone: keys that only the first table has.
+        setup: (name, before, after) of every setting that differs.
         networks: None unless both cover one space with equal classes and a common resolution.
     """
 
@@ -70,28 +71,29 @@ class TableDiff:
     networks: Networks | None
 
     def slower_than(self, percent: float) -> tuple[str, ...]:
-        """Return what got slower by more than this: moved entries, and the median network.
+        """Return the moved entries, and the median network, that are slower by more than this.
 
         Raises:
-            UsageError: a percentage that nothing exceeds, such as NaN.
+            UsageError: the percentage is not a finite number above 0.
         """
         if not 0 < percent < inf:
-            msg = f"--fail-over {percent:g} is no percentage above 0; give one such as 5."
+            msg = f"--fail-over {percent:g} is not a percentage above 0; give one such as 5."
             raise UsageError(msg)
         limit = 1 + percent / 100
-        found = [each.key for each in self.moved if each.ratio > limit]
+        slower = [entry.key for entry in self.moved if entry.ratio > limit]
         if self.networks and self.networks.median > limit:
-            found.insert(0, "the median network")
-        return tuple(found)
+            slower.insert(0, "the median network")
+        return tuple(slower)
 
 
 def diff(before: LatencyTable, after: LatencyTable, *, force: bool = False) -> TableDiff:
-    """Compare two tables; medians move, intervals decide.
+    """Compare two tables: an entry moved if its intervals do not overlap.
 
     Args:
-        before: the older table, or the one to compare with.
-        after: the other.
-        force: compare tables whose numbers mean different things all the same.
+        before: the older table.
+        after: the newer table.
+        force: compare tables although their precision, batch, space, classes or granularity
+            differ.
 
     Raises:
         TableMismatchError: precision, batch, space, classes or granularity differ, and `force`
@@ -99,8 +101,11 @@ def diff(before: LatencyTable, after: LatencyTable, *, force: bool = False) -> T
     """
     for what, one, other in _meaning(before, after):
         if one != other and not force:
-            msg = f"Tables {before.name} and {after.name} differ in {what}: {one} and {other}. "
-            raise TableMismatchError(msg + "Compare them all the same with: --force")
+            msg = (
+                f"Tables {before.name} and {after.name} differ in {what}: {one} and {other}. "
+                "Add --force to compare them anyway."
+            )
+            raise TableMismatchError(msg)
     common = [key for key in before.entries if key in after.entries]
     pairs = [(key, before.entries[key], after.entries[key]) for key in common]
     moved = [
@@ -112,7 +117,7 @@ def diff(before: LatencyTable, after: LatencyTable, *, force: bool = False) -> T
     return TableDiff(
         before=f"{before.name} ({before.table_id})",
         after=f"{after.name} ({after.table_id})",
-        moved=tuple(sorted(moved, key=lambda each: (-abs(log(each.ratio)), each.key))),
+        moved=tuple(sorted(moved, key=lambda entry: (-abs(log(entry.ratio)), entry.key))),
         steady=len(common) - len(moved),
         median_ratio=median(b.p50_ns / a.p50_ns for _, a, b in pairs) if pairs else None,
         median_change=float(np.median(changes)) if changes else None,
@@ -133,9 +138,9 @@ def _meaning(before: LatencyTable, after: LatencyTable) -> Iterator[tuple[str, A
 
 
 def _circumstances(table: LatencyTable) -> dict[str, Any]:
-    """Return how a table was made; loads and dates differ by nature and are left out."""
-    states: Sequence[dict[str, Any]] = [asdict(each) for each in table.conditions if each]
-    clocks = [each.get("clocks_hz", ()) for each in states]
+    """Return how a table was made, without loads and dates, which always differ."""
+    states: Sequence[dict[str, Any]] = [asdict(state) for state in table.conditions if state]
+    clocks = [state.get("clocks_hz", ()) for state in states]
     return {
         **asdict(table.setup),
         "protocol": asdict(table.protocol) if table.protocol else None,
@@ -145,11 +150,11 @@ def _circumstances(table: LatencyTable) -> dict[str, Any]:
         "granularity": table.granularity,
         "reference_ns": table.reference_ns,
         "overhead_ns": table.overhead_ns,
-        "governor": [each.get("governor") for each in states],
+        "governor": [state.get("governor") for state in states],
         "clocks_hz": clocks,
-        "temperature_c": [each.get("temperature_c") for each in states],
+        "temperature_c": [state.get("temperature_c") for state in states],
         "calibration": table.calibration.form,
-        "provenance": sorted({each.provenance for each in table.entries.values()}),
+        "provenance": sorted({entry.provenance for entry in table.entries.values()}),
         "hwnat": table.hwnat,
     }
 

@@ -1,4 +1,4 @@
-"""What a latency table holds for one operation, and where it comes from."""
+"""An entry of a latency table and its provenance."""
 
 import math
 from collections.abc import Mapping
@@ -41,14 +41,15 @@ class Entry:
 
     Attributes:
         p50_ns: median over the visits of (operation / reference model), times the reference's
-            long-run median, less the table's overhead.
-        p10_ns: tenth percentile of single runs on the same scale; `p90_ns` likewise. Equal to
-            the interval's ends where no run of this operation was timed on this device.
-        low_ns: `low_ns` to `high_ns` holds the true latency nine times in ten.
-        n: runs that went into it, or measurements that it was derived from.
+            long-run median, minus the table's overhead.
+        p10_ns: tenth percentile of single runs on the same scale; `p90_ns` is the ninetieth.
+            Equal to the ends of the interval if this operation was not timed on this device.
+        low_ns: lower end of the 90 % interval of the latency; `high_ns` is the upper end.
+        n: number of runs, or of measurements that the entry was derived from.
         spread: interquartile range of the visits' ratios over their median.
-        provenance: timed on the device; interpolated from other shapes there; transferred from
-            other devices; imported from a file; estimated by a model, of operators or hardware.
+        provenance: measured on the device, interpolated from other shapes on it, transferred
+            from other devices, imported from a file, or estimated by a model of operators or
+            hardware.
     """
 
     p10_ns: int
@@ -62,8 +63,11 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not 0 < self.p10_ns <= self.p50_ns <= self.p90_ns < MAX_NS or self.n < 1:
-            msg = f"latencies {self.p10_ns}, {self.p50_ns}, {self.p90_ns} ns of {self.n} runs"
-            raise DataError(msg + " are not those of a measurement")
+            msg = (
+                f"latencies {self.p10_ns}, {self.p50_ns}, {self.p90_ns} ns of {self.n} runs "
+                "are not those of a measurement"
+            )
+            raise DataError(msg)
         if not 0 < self.low_ns <= self.p50_ns <= self.high_ns < MAX_NS:
             msg = f"interval {self.low_ns} to {self.high_ns} ns does not hold {self.p50_ns} ns"
             raise DataError(msg)
@@ -116,13 +120,13 @@ def derived_entry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where an imported table's numbers come from.
+    """The files that a table was imported from.
 
     Attributes:
         format: name in the entry-point group `hwnat.importers`.
-        files: names of the files, without folders, and the SHA-256 of each.
-        unit: that the files are in.
-        left_out: keys of the files that have no operation key, each with the reason.
+        files: name, without folder, to SHA-256 of each file.
+        unit: unit of the latencies in the files.
+        left_out: key in a file to the reason why it was not imported.
     """
 
     format: str
@@ -133,9 +137,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedModel:
-    """A regressor of one kind of operation: all that is needed to fit it again to the table.
+    """A regressor for one kind of operation, described so that it can be fitted again.
 
-    The training set is the table's own measured entries, so nothing is pickled and a diff reads.
+    Its training set is the table's own measured entries, so nothing is pickled.
 
     Attributes:
         kind: of operation.
@@ -174,14 +178,14 @@ class FittedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How few timings a table was made of, and what further ones would bring.
+    """How many operations were timed for a table, and how much more timings would help.
 
     Attributes:
-        timed: entries timed on the device.
-        filled: entries derived from those, or from other devices' tables.
-        curve: (timings, mean relative error of held-out entries) as seen after each batch.
-        target_error: timing stopped below it; None if the budget alone decided.
-        expected_error: of held-out entries with twice the timings; None if nobody can tell.
+        timed: number of entries that were timed on the device.
+        filled: number of entries derived from those or from other devices' tables.
+        curve: (timings, mean relative error of held-out entries) after each batch.
+        target_error: error at which timing was to stop; None if there was only a budget.
+        expected_error: expected error with twice the timings; None if the curve is too short.
     """
 
     timed: int
@@ -193,10 +197,10 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """Entries that were not timed, and what they rest on.
+    """Entries that were derived instead of timed.
 
     Attributes:
-        entries: key to entry, none of them measured.
+        entries: key to entry; none is measured.
         held_out_error: mean absolute relative error on timed entries that were held out.
         models: regressors that were fitted, for further shapes.
         sources: ids of other devices' tables.

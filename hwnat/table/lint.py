@@ -1,4 +1,4 @@
-"""Find what makes a latency table misleading although every number in it is a number."""
+"""Find errors that make a latency table misleading although it can be read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from hwnat.table import rules
 from hwnat.table.importers.base import Finding
 from hwnat.table.subject import Subject
 
-#: Every rule: what it finds, and what it can be applied to.
+#: Rule to what it finds, and the input that it needs.
 RULES: Final[Mapping[str, str]] = {
     "copied": "one device's entries in another's table; two or more tables",
     "total-is-sum": "a latency called measured that is the sum of entries; whole networks",
@@ -26,11 +26,11 @@ RULES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintReport:
-    """What lint found.
+    """Findings of all rules.
 
     Attributes:
         findings: errors first, each rule's together.
-        not_applied: rule to the reason why it could not look.
+        not_applied: rule to the reason why it does not apply.
     """
 
     findings: tuple[Finding, ...]
@@ -38,24 +38,24 @@ class LintReport:
 
     @property
     def errors(self) -> int:
-        """Number of findings that no table should have."""
-        return sum(each.severity == "error" for each in self.findings)
+        """Number of errors."""
+        return sum(finding.severity == "error" for finding in self.findings)
 
     @property
     def warnings(self) -> int:
-        """Number of findings that a reader should know."""
+        """Number of warnings."""
         return len(self.findings) - self.errors
 
 
 def lint(subjects: Sequence[Subject]) -> LintReport:
     """Apply every rule to tables, one for each device, or several of one."""
-    found = [finding for each in subjects for finding in each.findings]
+    findings = [finding for subject in subjects for finding in subject.findings]
     not_applied = {}
     for name, rule in rules.ALL:
         outcome = rule(subjects)
         if isinstance(outcome, str):
             not_applied[name] = outcome
         else:
-            found += outcome
-    found.sort(key=lambda each: (each.severity, each.rule))
-    return LintReport(findings=tuple(found), not_applied=not_applied)
+            findings += outcome
+    findings.sort(key=lambda finding: (finding.severity, finding.rule))
+    return LintReport(findings=tuple(findings), not_applied=not_applied)

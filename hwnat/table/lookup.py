@@ -32,24 +32,24 @@ class LatencyTable:
     """Latencies of operations on one device with one runtime, of a space or of any networks.
 
     Attributes:
-        setup: device, runtime and protocol: what the numbers mean. Of an imported table, what
-            nobody said is 0 or empty.
-        protocol: None where hwnat did not measure.
-        space: whose blocks these are; None for the operators of any network.
+        setup: device, runtime and protocol. Values that an imported table does not state are 0
+            or empty.
+        protocol: how hwnat measured; None for an imported or estimated table.
+        space: the space whose blocks these are; None for the operators of any network.
         classes: outputs of the classifier; None without a space.
         resolutions: those of `space` that are covered.
-        reference_ns: long-run median of the reference model; None where there was none.
-        overhead_ns: what starting a run takes; a network pays it once, so no entry holds it.
+        reference_ns: long-run median of the reference model; None without a reference.
+        overhead_ns: time to start a run. A network pays it once, so entries do not include it.
         entries: operation key to latency.
         calibration: how sums of entries become latencies of networks.
-        validation: networks that neither entries nor calibration have seen.
-        conditions: at the first and after the last measurement.
+        validation: measured networks that were not used for the calibration.
+        conditions: before the first and after the last measurement.
         hwnat: version that built it.
         created: UTC, ISO 8601.
-        origin: of an imported table.
+        origin: the imported files; None for other tables.
         sources: ids of the tables that entries were transferred from.
-        models: of operations that are not among the entries.
-        effort: of a table that was not timed in full.
+        models: regressors for operations without an entry.
+        effort: timings of a table that was not timed in full; None for other tables.
     """
 
     setup: Setup
@@ -109,32 +109,35 @@ class LatencyTable:
 
     @property
     def name(self) -> str:
-        """What messages call this table."""
+        """Name of this table in messages."""
         setup = self.setup
         words = (setup.target, setup.delegate, setup.precision, self.space or "operators")
         return f"{setup.device}/{'-'.join(filter(None, words))}"
 
     def of_space(self) -> tuple[str, int]:
-        """Return the name of the space whose blocks these are, and the classifier's outputs.
+        """Return the name of the table's space and the outputs of its classifier.
 
         Raises:
-            TableMismatchError: it holds operators of any network.
+            TableMismatchError: the table holds operators of any network.
         """
         if self.space is None or self.classes is None:
-            msg = f"Table {self.name} holds operators of no particular space; "
-            msg += "name a table of a space."
+            msg = (
+                f"Table {self.name} holds operators of no particular space; use a table of a space."
+            )
             raise TableMismatchError(msg)
         return self.space, self.classes
 
     def timed_as(self) -> tuple[TimingProtocol, int]:
-        """Return protocol and reference latency in ns of a table that hwnat measured.
+        """Return the protocol and the reference latency, in ns.
 
         Raises:
-            TableMismatchError: it was imported, so nothing can be timed on its scale.
+            TableMismatchError: hwnat did not measure the table.
         """
         if self.protocol is None or self.reference_ns is None:
-            msg = f"Table {self.name} was not measured by hwnat, so nothing is timed on its scale; "
-            msg += f"measure one with: hwnat profile --device {self.setup.device}"
+            msg = (
+                f"Table {self.name} was not measured by hwnat, so nothing can be timed on its "
+                f"scale; measure one with: hwnat profile --device {self.setup.device}"
+            )
             raise TableMismatchError(msg)
         return self.protocol, self.reference_ns
 
@@ -144,10 +147,10 @@ class LatencyTable:
         return self.calibration.half_width(unseen=self.validation)
 
     def lookup(self, key: str) -> Entry:
-        """Return the latency of an operation.
+        """Return the entry of an operation.
 
         Raises:
-            UncoveredOpError: it was not measured; the message says how to measure it.
+            UncoveredOpError: there is none; the message says how to measure it.
         """
         try:
             return self.entries[key]

@@ -1,6 +1,6 @@
 """The traps of published latency tables, one function each.
 
-A rule returns what it found, or the reason why it cannot apply to what it was given.
+A rule returns its findings, or the reason why it does not apply to the tables.
 """
 
 from collections import defaultdict
@@ -39,28 +39,31 @@ _NARROW: Final = ("concat", "move")
 
 def rounded(subjects: Sequence[Subject]) -> Outcome:
     """Times rounded to whole milliseconds."""
-    found = []
-    for each in subjects:
-        whole = [key for key, entry in each.entries.items() if entry.p50_ns % _MS == 0]
-        if len(whole) >= 3 and 2 * len(whole) >= len(each.entries):
+    findings = []
+    for subject in subjects:
+        whole = [key for key, entry in subject.entries.items() if entry.p50_ns % _MS == 0]
+        if len(whole) >= 3 and 2 * len(whole) >= len(subject.entries):
             message = (
-                f"{len(whole)} of {len(each.entries)} entries are whole milliseconds: rounded "
-                "away is what tells blocks apart; get the unrounded times"
+                f"{len(whole)} of {len(subject.entries)} entries are whole milliseconds: rounding "
+                "hides the differences between blocks; get the unrounded times"
             )
-            found.append(_finding("rounded", "error", each, whole[0], message))
-        totals = [net for net in each.networks if net.measured_ns % _MS == 0]
-        if len(totals) >= 3 and len(totals) == len(each.networks):
-            message = f"all {len(totals)} network latencies are whole milliseconds: do not score on"
-            found.append(_finding("rounded", "warning", each, "", message + " them below 1 %"))
-    return found
+            findings.append(_finding("rounded", "error", subject, whole[0], message))
+        totals = [net for net in subject.networks if net.measured_ns % _MS == 0]
+        if len(totals) >= 3 and len(totals) == len(subject.networks):
+            message = (
+                f"all {len(totals)} network latencies are whole milliseconds: errors below 1 % "
+                "cannot be told apart"
+            )
+            findings.append(_finding("rounded", "warning", subject, "", message))
+    return findings
 
 
 def noisy(subjects: Sequence[Subject]) -> Outcome:
     """Standard deviation above a fifth of the mean, of entries and of networks."""
-    found, applied = [], False
-    for each in subjects:
-        ratios = {key: entry.spread / IQR for key, entry in each.entries.items()}
-        ratios |= {net.name: net.std_ns / net.measured_ns for net in each.networks}
+    findings, applied = [], False
+    for subject in subjects:
+        ratios = {key: entry.spread / IQR for key, entry in subject.entries.items()}
+        ratios |= {net.name: net.std_ns / net.measured_ns for net in subject.networks}
         applied = applied or any(ratios.values())
         for key, ratio in ratios.items():
             if ratio > _MAX_STD:
@@ -68,16 +71,16 @@ def noisy(subjects: Sequence[Subject]) -> Outcome:
                     f"standard deviation {ratio:.0%} of the mean, over {_MAX_STD:.0%}: "
                     "measure it again before relying on it"
                 )
-                found.append(_finding("noisy", "warning", each, key, message))
-    return found if applied else "no entry has a spread"
+                findings.append(_finding("noisy", "warning", subject, key, message))
+    return findings if applied else "no entry has a spread"
 
 
 def wrong_unit(subjects: Sequence[Subject]) -> Outcome:
-    """Throughput that no device has, or that is off the table's own by a unit's factor."""
-    found: list[Finding] = []
+    """Throughput that no device reaches, or that differs from the table's own by a unit."""
+    findings: list[Finding] = []
     applied = False
-    for each in subjects:
-        rates = _rates(each)
+    for subject in subjects:
+        rates = _rates(subject)
         if len(rates) < 3:
             continue
         applied = True
@@ -85,12 +88,12 @@ def wrong_unit(subjects: Sequence[Subject]) -> Outcome:
         if not _RATES[0] <= middle <= _RATES[1]:
             key = min(rates, key=lambda key: abs(log10(rates[key] / middle)))
             message = (
-                f"{middle:.3g} billion MACs/s in the median entry, {len(rates)} entries looked "
-                f"at, is outside {_RATES[0]:g} to {_RATES[1]:g}; is the unit right? Give --unit"
+                f"the median of {len(rates)} entries runs {middle:.3g} billion MACs/s, outside "
+                f"{_RATES[0]:g} to {_RATES[1]:g}: check the unit and give it with --unit"
             )
-            found.append(_finding("wrong-unit", "error", each, key, message))
-        found += _odd_units(each, rates)
-    return found if applied else f"no table has three entries of {_MIN_MACS:,} MACs or more"
+            findings.append(_finding("wrong-unit", "error", subject, key, message))
+        findings += _odd_units(subject, rates)
+    return findings if applied else f"no table has three entries of {_MIN_MACS:,} MACs or more"
 
 
 def _rates(subject: Subject) -> dict[str, float]:
@@ -107,20 +110,20 @@ def _odd_units(subject: Subject, rates: Mapping[str, float]) -> Iterator[Finding
     by_kind = defaultdict(list)
     for key, rate in rates.items():
         by_kind[key.partition("|")[0]].append(rate)
-    middles = {kind: median(each) for kind, each in by_kind.items()}
+    middles = {kind: median(of_kind) for kind, of_kind in by_kind.items()}
     for key, rate in rates.items():
         middle = middles[key.partition("|")[0]]
         if not 1 / _UNIT_FACTOR < rate / middle < _UNIT_FACTOR:
             message = (
                 f"{rate:.3g} billion MACs/s, {rate / middle:.3g} times the median of its kind: "
-                "an entry in another unit; convert it"
+                "the entry is in another unit; convert it"
             )
             yield _finding("wrong-unit", "error", subject, key, message)
 
 
 def unit_against(subjects: Sequence[Subject]) -> Outcome:
     """A factor near 1000 between two tables."""
-    found, applied = [], False
+    findings, applied = [], False
     for one, other in combinations(subjects, 2):
         common = [key for key in one.entries if key in other.entries]
         if len(common) < 3:
@@ -130,31 +133,31 @@ def unit_against(subjects: Sequence[Subject]) -> Outcome:
         if not 1 / _UNIT_FACTOR < ratio < _UNIT_FACTOR:
             message = (
                 f"{len(common)} operations take {ratio:.3g} times as long as in {other.name} "
-                "(median): one of the two is in another unit; convert it"
+                "(median): one of the tables is in another unit; convert it"
             )
-            found.append(_finding("wrong-unit", "error", one, common[0], message))
-    return found if applied else "needs two tables with three operations in common"
+            findings.append(_finding("wrong-unit", "error", one, common[0], message))
+    return findings if applied else "needs two tables with three operations in common"
 
 
 def copied(subjects: Sequence[Subject]) -> Outcome:
-    """Entries of one device that stand in another's table."""
-    found, applied = [], False
+    """Entries that two devices' tables have in common to the nanosecond."""
+    findings, applied = [], False
     for one, other in combinations(subjects, 2):
         common = [key for key in one.entries if key in other.entries]
         if one.device == other.device or not common:
             continue
         applied = True
         equal = [k for k in common if one.entries[k].p50_ns == other.entries[k].p50_ns]
-        step = max(_resolution(each.entries.values()) for each in (one, other))
+        step = max(_resolution(subject.entries.values()) for subject in (one, other))
         # Two devices' values a tenth apart fall on the same step as often as this.
         chance = sum(min(1.0, 10 * step / one.entries[key].p50_ns) for key in common)
         if len(equal) >= 2 and len(equal) > 5 * chance:
             message = (
                 f"{len(equal)} of {len(common)} entries have exactly the value they have in "
-                f"{other.name}: they were copied; measure them on {one.device} or take them out"
+                f"{other.name}: they were copied; measure them on {one.device} or remove them"
             )
-            found.append(_finding("copied", "error", one, equal[0], message))
-    return found if applied else "needs tables of two devices with operations in common"
+            findings.append(_finding("copied", "error", one, equal[0], message))
+    return findings if applied else "needs tables of two devices with operations in common"
 
 
 def _resolution(entries: Iterable[Entry]) -> int:
@@ -168,26 +171,26 @@ def _resolution(entries: Iterable[Entry]) -> int:
 
 def falls(subjects: Sequence[Subject]) -> Outcome:
     """Cost that falls as a kernel or a width grows, beyond both intervals; the largest first."""
-    found: list[tuple[float, Finding]] = []
+    findings: list[tuple[float, Finding]] = []
     applied = False
-    for each in subjects:
-        for axis, rows in _families(each.ops):
+    for subject in subjects:
+        for axis, rows in _families(subject.ops):
             applied = True
             for (small, small_key), (large, large_key) in pairwise(sorted(rows)):
-                before, after = each.entries[small_key], each.entries[large_key]
+                before, after = subject.entries[small_key], subject.entries[large_key]
                 floor = 0.0 if before.low_ns < before.high_ns else _DROP
                 if small == large or after.high_ns >= before.low_ns * (1 - floor):
                     continue
                 message = (
                     f"{axis} {large} costs {after.p50_ns / 1e6:.4g} ms, {axis} {small} costs "
                     f"{before.p50_ns / 1e6:.4g} ms, beyond both intervals: measure both again, "
-                    "or find out which kernels run"
+                    "or check which kernels run"
                 )
-                finding = _finding("falls", "warning", each, large_key, message)
-                found.append((after.p50_ns / before.p50_ns, finding))
+                finding = _finding("falls", "warning", subject, large_key, message)
+                findings.append((after.p50_ns / before.p50_ns, finding))
     if not applied:
         return "no two operations differ in a kernel or a width alone"
-    return [finding for _, finding in sorted(found, key=lambda each: each[0])]
+    return [finding for _, finding in sorted(findings, key=lambda ranked: ranked[0])]
 
 
 Rows = list[tuple[int, str]]
@@ -225,9 +228,9 @@ def _families(ops: Mapping[str, OpSpec]) -> Iterator[tuple[str, Rows]]:
 
 def total_is_sum(subjects: Sequence[Subject]) -> Outcome:
     """Network latencies that are sums of entries and not measurements."""
-    found, applied = [], False
-    for each in subjects:
-        sums = {net: _sum_ns(each, net) for net in each.networks}
+    findings, applied = [], False
+    for subject in subjects:
+        sums = {net: _sum_ns(subject, net) for net in subject.networks}
         gaps = {
             net.name: abs(total - net.measured_ns) / net.measured_ns
             for net, total in sums.items()
@@ -238,11 +241,11 @@ def total_is_sum(subjects: Sequence[Subject]) -> Outcome:
         all_near = len(gaps) >= 3 and max(gaps.values()) < _TOO_GOOD
         for name in exact or (list(gaps) if all_near else []):
             message = (
-                f"its latency is the sum of the table's entries to {gaps[name]:.1g}, so it was "
-                "added up, not measured; do not calibrate or score on it"
+                f"its latency equals the sum of the table's entries within {gaps[name]:.1g}, so "
+                "it was not measured; do not calibrate or score on it"
             )
-            found.append(_finding("total-is-sum", "error", each, name, message))
-    return found if applied else "needs networks whose operations are all there (--network)"
+            findings.append(_finding("total-is-sum", "error", subject, name, message))
+    return findings if applied else "needs networks whose operations all have entries (--network)"
 
 
 def _sum_ns(subject: Subject, net: NetworkTotal) -> int | None:
@@ -256,26 +259,26 @@ def _sum_ns(subject: Subject, net: NetworkTotal) -> int | None:
 
 def missing(subjects: Sequence[Subject]) -> Outcome:
     """Networks, or a whole space, whose own operations have no entry."""
-    found, applied = [], False
-    for each in subjects:
-        for net in (*each.networks, *each.named):
+    findings, applied = [], False
+    for subject in subjects:
+        for net in (*subject.networks, *subject.named):
             applied = True
-            absent = [*(key for key in net.keys if key not in each.entries), *net.unmapped]
+            absent = [*(key for key in net.keys if key not in subject.entries), *net.unmapped]
             if absent:
                 message = (
                     f"{len(absent)} of its {len(net.keys) + len(net.unmapped)} operations have no "
                     f"entry, such as {absent[0]}; measure them, or do not use this network"
                 )
-                severity: Severity = "error" if each.space else "warning"
-                found.append(_finding("missing-blocks", severity, each, net.name, message))
-        if absent_ops := each.uncovered():
+                severity: Severity = "error" if subject.space else "warning"
+                findings.append(_finding("missing-blocks", severity, subject, net.name, message))
+        if absent_ops := subject.uncovered():
             message = (
-                f"{len(absent_ops)} operations of {each.space and each.space[0]} have no entry; "
-                "networks with them cannot be predicted"
+                f"{len(absent_ops)} operations of the space have no entry; networks that use them "
+                "cannot be predicted"
             )
-            found.append(_finding("missing-blocks", "warning", each, absent_ops[0], message))
-        applied = applied or each.space is not None
-    return found if applied else "needs a space, or whole networks (--network)"
+            findings.append(_finding("missing-blocks", "warning", subject, absent_ops[0], message))
+        applied = applied or subject.space is not None
+    return findings if applied else "needs a space, or whole networks (--network)"
 
 
 def _finding(rule: str, severity: Severity, subject: Subject, key: str, message: str) -> Finding:

@@ -55,8 +55,8 @@ def by_stage(table: LatencyTable) -> tuple[Breakdown, ...]:
     space = replace(get_space(table.space), resolutions=table.resolutions)
     drawn = space.sample(_NETWORKS, rng=np.random.default_rng(0))
     archs = [Arch(space=space, genome=tuple(genome)) for genome in drawn.tolist()]
-    found = [_network(table, arch, name="median") for arch in archs]
-    middle = sorted(found, key=lambda each: each.total_ns)[_NETWORKS // 2]
+    drawn_networks = [_network(table, arch, name="median") for arch in archs]
+    middle = sorted(drawn_networks, key=lambda breakdown: breakdown.total_ns)[_NETWORKS // 2]
     small, large = (Arch(space=space, genome=g) for g in (space.smallest(), space.largest()))
     return (
         _network(table, small, name="smallest"),
@@ -88,23 +88,23 @@ def _by_kind(table: LatencyTable) -> Breakdown:
     parts: dict[str, int] = defaultdict(int)
     for key, entry in table.entries.items():
         parts[key.partition("|")[0]] += entry.p50_ns
-    ordered = dict(sorted(parts.items(), key=lambda each: -each[1]))
+    ordered = dict(sorted(parts.items(), key=lambda part: -part[1]))
     return Breakdown(name=f"all {len(table.entries)} entries", parts=ordered)
 
 
 def svg(title: str, breakdowns: tuple[Breakdown, ...]) -> str:
     """Draw one stacked bar for each breakdown, its length the time: a whole SVG file."""
-    longest = max(each.total_ns for each in breakdowns)
-    names = list(dict.fromkeys(name for each in breakdowns for name in each.parts))
+    longest = max(breakdown.total_ns for breakdown in breakdowns)
+    names = list(dict.fromkeys(name for breakdown in breakdowns for name in breakdown.parts))
     colour = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
     rows = [f'<text x="10" y="22" font-size="15">{escape(title)}</text>']
-    for i, each in enumerate(breakdowns):
+    for i, breakdown in enumerate(breakdowns):
         y, x = 40 + 54 * i, 10.0
-        label = f"{each.name}: {each.total_ns / 1e6:.3f} ms"
+        label = f"{breakdown.name}: {breakdown.total_ns / 1e6:.3f} ms"
         rows.append(f'<text x="10" y="{y + 10}">{escape(label)}</text>')
-        for name, ns in each.parts.items():
+        for name, ns in breakdown.parts.items():
             width = 680 * ns / longest
-            tip = f"{name}: {ns / 1e6:.3f} ms, {ns / each.total_ns:.1%}"
+            tip = f"{name}: {ns / 1e6:.3f} ms, {ns / breakdown.total_ns:.1%}"
             rows.append(
                 f'<rect x="{x:.1f}" y="{y + 16}" width="{width:.1f}" height="22" '
                 f'fill="{colour[name]}"><title>{escape(tip)}</title></rect>'

@@ -62,11 +62,11 @@ class Subject:
             subject,
             networks=tuple(
                 NetworkTotal(
-                    name=each.genome,
-                    keys=subject.keys_of(each.genome),
-                    measured_ns=each.measured_ns,
+                    name=check.genome,
+                    keys=subject.keys_of(check.genome),
+                    measured_ns=check.measured_ns,
                 )
-                for each in checks
+                for check in checks
             ),
         )
 
@@ -78,7 +78,7 @@ class Subject:
         if imported.space is not None and imported.classes is not None:
             space = (imported.space, imported.classes, imported.resolutions, min(batches))
         return cls(
-            name=", ".join(each.name for each in imported.sources),
+            name=", ".join(source.name for source in imported.sources),
             device=imported.device,
             entries=imported.entries,
             space=space,
@@ -98,25 +98,25 @@ class Subject:
         try:
             return cls.of_table(load_table(path), name=str(path))
         except DataError as refused:
-            found = tuple(_refused(Source.read(path)))
-            if not found:
+            refusals = tuple(_refused(Source.read(path)))
+            if not refusals:
                 raise
-            why = f"{len(found)} entries keep it from being loaded ({refused})"
+            why = f"{len(refusals)} entries keep it from being loaded ({refused})"
             whole = Finding(
                 rule="not-loaded", severity="error", where=str(path), key="", message=why
             )
-            return cls(name=str(path), device=str(path), entries={}, findings=(*found, whole))
+            return cls(name=str(path), device=str(path), entries={}, findings=(*refusals, whole))
 
     @cached_property
     def ops(self) -> Mapping[str, OpSpec]:
         """Entries' operations by key, those that have a canonical one."""
-        found = {}
+        ops = {}
         for key in self.entries:
             try:
-                found[key] = OpSpec.from_key(key)
+                ops[key] = OpSpec.from_key(key)
             except DataError:
                 continue
-        return found
+        return ops
 
     def keys_of(self, genome: str) -> tuple[str, ...]:
         """Return the keys of a network of the subject's space.

@@ -127,7 +127,7 @@ def test_kinds_come_back_in_the_order_asked(samples):
 
 def test_equal_operations_count_once():
     few = measured(MIN_SAMPLES - 1)
-    with pytest.raises(DataError, match="carry no model"):
+    with pytest.raises(DataError, match="not enough for a model"):
         fit_samples(few * 10, name="a phone")
 
 
@@ -154,7 +154,7 @@ def test_a_tables_entries_train_its_models(a_table, an_entry, tmp_path):
 def test_entries_that_were_derived_train_nothing(a_table, an_entry):
     table = a_table()
     guessed = {key: an_entry(5_000, provenance="estimated") for key in table.entries}
-    with pytest.raises(DataError, match="carry no model"):
+    with pytest.raises(DataError, match="not enough for a model"):
         fit_models(replace(table, entries=guessed))
 
 
