@@ -51,6 +51,8 @@ def build_table(
             f"Go on with: {_command(run)}"
         )
         raise InconclusiveError(msg)
+    overhead_ns = entry(visits[run.overhead], reference_ns=reference_ns).p50_ns
+    _check_overhead(timed, overhead_ns)
     table = LatencyTable(
         setup=run.setup,
         protocol=run.protocol,
@@ -59,7 +61,7 @@ def build_table(
         resolutions=run.resolutions,
         granularity="block",
         reference_ns=reference_ns,
-        overhead_ns=entry(visits[run.overhead], reference_ns=reference_ns).p50_ns,
+        overhead_ns=overhead_ns,
         entries=entries,
         calibration=Calibration(),
         validation=(),
@@ -73,6 +75,18 @@ def build_table(
     whole = _Networks(run=run, visits=visits, table=table)
     calibration = whole.calibrate()
     return replace(table, calibration=calibration, validation=whole.validate(calibration))
+
+
+def _check_overhead(timed: Mapping[str, Entry], overhead_ns: int) -> None:
+    """Refuse an overhead that leaves nothing of most operations."""
+    nothing = [key for key, timed_entry in timed.items() if timed_entry.p50_ns == 1]
+    if 2 * len(nothing) > len(timed):
+        msg = (
+            f"{len(nothing)} of {len(timed)} operations, such as {nothing[0]}, take no longer than "
+            f"starting a run, which was measured as {overhead_ns} ns. Profile again into another "
+            "file with: hwnat profile --store FILE"
+        )
+        raise InconclusiveError(msg)
 
 
 def _command(run: ProfileRun) -> str:

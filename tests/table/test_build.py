@@ -105,6 +105,16 @@ def test_an_unfinished_profile_says_how_to_go_on(profile, tmp_path):
     )
 
 
+def test_an_overhead_that_leaves_nothing_of_the_operations_is_refused(profile, tmp_path):
+    store, run, _ = profile
+    with Store(tmp_path / "wrong.sqlite") as wrong:
+        for made in store.measurements(run.setup.id, run.subjects):
+            factor = 1000 if made.subject == run.overhead else 1
+            wrong.add(replace(made, samples_ns=tuple(factor * ns for ns in made.samples_ns)))
+        with pytest.raises(InconclusiveError, match=r"no longer than starting a run.*--store"):
+            build_table(wrong, run)
+
+
 def test_measurements_of_another_setup_do_not_count(profile):
     store, run, _ = profile
     other = replace(run, setup=replace(run.setup, runtime_version="2"))

@@ -71,6 +71,13 @@ def test_half_widths_add_in_quadrature_but_those_of_one_operation_add_up(an_entr
     assert np.sqrt(squared_half_widths([])) == 0
 
 
+@pytest.fixture
+def gap(a_table):
+    """Return a table of `GAP`, and its entries as arrays."""
+    table = a_table(GAP)
+    return table, lay_out(table, GAP)
+
+
 def is_canonical(row):
     try:
         return GAP.check(row) == tuple(row) and row[1] in (0, 2)
@@ -89,13 +96,13 @@ def is_canonical(row):
         )
     ),
 )
-def test_only_canonical_genomes_have_a_sum(a_table, seed, spoilt):
-    table = a_table(GAP)
+def test_only_canonical_genomes_have_a_sum(gap, seed, spoilt):
+    table, dense = gap
     rows = GAP.sample(20, rng=np.random.default_rng(seed))
     rows[:, 1] = np.where(rows[:, 1] == 1, 2, rows[:, 1])
     for row, gene, value in spoilt:
         rows[row, gene] = value
-    sums, ops = lay_out(table, GAP).sums(rows)
+    sums, ops = dense.sums(rows)
     for row, sum_ns, count in zip(rows.tolist(), sums.tolist(), ops.tolist(), strict=True):
         if is_canonical(row):
             keys = [op.key for op in Arch(space=GAP, genome=tuple(row)).ops(classes=10)]
@@ -125,3 +132,9 @@ def test_a_table_that_covers_nothing_refuses_everything(a_table, an_entry):
     nothing = lay_out(a_table(entries={"x|y": an_entry(5)}), MBV3_NANO)
     rows = MBV3_NANO.sample(9, rng=np.random.default_rng(0))
     assert (nothing.sums(rows)[0] == MISSING).all()
+
+
+def test_a_width_between_two_others_has_no_sum(gap):
+    _, dense = gap
+    rows = np.array([GAP.smallest(), (0, 1, *GAP.smallest()[2:]), GAP.largest()])
+    assert (dense.sums(rows)[0] == MISSING).tolist() == [False, True, False]
