@@ -171,7 +171,7 @@ def test_a_whole_table_with_a_throughput_that_no_device_has(clean, factor):
     ((severity, _, key),) = found(rules.wrong_unit([planted]))
     assert severity == "error"
     assert key in planted.entries
-    assert "is the unit right" in rules.wrong_unit([planted])[0].message
+    assert "check the unit" in rules.wrong_unit([planted])[0].message
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])

@@ -101,7 +101,7 @@ def test_resolutions_follow_from_the_files(write):
 
 def test_a_resolution_on_both_sides_or_twice_is_refused(write):
     one, two = write(32), write(64)
-    with pytest.raises(UsageError, match=r"Resolution 32 of .* is among the tables"):
+    with pytest.raises(UsageError, match=r"Resolution 32 of .* is also in another file"):
         evaluate_offgrid([one, two], [one], seed=0)
     with pytest.raises(UsageError, match="name each resolution once"):
         evaluate_offgrid([one], [two, two], seed=0)
