@@ -92,25 +92,25 @@ def check_parity(module: "nn.Module", session: Session, x: Floats) -> Parity:
     reference = eval_copy(module)
     with torch.no_grad():
         wanted = [reference(torch.from_numpy(rows)).numpy() for rows in _chunks(x, 64)]
-    found = [session.run(rows) for rows in _chunks(x, batch)]
-    return compare(np.concatenate(wanted), np.concatenate(found))
+    returned = [session.run(rows) for rows in _chunks(x, batch)]
+    return compare(np.concatenate(wanted), np.concatenate(returned))
 
 
-def compare(wanted: Floats, found: Floats) -> Parity:
+def compare(wanted: Floats, returned: Floats) -> Parity:
     """Compare two outputs, (rows, classes) or maps; `wanted` is PyTorch's.
 
     Raises:
         DataError: the shapes differ.
     """
-    if wanted.shape != found.shape:
-        msg = f"The file returns {found.shape} where PyTorch returns {wanted.shape}."
+    if wanted.shape != returned.shape:
+        msg = f"The file returns {returned.shape} where PyTorch returns {wanted.shape}."
         raise DataError(msg)
     classes = wanted.ndim == 2
-    agree = np.mean(wanted.argmax(axis=-1) == found.argmax(axis=-1)) if classes else None
+    agree = np.mean(wanted.argmax(axis=-1) == returned.argmax(axis=-1)) if classes else None
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, which fails as it should
         return Parity(
             rows=len(wanted),
-            max_abs_diff=float(np.max(np.abs(wanted - found))),
+            max_abs_diff=float(np.max(np.abs(wanted - returned))),
             output_range=float(np.ptp(wanted)),
             top1_agreement=None if agree is None else float(agree),
         )

@@ -163,8 +163,8 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
             path = part / f"model{target.suffix}"
             artifact = target.export(module, (1, *images.shape[1:]), path)
             session = target.load(path)
-            found = np.concatenate([session.run(image[None]) for image in images])
-            parity = compare(wanted, found)
+            outputs_of_file = np.concatenate([session.run(image[None]) for image in images])
+            parity = compare(wanted, outputs_of_file)
             parity.require(folder / path.name, precision=target.precision)
             timing, untimed = _timing(path, target, tables.get(name), predictions.get(name), cache)
             files.append(
@@ -177,7 +177,7 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
                     size_bytes=artifact.size_bytes,
                     details=artifact.details,
                     parity=parity,
-                    top1_percent=_top1(found, labels),
+                    top1_percent=_top1(outputs_of_file, labels),
                     timing=timing,
                     untimed=untimed,
                 )

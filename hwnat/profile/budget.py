@@ -86,8 +86,8 @@ def _coordinates(ops: Sequence[OpSpec]) -> Floats:
             op.stride,
             op.se_channels > 0,
             op.residual,
-            *(op.kind == kind for kind in sorted({each.kind for each in ops})),
-            *(op.act == act for act in sorted({each.act for each in ops})),
+            *(op.kind == kind for kind in sorted({other.kind for other in ops})),
+            *(op.act == act for act in sorted({other.act for other in ops})),
         )
         for op in ops
     ]

@@ -50,12 +50,12 @@ class NpuEstimator:
             DeviceError: see `read_latency_ns`, and `Estimator.estimate`.
         """
         self.models.export(sources, progress=self.progress)
-        found = {}
+        latencies = {}
         for count, key in enumerate(sources, start=1):
             where = f"{self.npu.accelerator}, {key}"
-            found[key] = read_latency_ns(self._text(key), where=where)
+            latencies[key] = read_latency_ns(self._text(key), where=where)
             self.progress("estimate", count, len(sources))
-        return found
+        return latencies
 
     def _text(self, key: str) -> str:
         model, version = self.models.path(key), self.models.target.runtime()[1]
@@ -102,20 +102,20 @@ def estimate_table(
     archs = {_key(plan, arch): arch for arch in (*plan.calibration, *plan.validation)}
     sources: dict[str, Sequence[OpSpec]] = {op.key: (op,) for op in (*plan.ops, plan.overhead)}
     sources |= {k: a.ops(classes=plan.classes, batch=plan.batch) for k, a in archs.items()}
-    found = estimates.latency_ns(sources)
-    overhead_ns = found[plan.overhead.key]
-    entries = {op.key: _entry(max(1, found[op.key] - overhead_ns)) for op in plan.ops}
+    latencies = estimates.latency_ns(sources)
+    overhead_ns = latencies[plan.overhead.key]
+    entries = {op.key: _entry(max(1, latencies[op.key] - overhead_ns)) for op in plan.ops}
     sums = {key: overhead_ns + sum(entries[op.key].p50_ns for op in sources[key]) for key in archs}
     known = [_key(plan, arch) for arch in plan.calibration]
     calibration = calibrate(
         [arch.text for arch in plan.calibration],
         [sums[key] for key in known],
         [len(sources[key]) for key in known],
-        [found[key] for key in known],
+        [latencies[key] for key in known],
     )
     checks = [
         calibration.check(
-            arch.text, sum_ns=sums[key], ops=len(sources[key]), measured_ns=found[key]
+            arch.text, sum_ns=sums[key], ops=len(sources[key]), measured_ns=latencies[key]
         )
         for arch in plan.validation
         for key in [_key(plan, arch)]
@@ -169,8 +169,8 @@ def estimate_networks(
     sources = {
         key: arch.ops(classes=classes, batch=batch) for key, arch in zip(keys, archs, strict=True)
     }
-    found = estimates.latency_ns(sources)
-    return [_entry(found[key]) for key in keys]
+    latencies = estimates.latency_ns(sources)
+    return [_entry(latencies[key]) for key in keys]
 
 
 def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> NpuEstimator:

@@ -66,9 +66,9 @@ def time_networks(
     Raises:
         TableMismatchError: the table was measured on another machine.
     """
-    keys = [_key(table, each) for each in genomes]
-    found = _on_scale(table, networks=keys, cache=cache, report=progress, tell=tell)
-    return [found[key] for key in keys]
+    keys = [_key(table, genome) for genome in genomes]
+    entries = _on_scale(table, networks=keys, cache=cache, report=progress, tell=tell)
+    return [entries[key] for key in keys]
 
 
 def _key(table: LatencyTable, genome: str) -> str:
@@ -107,7 +107,7 @@ def _on_scale(
     _, reference_ns = table.timed_as()
     table.of_space()
     networks_known = (*table.calibration.networks, *table.validation)
-    known = {_key(table, each.genome): each for each in networks_known}
+    known = {_key(table, check.genome): check for check in networks_known}
     keys = tuple(dict.fromkeys((*known, *networks)))
     device = _device_of(table)
     target = target_of(device)
@@ -121,11 +121,11 @@ def _on_scale(
         _export(table, found_files.models, keys, report=report or _silent)
         visits = _Visits(timer=timer, setup=setup, files=found_files, report=report or _silent)
         made = visits.make((*keys, *found_files.files), rounds=table.timed_as()[0].rounds)
-    found = {key: entry(each, reference_ns=reference_ns) for key, each in made.items()}
-    shifts = [each.measured_ns / found[key].p50_ns for key, each in known.items()]
+    unshifted = {key: entry(visits, reference_ns=reference_ns) for key, visits in made.items()}
+    shifts = [check.measured_ns / unshifted[key].p50_ns for key, check in known.items()]
     scale = median(shifts) if shifts else 1.0
     return {
-        key: entry(each, reference_ns=round(scale * reference_ns)) for key, each in made.items()
+        key: entry(visits, reference_ns=round(scale * reference_ns)) for key, visits in made.items()
     }
 
 
@@ -137,7 +137,7 @@ def _device_of(table: LatencyTable) -> DeviceSpec:
         UsageError: it is elsewhere, and its file is not at hand.
     """
     setup = table.setup
-    precision = next((each for each in get_args(Precision) if each == setup.precision), None)
+    precision = next((known for known in get_args(Precision) if known == setup.precision), None)
     if precision is None:
         msg = f"Table {table.name} is of {setup.precision} models, which nothing here writes; it "
         raise TableMismatchError(msg + "cannot be timed again.")
@@ -157,19 +157,19 @@ def _device_of(table: LatencyTable) -> DeviceSpec:
     )
 
 
-def _same(table: LatencyTable, found: Setup) -> None:
+def _same(table: LatencyTable, here: Setup) -> None:
     """Refuse a device or a program other than those of `table`.
 
     Raises:
         TableMismatchError: it is another one.
     """
-    _same_machine(table, found.host)
-    setups = (table.setup, found)
+    _same_machine(table, here.host)
+    setups = (table.setup, here)
     if table.setup.runner is not None:
-        was, now = (f"{each.runtime} {each.runtime_version}, {each.runner}" for each in setups)
+        was, now = (f"{setup.runtime} {setup.runtime_version}, {setup.runner}" for setup in setups)
         if was != now:
             raise _other(table, was, now, "another runtime")
-    was, now = (" ".join(filter(None, (each.clocks, each.held_governor))) for each in setups)
+    was, now = (" ".join(filter(None, (setup.clocks, setup.held_governor))) for setup in setups)
     if was != now:
         raise _other(table, was, now, "other clocks")
 
@@ -197,9 +197,9 @@ def _other(table: LatencyTable, was: str | None, now: str | None, said: str) -> 
     )
 
 
-def _same_unit(known: Host, found: Host) -> bool:
+def _same_unit(known: Host, here: Host) -> bool:
     """Whether it is the same device as far as a table tells; older tables tell less."""
-    pairs = ((known.board, found.board), (known.serial, found.serial))
+    pairs = ((known.board, here.board), (known.serial, here.serial))
     return all(was in (None, now) for was, now in pairs)
 
 
@@ -235,8 +235,8 @@ class _Visits:
         due = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
         made = self.timer.visits(due, files=self.files, setup=self.setup, rounds=rounds, kept=False)
         with closing(made):
-            for count, each in enumerate(made, start=1):
-                visits[each.subject].append(each)
+            for count, measurement in enumerate(made, start=1):
+                visits[measurement.subject].append(measurement)
                 self.report("measure", count, len(due))
         return visits
 

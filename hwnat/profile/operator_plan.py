@@ -38,11 +38,11 @@ class Benches:
     """Networks that time operators.
 
     Attributes:
-        found: operation key to its network and what else is executed with it.
+        by_key: operation key to its network and what else is executed with it.
         left_out: operation key to the reason why its difference cannot be timed.
     """
 
-    found: dict[str, tuple[Bench, Counter[str]]] = field(default_factory=dict)
+    by_key: dict[str, tuple[Bench, Counter[str]]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +64,7 @@ def random_of_their_size(
     """Draw and export networks of a built-in space of the models' size."""
     if count < 1:
         return []
-    widest = max(max(op.in_shape[1:3]) for each in given for op in each.trace.specs)
+    widest = max(max(op.in_shape[1:3]) for network in given for op in network.trace.specs)
     space: Space = get_space("mbv3-nano" if widest <= _SMALL else "mbv3-w1.0")
     size = space.resolutions[len(space.resolutions) // 2]
     batch = given[0].trace.batch
@@ -95,7 +95,7 @@ def chosen(
 
 
 def _distinct(networks: Iterable[Network]) -> list[OpSpec]:
-    return list({op.key: op for each in networks for op in each.trace.specs}.values())
+    return list({op.key: op for network in networks for op in network.trace.specs}.values())
 
 
 def make_benches(
@@ -110,22 +110,24 @@ def make_benches(
     traces: dict[str, Trace] = {}
     for count, op in enumerate(ops, start=1):
         reasons = []
-        for form in sorted(FORMS, key=lambda each: -worked[each]):
+        for form in sorted(FORMS, key=lambda name: -worked[name]):
             bench = Bench(op=op, count=copies(op), form=form)
             try:
-                pair = [_exported(each, target, folder, traces) for each in (bench, bench.baseline)]
+                pair = [
+                    _exported(model, target, folder, traces) for model in (bench, bench.baseline)
+                ]
                 rest = difference(bench, *pair)
             except UsageError as error:
                 rest = str(error)
             if not isinstance(rest, str):
                 worked[form] += 1
-                made.found[op.key] = (bench, rest)
+                made.by_key[op.key] = (bench, rest)
                 break
             reasons.append(rest)
         else:
             made.left_out[op.key] = reasons[0]
         report("export", count, len(ops))
-    if not made.found:
+    if not made.by_key:
         first = next(iter(made.left_out.items()))
         msg = f"None of {len(ops)} operators can be timed by itself, such as {first[0]}: {first[1]}"
         raise InconclusiveError(msg + ". Time whole networks of a space with: hwnat profile")

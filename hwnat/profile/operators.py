@@ -90,13 +90,13 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     """
     report = progress or (lambda *_: None)
     target, folder = target_of(device), cache / device.target
-    given = [adopted(each, target, folder) for each in files]
+    given = [adopted(file, target, folder) for file in files]
     beside = max(0, networks - len(given))
     random = random_of_their_size(given, target, folder, count=beside + validation, seed=seed)
     drawn, unseen = random[:beside], random[beside:]
     ops = chosen(given, drawn, budget=budget)
     benches = make_benches(ops, target, folder, report=report)
-    by_size = sorted(given, key=lambda each: len(each.trace.ops))
+    by_size = sorted(given, key=lambda network: len(network.trace.ops))
     whole = [*given, *drawn]
     with open_timer(device, target, tell=tell) as timer, Store(store) as db:
         timing = _Timing(
@@ -105,16 +105,16 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
                 reference=by_size[len(by_size) // 2].key, batch=by_size[0].trace.batch
             ),
             models=ExportedModels(target=target, folder=folder),
-            benches=benches.found,
+            benches=benches.by_key,
         )
         visits = timing.run(db, timer, [*whole, *unseen], report=report)
     table = _table(timing, visits, whole, unseen)
-    used = {each.genome for each in (*table.calibration.networks, *table.validation)}
+    used = {check.genome for check in (*table.calibration.networks, *table.validation)}
     return OperatorProfile(
         table=table,
         left_out=benches.left_out
-        | {key: _WAITS for key in benches.found if key not in table.entries}
-        | {each.key: _NO_SUM for each in (*whole, *unseen) if each.key not in used},
+        | {key: _WAITS for key in benches.by_key if key not in table.entries}
+        | {network.key: _NO_SUM for network in (*whole, *unseen) if network.key not in used},
     )
 
 
@@ -136,10 +136,12 @@ class _Timing:
         self, db: Store, timer: Timer, whole: Sequence[Network], *, report: Progress
     ) -> dict[str, list[Measurement]]:
         """Make the visits that the store lacks and return all of them by subject."""
-        paths = {each.key: each.path for each in whole}
+        paths = {network.key: network.path for network in whole}
         models, least = self.models, self.overhead
         models.export({least.key: (least,)}, progress=report)
-        timed = [key for each, _ in self.benches.values() for key in (each.key, each.baseline.key)]
+        timed = [
+            key for bench, _ in self.benches.values() for key in (bench.key, bench.baseline.key)
+        ]
         paths |= {key: models.path(key) for key in (*timed, least.key)}
         subjects = tuple(paths)
         Rounds(
@@ -150,10 +152,10 @@ class _Timing:
             rounds=self.device.protocol.rounds,
             report=report,
         ).make(subjects)
-        found: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
-        for each in db.measurements(self.setup.id, subjects):
-            found[each.subject].append(each)
-        return found
+        visits: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
+        for visit in db.measurements(self.setup.id, subjects):
+            visits[visit.subject].append(visit)
+        return visits
 
 
 def _table(
@@ -163,7 +165,7 @@ def _table(
     unseen: Sequence[Network],
 ) -> LatencyTable:
     """Turn visits into entries, and sums of entries into a calibration."""
-    every = sorted((each for of in visits.values() for each in of), key=lambda each: each.ended)
+    every = sorted((visit for of in visits.values() for visit in of), key=lambda visit: visit.ended)
     reference_ns = reference_latency_ns(every)
     entries = _entries(timing.benches, visits, reference_ns=reference_ns)
     table = LatencyTable(
@@ -185,10 +187,10 @@ def _table(
     judge = _Judge(
         predictor=OperatorPredictor(table, fit=fit_models), visits=visits, reference_ns=reference_ns
     )
-    sums = [found for each in whole if (found := judge.sum(each)) is not None]
+    sums = [total for network in whole if (total := judge.sum(network)) is not None]
     calibration = calibrate(*map(list, zip(*sums, strict=True))) if sums else Calibration()
-    checks = [judge.check(each, calibration) for each in unseen]
-    validation = tuple(each for each in checks if each is not None)
+    checks = [judge.check(network, calibration) for network in unseen]
+    validation = tuple(check for check in checks if check is not None)
     return replace(table, calibration=calibration, validation=validation)
 
 
@@ -202,18 +204,18 @@ class _Judge:
 
     def sum(self, network: Network) -> tuple[str, int, int, int] | None:
         """Return name, sum in ns, operators and measured ns; None if a part is missing."""
-        found = self.predictor.predict(network.trace, partial=True)
-        if found.missing:
+        prediction = self.predictor.predict(network.trace, partial=True)
+        if prediction.missing:
             return None  # its sum is too low to say anything
         measured = entry(self.visits[network.key], reference_ns=self.reference_ns).p50_ns
-        return network.key, found.sum_ns, len(found.parts), measured
+        return network.key, prediction.sum_ns, len(prediction.parts), measured
 
     def check(self, network: Network, calibration: Calibration) -> NetworkCheck | None:
         """Return how well a network is predicted; None if a part of it cannot be."""
-        found = self.sum(network)
-        if found is None:
+        parts = self.sum(network)
+        if parts is None:
             return None
-        name, total, ops, measured = found
+        name, total, ops, measured = parts
         return calibration.check(name, sum_ns=total, ops=ops, measured_ns=measured)
 
 

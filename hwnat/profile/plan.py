@@ -163,16 +163,16 @@ def ladder_networks(
     Uniform draws are all of middling size, but a search ends among the small ones: each gene is
     taken from a random network or, the more often the nearer an end is, from that extreme.
     """
-    gene = [resolution_gene(space, each) for each in resolutions]
-    found = []
+    gene = [resolution_gene(space, size) for size in resolutions]
+    ladder = []
     for step in np.linspace(0, 1, count) if count > 1 else [0.5] * count:
         end, at = (space.smallest(), gene[0]) if step <= 0.5 else (space.largest(), gene[-1])
         drawn = space.sample(1, rng=rng)[0]
         drawn[0] = rng.choice(gene)
         extreme = rng.random(space.genes) < abs(2 * step - 1)
         genome = np.where(extreme, (at, *end[1:]), drawn)
-        found.append(Arch(space=space, genome=tuple(map(int, space.repair([genome])[0]))))
-    return tuple(found)
+        ladder.append(Arch(space=space, genome=tuple(map(int, space.repair([genome])[0]))))
+    return tuple(ladder)
 
 
 def random_networks(
@@ -188,21 +188,21 @@ def random_networks(
     Raises:
         UsageError: the space does not hold so many besides those in `apart_from`.
     """
-    genes = [resolution_gene(space, each) for each in resolutions]
+    genes = [resolution_gene(space, size) for size in resolutions]
     taken = {arch.genome for arch in apart_from}
-    found: dict[tuple[int, ...], Arch] = {}
+    drawn: dict[tuple[int, ...], Arch] = {}
     for _ in range(_TRIES * count):
-        if len(found) == count:
+        if len(drawn) == count:
             break
         genome = space.sample(1, rng=rng)[0]
         genome[0] = rng.choice(genes)
         arch = Arch(space=space, genome=tuple(map(int, genome)))
         if arch.genome not in taken:
-            found.setdefault(arch.genome, arch)
-    if len(found) < count:
-        msg = f"Found only {len(found)} of {count} distinct networks in space {space.name}."
+            drawn.setdefault(arch.genome, arch)
+    if len(drawn) < count:
+        msg = f"Found only {len(drawn)} of {count} distinct networks in space {space.name}."
         raise UsageError(msg)
-    return tuple(found.values())
+    return tuple(drawn.values())
 
 
 def reference_network(space: Space, resolutions: Sequence[int]) -> Arch:

@@ -49,7 +49,7 @@ class Rounds:
             tuple(due.values()), files=self.files, setup=setup, rounds=self.rounds
         )
         with closing(made):
-            for each in made:
-                self.db.add(each)
-                due.pop(each.job, None)
+            for measurement in made:
+                self.db.add(measurement)
+                due.pop(measurement.job, None)
                 self.report("measure", len(visits) - len(due), len(visits))

@@ -49,22 +49,22 @@ def validate(
     predictor = AdditivePredictor(table)
     space, classes = predictor.space, predictor.classes
     seen = [
-        Arch.from_text(space, each.genome)
-        for each in (*table.calibration.networks, *table.validation)
+        Arch.from_text(space, check.genome)
+        for check in (*table.calibration.networks, *table.validation)
     ]
     rng = np.random.default_rng(seed)
     unseen = random_networks(space, table.resolutions, networks, rng=rng, apart_from=seen)
-    estimated = any(each.provenance == "estimated" for each in table.entries.values())
+    estimated = any(entry.provenance == "estimated" for entry in table.entries.values())
     genomes = [arch.text for arch in unseen]
     if estimated and table.protocol is None:
         timed = estimate_networks(genomes, table, cache=cache, progress=progress)
     else:
         timed = time_networks(genomes, table, cache=cache, progress=progress, tell=tell)
-    measured = np.array([each.p50_ns for each in timed], np.float64)
-    found = predictor.estimate(np.array([arch.genome for arch in unseen]))
-    low, high = found.low_ns, found.high_ns
+    measured = np.array([entry.p50_ns for entry in timed], np.float64)
+    estimates = predictor.estimate(np.array([arch.genome for arch in unseen]))
+    low, high = estimates.low_ns, estimates.high_ns
     interval = None if low is None or high is None else (low, high)
-    own = agreement(found.latency_ns, measured, interval)
+    own = agreement(estimates.latency_ns, measured, interval)
     plain = _plain(table, predictor, unseen, classes=classes)
     return evaluation(
         own,
@@ -73,7 +73,7 @@ def validate(
             "table": table.name,
             "table_id": table.table_id,
             "seed": seed,
-            "spread": float(np.median([each.spread for each in timed])),
+            "spread": float(np.median([entry.spread for entry in timed])),
         },
     )
 
@@ -83,15 +83,15 @@ def _plain(
 ) -> dict[str, Floats]:
     """Predict (n,) networks by plainer means; without calibration networks, by the sum alone."""
     sums = _sums(table, unseen, classes=classes)
-    found = {"raw_sum": sums}
+    plain = {"raw_sum": sums}
     known = table.calibration.networks
     if known:
-        archs = [Arch.from_text(predictor.space, each.genome) for each in known]
-        measured = np.array([each.measured_ns for each in known], np.float64)
+        archs = [Arch.from_text(predictor.space, network.genome) for network in known]
+        measured = np.array([network.measured_ns for network in known], np.float64)
         macs, macs_known = _macs(unseen, classes), _macs(archs, classes)
-        found["one_scale"] = sums * np.median(measured / _sums(table, archs, classes=classes))
-        found["flops_proportional"] = macs * np.median(measured / macs_known)
-    return found
+        plain["one_scale"] = sums * np.median(measured / _sums(table, archs, classes=classes))
+        plain["flops_proportional"] = macs * np.median(measured / macs_known)
+    return plain
 
 
 def _sums(table: LatencyTable, archs: Sequence[Arch], *, classes: int) -> Floats:

@@ -138,7 +138,7 @@ class Search:
             space=self.space.name,
             data=self.config.data,
             classes=self.data.classes,
-            objectives=tuple(each.name for each in self.costs.objectives),
+            objectives=tuple(objective.name for objective in self.costs.objectives),
             candidates=tuple(candidates),
         )
         self.supernet.save(self.folder / "supernet.safetensors")

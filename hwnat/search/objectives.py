@@ -162,9 +162,9 @@ class CostModel:
 
     def __post_init__(self) -> None:
         require_objectives(self.objectives)
-        for each in (*self.objectives, *(limit.objective for limit in self.limits)):
-            if each.kind == "latency" and each.table not in self.latency:
-                msg = f"No predictor was loaded for {each.name}."
+        for objective in (*self.objectives, *(limit.objective for limit in self.limits)):
+            if objective.kind == "latency" and objective.table not in self.latency:
+                msg = f"No predictor was loaded for {objective.name}."
                 raise UsageError(msg)
 
     @classmethod
@@ -227,13 +227,13 @@ class CostModel:
         rows = np.asarray(genomes, dtype=np.int64)
         columns = np.empty((len(rows), len(objectives)))
         counts = self.counts(rows)
-        for index, each in enumerate(objectives):
-            if each.kind == "error":
+        for index, objective in enumerate(objectives):
+            if objective.kind == "error":
                 columns[:, index] = np.asarray(errors, dtype=np.float64)
-            elif each.kind == "latency":
-                columns[:, index] = self.latency[each.table](rows)
+            elif objective.kind == "latency":
+                columns[:, index] = self.latency[objective.table](rows)
             else:
-                columns[:, index] = counts[:, _COUNTED.index(each.kind)]
+                columns[:, index] = counts[:, _COUNTED.index(objective.kind)]
         return columns
 
 

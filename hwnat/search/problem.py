@@ -121,10 +121,10 @@ def evolve(  # noqa: PLR0913 - the problem, its start and its budget
     )
     # pymoo silences all warnings of the process while it normalises.
     with warnings.catch_warnings():
-        found = minimize(
+        result = minimize(
             problem, algorithm, ("n_gen", generations), seed=seed, copy_algorithm=False
         )
-    genomes = np.unique(found.pop.get("X").astype(np.int64), axis=0)
+    genomes = np.unique(result.pop.get("X").astype(np.int64), axis=0)
     if not limits or violations is None:
         return genomes
     excess = violations(genomes)

@@ -34,7 +34,9 @@ def adopt_tables(config: SearchConfig) -> tuple[SearchConfig, dict[str, LatencyT
     space = get_space(config.space)
     parsed = [Objective.parse(text) for text in config.objectives]
     parsed += [Limit.parse(text).objective for text in config.limits]
-    loaded = {each.table: load_table(each.table) for each in parsed if each.table}
+    loaded = {
+        objective.table: load_table(objective.table) for objective in parsed if objective.table
+    }
     for path, table in loaded.items():
         _check(path, table, space, config.resolutions or space.resolutions)
     kept = {path: kept_name(table) for path, table in loaded.items()}

@@ -172,7 +172,7 @@ def test_an_archive_under_a_limit_is_full_of_networks_that_keep_it(limited):
 def test_without_adaptation_weights_stay_those_of_the_first_archive(tiny, tmp_path):
     config = tiny(adapt=False, iterations=1)
     with pytest.raises(Killed):
-        search(config, tmp_path, progress=dies_at("iteration 1: evolving", 0))
+        search(config, tmp_path, progress=dies_at("search: evolve", 0, 0))
     before = load_file(tmp_path / "weights-000.safetensors")
     search(config, tmp_path)
     after = load_file(tmp_path / "supernet.safetensors")
