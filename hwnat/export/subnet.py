@@ -1,4 +1,4 @@
-"""One trained network as files for several runtimes, each with the proof that it is the same."""
+"""Write a trained network for several runtimes and compare each file with PyTorch."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,11 +56,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReport:
-    """One exported file: what it is, whether it is right, how good and how fast.
+    """One exported file: its content, its difference from PyTorch, its accuracy and its latency.
 
     Attributes:
         file: its name, beside the report.
-        top1_percent: top-1 accuracy of this very file through its own runtime.
+        top1_percent: top-1 accuracy of the file itself in its own runtime.
         timing: None if the file was not timed.
         untimed: why it was not timed; empty if it was.
     """
@@ -84,7 +84,7 @@ class Report:
 
     Attributes:
         top1_percent: top-1 accuracy of the PyTorch network on the same images.
-        images: how many there were.
+        images: number of these images.
     """
 
     space: str
@@ -124,7 +124,7 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
         images: (n, 3, r, r) float32 test inputs at the network's resolution.
         labels: (n,) their classes.
         targets: names of targets.
-        folder: made if absent; files of the same names are replaced.
+        folder: created if it does not exist; files of the same names are replaced.
         tables: target -> latency table. A file is timed on the scale of its table; without one,
             or if the table cannot be used from here, the report says why it was not timed. The
             table's precision is that of the file.
@@ -208,8 +208,11 @@ def _fitted(target: Target, calibration: Floats | None) -> Target:
     if target.precision == "fp32":
         return target
     if calibration is None or not isinstance(target, Quantising):
-        msg = f"Target {target.name} writes {target.precision} files, whose scales are fitted to "
-        raise UsageError(msg + "inputs of the network: pass calibration inputs.")
+        msg = (
+            f"Target {target.name} writes {target.precision} files, whose scales are fitted to "
+            "inputs of the network: pass calibration inputs."
+        )
+        raise UsageError(msg)
     return target.quantised(calibration)
 
 
@@ -276,7 +279,7 @@ def _timing(
             if isinstance(target, Estimator)
             else time_file(path, table, cache=cache)
         )
-    except TableMismatchError as refused:
+    except (TableMismatchError, UsageError) as refused:
         return None, str(refused)
     timing = Timing(
         table_id=table.table_id,

@@ -1,4 +1,4 @@
-"""Few timings: which operations to time first, when to stop, and what more would bring."""
+"""Few timings: which operations to time first, when to stop, and what more timings would gain."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,13 +23,13 @@ _RARE_SIZES: Final = 3
 _LEAST: Final = 12
 
 
-def telling_order(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
+def informative_order(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
     """Order operations so that every beginning of the list is spread over all of them.
 
     Operations that differ in nothing but the size of their map are one family. Kinds of few
-    families come first, for nothing else tells of them. Then each family gives one size, another
-    one than the family before it, then the size farthest from that, and so on; among families
-    of the same turn the next is the one farthest from all before it.
+    families come first, because no other operation informs about them. Then each family gives one
+    size, different from that of the family before it, then the size farthest from that, and so on.
+    Among families of the same turn, the next is the one farthest from all before it.
 
     Source: farthest-point sampling, a greedy 2-approximation of the k-centre problem (Gonzalez,
     Clustering to minimize the maximum intercluster distance, 1985).

@@ -1,7 +1,7 @@
-"""Tables of a compiler's estimates: nothing is run, so nothing is repeated or divided out.
+"""Tables of a compiler's estimates. Nothing is run, so there are no rounds and no reference.
 
 An estimate is a function of file, configuration and version of the compiler. What the compiler
-printed is kept beside the file, and a table that was interrupted goes on there.
+printed is kept beside the file, so an interrupted table resumes there.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from hwnat.transport.local import LocalTransport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NpuEstimator:
-    """A folder of files and of what the compiler said about them."""
+    """A folder of model files and of the compiler's reports on them."""
 
     models: ExportedModels
     estimator: Estimator
@@ -41,10 +41,10 @@ class NpuEstimator:
     progress: Progress
 
     def latency_ns(self, sources: Mapping[str, Sequence[OpSpec]]) -> dict[str, int]:
-        """Return the estimate of each key in ns; files and texts that lack are made.
+        """Return the estimate of each key in ns; creates missing files and reports.
 
         Args:
-            sources: key -> what it runs.
+            sources: key -> the operations that it runs.
 
         Raises:
             DeviceError: see `read_latency_ns`, and `Estimator.estimate`.
@@ -69,8 +69,11 @@ class NpuEstimator:
 def _estimates(device: DeviceSpec, cache: Path, progress: Progress | None) -> NpuEstimator:
     target = get_target(device.target, precision=device.precision)
     if not isinstance(target, Estimator) or device.npu is None:
-        msg = f"Device {device.name}: an estimate needs a target such as ethosu and a table [npu] "
-        raise UsageError(msg + "in the device file; see docs/devices.md.")
+        msg = (
+            f"Device {device.name}: an estimate needs a target such as ethosu and a table [npu] "
+            "in the device file; see docs/devices.md."
+        )
+        raise UsageError(msg)
     return NpuEstimator(
         models=ExportedModels(target=target, folder=cache / target.name),
         estimator=target,
@@ -87,16 +90,16 @@ def estimate_table(
 
     Args:
         device: with a target that estimates, and an NPU.
-        plan: what; its reference network is not needed.
-        cache: folder of exported models and of what the compiler said about them.
-        progress: told about every model exported and every estimate made.
+        plan: what to estimate; its reference network is not used.
+        cache: folder of exported models and of the compiler's reports on them.
+        progress: called after every exported model and every estimate.
 
     Raises:
         UsageError: the device does not estimate, or the plan has a budget.
         DeviceError: the compiler fails, or leaves operators to the CPU.
     """
     if plan.filled or plan.sources:
-        msg = "An estimate takes no device's time: leave out --budget and --from."
+        msg = "An estimate takes no time on a device. Leave out --budget and --from."
         raise UsageError(msg)
     estimates = _estimates(device, cache, progress)
     archs = {_key(plan, arch): arch for arch in (*plan.calibration, *plan.validation)}
@@ -179,8 +182,10 @@ def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> Np
     estimates = _estimates(device, cache, progress)
     setup = _setup(device, estimates.npu, estimates.models.target, batch=table.setup.batch)
     if setup != table.setup:
-        msg = f"Table {table.name} was estimated with another device file or compiler; make it "
-        msg += f"anew with: hwnat profile --device {device.name} --space {table.space}"
+        msg = (
+            f"Table {table.name} was estimated with another device file or compiler; make a new "
+            f"one with: hwnat profile --device {device.name} --space {table.space}"
+        )
         raise TableMismatchError(msg)
     return estimates
 
@@ -215,7 +220,7 @@ def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup
 
 
 def _edition(npu: Npu) -> str:
-    """Return what tells two versions of a configuration file of one's own apart.
+    """Return a hash that distinguishes versions of your own configuration file.
 
     Empty where the compiler brings the file, for then its version says which it is.
     """

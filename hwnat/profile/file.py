@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from hwnat.device.conditions import read_host
-from hwnat.errors import TableMismatchError, UsageError
+from hwnat.errors import DataError, TableMismatchError, UsageError
 from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
 from hwnat.profile.paired import shuffled_rounds
 from hwnat.profile.timer import is_here, open_timer, target_of
@@ -28,9 +28,9 @@ from hwnat.transport.local import LocalTransport
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
     """Time a file in alternation with the reference model of `table`.
 
-    The ratio of two models moves by some percent from process to process, with where their memory
-    lies. So the networks of the table's calibration and validation are timed too, and what they
-    have moved by in the median is divided out.
+    The ratio of two models changes by some percent from process to process, with their places in
+    memory. So the networks of the table's calibration and validation are timed as well, and their
+    median change is divided out.
 
     Args:
         path: a file that the table's target can load.
@@ -60,8 +60,8 @@ def time_networks(
         genomes: of the networks, in their text form.
         table: says all the rest.
         cache: folder of exported models.
-        progress: told about every model exported and every visit made.
-        tell: told in words what a device elsewhere is waited for.
+        progress: called after every exported model and every visit.
+        tell: called with a line when a remote device is waited for.
 
     Raises:
         TableMismatchError: the table was measured on another machine.
@@ -89,7 +89,7 @@ def why_untimed(table: LatencyTable) -> str | None:
         device = _device_of(table)
         if is_here(device):
             _same_machine(table, read_host(LocalTransport()))
-    except (TableMismatchError, UsageError) as refused:
+    except (DataError, UsageError) as refused:
         return str(refused)
     return None
 
@@ -133,14 +133,17 @@ def _device_of(table: LatencyTable) -> DeviceSpec:
     """Return the device with the runtime, cores and protocol that a table was measured with.
 
     Raises:
-        TableMismatchError: nothing here writes models of its precision.
-        UsageError: it is elsewhere, and its file is not at hand.
+        TableMismatchError: no target writes models of its precision.
+        UsageError: it is a remote device without a device file here.
     """
     setup = table.setup
     precision = next((known for known in get_args(Precision) if known == setup.precision), None)
     if precision is None:
-        msg = f"Table {table.name} is of {setup.precision} models, which nothing here writes; it "
-        raise TableMismatchError(msg + "cannot be timed again.")
+        msg = (
+            f"Table {table.name} holds latencies of {setup.precision} models, which no target "
+            "writes, so files cannot be timed on its scale."
+        )
+        raise TableMismatchError(msg)
     if setup.runner is None:
         device = DeviceSpec(name=setup.device, transport="local", target=setup.target)
     else:
@@ -161,7 +164,7 @@ def _same(table: LatencyTable, here: Setup) -> None:
     """Refuse a device or a program other than those of `table`.
 
     Raises:
-        TableMismatchError: it is another one.
+        TableMismatchError: the table was measured with another.
     """
     _same_machine(table, here.host)
     setups = (table.setup, here)
@@ -178,7 +181,7 @@ def _same_machine(table: LatencyTable, here: Host) -> None:
     """Refuse a machine other than that of `table`.
 
     Raises:
-        TableMismatchError: it is another one.
+        TableMismatchError: the table was measured with another.
     """
     there = table.setup.host
     was, now = there.soc or there.cpu, here.soc or here.cpu
@@ -198,7 +201,7 @@ def _other(table: LatencyTable, was: str | None, now: str | None, said: str) -> 
 
 
 def _same_unit(known: Host, here: Host) -> bool:
-    """Whether it is the same device as far as a table tells; older tables tell less."""
+    """Return whether the recorded facts allow the same device; older tables record fewer."""
     pairs = ((known.board, here.board), (known.serial, here.serial))
     return all(was in (None, now) for was, now in pairs)
 

@@ -33,19 +33,19 @@ def profile(
     progress: Progress | None = None,
     tell: Tell | None = None,
 ) -> LatencyTable:
-    """Measure what is missing of `plan` and return its table; of estimates if nothing is timed.
+    """Measure the missing parts of `plan` and return its table.
 
     Args:
-        device: where and how.
-        plan: what.
-        store: measurements; those of an interrupted or earlier profile are taken over.
-        cache: folder of exported models; those that are there are not exported again.
-        progress: told about every model exported and every visit made.
-        tell: told in words what a device elsewhere is waited for.
+        device: to measure; its target may estimate latencies instead.
+        plan: operations and networks to measure.
+        store: measurements; those of an interrupted or earlier profile are reused.
+        cache: folder of exported models; existing files are reused.
+        progress: called after every exported model and every visit.
+        tell: called with a line when a remote device is waited for.
 
     Raises:
         UsageError: the device's target, cores or runner are not available.
-        DeviceError: a device elsewhere failed; what it had measured is kept.
+        DeviceError: a remote device failed; its measurements are kept.
         DataError: `store` is damaged or not a store.
     """
     target = target_of(device)
@@ -131,7 +131,7 @@ def load_sources(paths: Mapping[str, str]) -> tuple[LatencyTable, ...]:
         if table.table_id != paths[path]:
             msg = (
                 f"Table {path} is {table.table_id}; the profile began with {paths[path]}. "
-                "Restore it, or begin anew with another --store."
+                "Restore it, or start a new profile with another --store."
             )
             raise DataError(msg)
     return tables
@@ -173,7 +173,7 @@ class _Visits:
     """Makes visits of one profile, a commit each.
 
     Attributes:
-        networks: what each network key runs; an operation's key says it itself.
+        networks: network key -> its operations. An operation's key describes itself.
     """
 
     db: Store
@@ -184,7 +184,7 @@ class _Visits:
     report: Progress
 
     def make(self, subjects: Sequence[str]) -> None:
-        """Export what is missing of `subjects` and make the visits that the store lacks."""
+        """Export the missing models of `subjects` and make the visits missing from the store."""
         keys = dict.fromkeys((self.run.setup.reference, *subjects))
         sources = {key: self.networks.get(key) or (OpSpec.from_key(key),) for key in keys}
         self.models.export(sources, progress=self.report)

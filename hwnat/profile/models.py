@@ -1,4 +1,4 @@
-"""The files that are timed: exported once, found again by what they compute."""
+"""The model files that are timed: exported once, and looked up by their operations."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,17 +31,17 @@ class ExportedModels:
     folder: Path
 
     def path(self, key: str) -> Path:
-        """Return where the model of an operation or network key lies."""
+        """Return the path of the model of an operation or network key."""
         # A new version may export the same network to another file.
         digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
         return self.folder / f"{digest}-{self.target.precision}{self.target.suffix}"
 
     def export(self, sources: Mapping[str, Sequence[OpSpec]], *, progress: Progress) -> None:
-        """Write the files that are not there yet; each appears whole or not at all.
+        """Write the files that do not exist yet; each appears whole or not at all.
 
         Args:
-            sources: key -> what it runs; weights are random, a function of the key.
-            progress: told about every file.
+            sources: key -> the operations that it runs. Weights are random, a function of the key.
+            progress: called after every file.
         """
         missing = [key for key in sources if not self.path(key).exists()]
         for count, key in enumerate(missing, start=1 + len(sources) - len(missing)):
@@ -61,13 +61,13 @@ class ExportedModels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsAndFiles:
-    """Exported models, and files that lie elsewhere, by their keys."""
+    """Exported models, and files from other folders, by key."""
 
     models: ExportedModels
     files: Mapping[str, Path]
 
     def path(self, key: str) -> Path:
-        """Return where a model lies."""
+        """Return the path of a model."""
         return self.files[key] if key in self.files else self.models.path(key)
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
@@ -86,8 +86,8 @@ def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
     """
     if isinstance(target, Estimator):
         msg = (
-            f"Target {target.name} estimates and times nothing; its files run elsewhere. Profile "
-            "a space with it: hwnat profile --device NAME --space NAME."
+            f"Target {target.name} estimates latencies, and this machine cannot run its files. "
+            "Profile a space with it: hwnat profile --device NAME --space NAME"
         )
         raise UsageError(msg)
     session = target.load(path, threads=threads)

@@ -1,4 +1,4 @@
-"""What has to be timed for a table of operators: networks, operators, and what times those."""
+"""Plan a table of operators: whole networks, operators, and the small networks that time them."""
 
 import hashlib
 from collections import Counter
@@ -129,8 +129,11 @@ def make_benches(
         report("export", count, len(ops))
     if not made.by_key:
         first = next(iter(made.left_out.items()))
-        msg = f"None of {len(ops)} operators can be timed by itself, such as {first[0]}: {first[1]}"
-        raise InconclusiveError(msg + ". Time whole networks of a space with: hwnat profile")
+        msg = (
+            f"None of {len(ops)} operators can be timed by itself, such as {first[0]}: {first[1]}. "
+            "Time whole networks of a space with: hwnat profile"
+        )
+        raise InconclusiveError(msg)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Operator tables of any networks: what a few models run, timed inside small networks.
+"""Operator tables of any networks: the operators of a few models, timed inside small networks.
 
 Every distinct operator of the models is timed as the difference of two networks, see
 `hwnat.targets.modules.bench`. Whole networks are timed beside them: the models
@@ -38,7 +38,7 @@ from hwnat.targets.visits import Tell, Timer
 
 #: Whole networks that a calibration is fitted on, random ones included.
 _NETWORKS: Final = 10
-#: Why an operator that was timed has no entry, and a network that was timed judges nothing.
+#: Why a timed operator has no entry, and why a timed network does not validate the table.
 _WAITS: Final = "with it come moves that have no latency of their own"
 _NO_SUM: Final = "an operator of it has neither a latency nor a model, so there is no sum"
 
@@ -77,14 +77,15 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
         cache: folder of exported models.
         budget: most distinct operators to time; the models' own come before the random networks'.
         networks: whole networks to calibrate on, the models among them.
-        validation: further random networks to judge the table by; what only they run is not timed.
+        validation: random networks to validate the table on; operators that only they have are not
+            timed.
         seed: of the random networks.
-        progress: told about every model exported and every visit made.
-        tell: told in words what a device elsewhere is waited for.
+        progress: called after every exported model and every visit.
+        tell: called with a line when a remote device is waited for.
 
     Raises:
         UsageError: the device's runner is not available, or a model has no form in its target.
-        DeviceError: a device elsewhere failed; what it had measured is kept.
+        DeviceError: a remote device failed; its measurements are kept.
         DataError: a file is damaged or has no fixed shapes.
         InconclusiveError: no operator could be timed.
     """
@@ -135,7 +136,7 @@ class _Timing:
     def run(
         self, db: Store, timer: Timer, whole: Sequence[Network], *, report: Progress
     ) -> dict[str, list[Measurement]]:
-        """Make the visits that the store lacks and return all of them by subject."""
+        """Make the visits missing from the store and return all visits by subject."""
         paths = {network.key: network.path for network in whole}
         models, least = self.models, self.overhead
         models.export({least.key: (least,)}, progress=report)

@@ -70,12 +70,12 @@ def visit_all(
     rounds: int,
     conditions: ConditionsReader,
 ) -> Iterator[Measurement]:
-    """Make visits in the order given, loading each model when it is first visited.
+    """Make visits in the order given, and load each model when it is first visited.
 
-    Where a model's memory lies moves its time by some percent, in each process and each loading
-    otherwise. So the order of loading is the shuffled one, the reference model, which every ratio
-    rests on, is loaded anew in each round, and so is every model that is loaded in less than half
-    of its visit. Whole networks that take longer are loaded a second time after half of the rounds.
+    A model's latency changes by some percent with its place in memory, which changes whenever it
+    is loaded. So models are loaded in shuffled order. The reference model, on which every ratio
+    depends, and models that load in under half a visit are reloaded every round. Larger networks
+    are reloaded once, halfway.
 
     Args:
         visits: (round, subject) pairs.
@@ -99,7 +99,7 @@ def visit_all(
 
 
 class Sessions:
-    """Loaded models, the least recently used given up when their files exceed a size."""
+    """Loaded models; drops the least recently used ones when their files exceed a size."""
 
     def __init__(self, load: Callable[[str], tuple[Session, int]], *, limit_bytes: int) -> None:
         self._load, self._limit_bytes = load, limit_bytes
@@ -108,17 +108,17 @@ class Sessions:
         self._visit_ns: dict[str, int] = {}
 
     def lasted(self, subject: str, visit_ns: int) -> None:
-        """Take note of how long a visit took."""
+        """Record how long a visit took."""
         self._visit_ns[subject] = visit_ns
 
     def forget_quick(self) -> None:
-        """Give up the models that are loaded in less than half of their visits."""
+        """Drop the models that load in under half a visit."""
         for key in list(self._held):
             if 2 * self._load_ns[key] < self._visit_ns.get(key, 0):
                 del self._held[key]
 
     def forget_networks(self) -> None:
-        """Give up all models but those of single operations."""
+        """Drop all models except those of single operations."""
         kept = {key: held for key, held in self._held.items() if key.partition("|")[0] in SAYS}
         self._held = OrderedDict(kept)
 

@@ -1,4 +1,4 @@
-"""What has to be timed for the table of a space, and on which networks it is checked."""
+"""Plan the table of a space: operations to time, and networks to calibrate and validate it on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnat.errors import UsageError
 from hwnat.predict.transfer import MIN_TIMINGS, choose_timings
-from hwnat.profile.budget import telling_order
+from hwnat.profile.budget import informative_order
 from hwnat.records.arch import Arch
 from hwnat.records.grid import distinct_ops, resolution_gene
 from hwnat.records.op import OpSpec
@@ -26,7 +26,7 @@ class Plan:
     """Operations and networks to time.
 
     Attributes:
-        ops: distinct operations to time, none twice; of a budget, the most telling ones first.
+        ops: distinct operations to time, none twice; of a budget, the most informative ones first.
         calibration: random networks that the calibration is fitted on.
         validation: further random networks, none of them in `calibration`.
         overhead: the operation with next to no work: what it takes, every run takes to start.
@@ -74,7 +74,7 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         classes: outputs of the classifier.
         batch: images per run.
         calibration: networks to fit the calibration on, from the smallest to the largest.
-        validation: random networks to judge the table by, none of them among those.
+        validation: random networks to validate the table on, none of them in `calibration`.
         seed: of the networks; the calibration's do not depend on how many validate.
         extra: keys of further operations to time.
         budget: time so many operations at most and predict the others; None times all.
@@ -82,7 +82,7 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
         sources: path and table of each other device to transfer from; needs a budget.
 
     Raises:
-        UsageError: a resolution the space lacks, a budget or an error that cannot be meant.
+        UsageError: a resolution that the space does not have, or an invalid budget or error.
         DataError: `sources` cannot be brought together.
     """
     resolutions = tuple(sorted(set(resolutions or space.resolutions)))
@@ -120,7 +120,7 @@ def _timed(
     sources: Mapping[str, LatencyTable],
     seed: int,
 ) -> tuple[OpSpec, ...]:
-    """Choose what to time: all, or what the budget allows, the most telling first.
+    """Choose what to time: all, or what the budget allows, the most informative first.
 
     Raises:
         UsageError: a budget too small to learn anything from, or sources without one, or of
@@ -132,8 +132,10 @@ def _timed(
     if budget is None or budget >= len(ops):
         return tuple(ops.values())
     if budget < LEAST_BUDGET:
-        msg = f"A budget of {budget} timings is too small to predict {len(ops) - budget} other "
-        msg += f"operations from; allow at least {LEAST_BUDGET}."
+        msg = (
+            f"A budget of {budget} timings is too small to predict {len(ops) - budget} other "
+            f"operations from; allow at least {LEAST_BUDGET}."
+        )
         raise UsageError(msg)
     if sources:
         # What no source holds has to be timed.
@@ -142,8 +144,11 @@ def _timed(
         idle = [path for path, table in sources.items() if not ops.keys() & table.entries.keys()]
         if idle or len(alone) > budget - MIN_TIMINGS:
             what = f"{idle[0]} holds none" if idle else f"the sources lack {len(alone)}"
-            msg = f"Cannot transfer with {budget} timings: {what} of the {len(ops)} operations. "
-            raise UsageError(msg + "Use tables of this space, batch and resolutions.")
+            msg = (
+                f"Cannot transfer with {budget} timings: {what} of the {len(ops)} operations. "
+                "Use tables of this space, batch and resolutions."
+            )
+            raise UsageError(msg)
         narrowed = [
             replace(table, entries={k: e for k, e in table.entries.items() if k in ops})
             for table in sources.values()
@@ -151,7 +156,7 @@ def _timed(
         chosen = choose_timings(narrowed, budget - len(alone), seed=seed)
         return tuple(ops[key] for key in dict.fromkeys((*extra, *alone, *chosen)))[:budget]
     first = tuple(OpSpec.from_key(key) for key in extra)
-    rest = telling_order([op for op in ops.values() if op not in first])
+    rest = informative_order([op for op in ops.values() if op not in first])
     return (*first, *rest)[:budget]
 
 

@@ -1,4 +1,4 @@
-"""Visits in rounds: what the store lacks is made and kept, one commit each."""
+"""Make the visits that are missing from a store, in rounds, one commit each."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,7 +20,7 @@ class Rounds:
     Attributes:
         files: of the models.
         rounds: visits to each model.
-        report: told about every visit made.
+        report: called after every visit.
     """
 
     db: Store
@@ -31,10 +31,10 @@ class Rounds:
     report: Progress
 
     def make(self, subjects: Sequence[str]) -> None:
-        """Make the visits to `subjects` that the store lacks, in shuffled rounds.
+        """Make the visits to `subjects` that are missing from the store, in shuffled rounds.
 
         Raises:
-            DeviceError: the device failed; what it made is kept.
+            DeviceError: the device failed; the visits made so far are kept.
         """
         setup = self.setup
         # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.

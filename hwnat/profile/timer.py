@@ -1,4 +1,4 @@
-"""What times models: this process, or a program on a device elsewhere."""
+"""Timers: this process, or a program on a remote device."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -26,7 +26,7 @@ def target_of(device: DeviceSpec) -> Target:
     Raises:
         UsageError: there is none, or not with the device's precision or delegate.
     """
-    # The accelerator of a device elsewhere is its runner's business.
+    # The runner of a remote device selects its accelerator.
     delegate = device.delegate if is_here(device) else None
     return get_target(device.target, precision=device.precision, delegate=delegate)
 

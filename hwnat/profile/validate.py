@@ -35,8 +35,8 @@ def validate(
         networks: how many; none of them calibrates or validated the table.
         seed: of their drawing.
         cache: folder of exported models.
-        progress: told about every model exported and every visit made.
-        tell: told in words what a device elsewhere is waited for.
+        progress: called after every exported model and every visit.
+        tell: called with a line when a remote device is waited for.
 
     Returns:
         The agreement, beside FLOPs in proportion, the raw sum and one scale factor, each fitted

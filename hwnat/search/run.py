@@ -1,4 +1,4 @@
-"""What a search leaves in its folder: configuration, iterations, the front and its weights."""
+"""Files of a search: its configuration, iterations and front."""
 
 import json
 import math
@@ -39,7 +39,7 @@ class SearchConfig:
         data, weights: names, or absolute paths. Their content is known by `inputs`, so a run goes
             on after they were moved.
         objectives, limits: texts; the tables in them are relative to the folder of the run.
-        inputs: hashes of weights, data and tables, so that a run never goes on with other ones.
+        inputs: hashes of weights, data and tables, so that a run never continues with others.
         resolutions: those that are searched; none means all of the space.
         initial: networks of the first archive, smallest and largest among them.
         archive: networks kept after each iteration.
@@ -157,7 +157,7 @@ class Candidate:
 
     Attributes:
         error_percent: top-1 error on the validation part, which the search has optimised.
-        test_error_percent: top-1 error on the test part, looked at once, after the search.
+        test_error_percent: top-1 error on the test part, which is used once, after the search.
         costs: the objectives' values, in their order and units.
     """
 
@@ -210,8 +210,8 @@ class Front:
         """Choose a network.
 
         Args:
-            choice: `knee` (highest trade-off), `fastest` (least of the first cost that is not
-                the error), `most-accurate`, or a position counted from 0.
+            choice: `knee` (highest trade-off), `fastest` (lowest first cost other than the
+                error), `most-accurate`, or a position counted from 0.
 
         Raises:
             UsageError: none of these.
@@ -253,8 +253,8 @@ def read_front(folder: Path) -> Front:
 def kept_table(folder: Path, objective: str) -> Path | None:
     """Return the run's copy of the table of an objective, such as `latency@tables/x.json`.
 
-    None if the objective names no table, or one outside the folder of the run: what a received
-    folder names elsewhere is not followed.
+    None if the objective names no table, or one outside the folder: a received folder decides
+    nothing about other files.
     """
     name = objective.partition("@")[2]
     path = folder / name

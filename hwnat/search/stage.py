@@ -25,7 +25,7 @@ def search(
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Front:
-    """Run a search to its end, or go on with the one in `folder`.
+    """Run a search to its end, or continue the one in `folder`.
 
     Args:
         config: what to search; `inputs` is filled in here.

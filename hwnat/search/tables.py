@@ -57,7 +57,7 @@ def warn_of_untimed(tables: Mapping[str, LatencyTable], tell: Callable[[str], No
     """Say before a search which tables do not let `hwnat export` time files from here."""
     for table in tables.values():
         if reason := why_untimed(table):
-            tell(f"The search goes on, but its files will be exported without a timing: {reason}")
+            tell(f"The search continues, but `hwnat export` will not time its files: {reason}")
 
 
 def _check(path: str, table: LatencyTable, space: Space, resolutions: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
 """Weights: elastic networks, their training, adaptation and the accuracy of their subnets.
 
-Knows no latency and no search; costs come from `hwnat.records`, choices from `hwnat.search`.
+It knows neither latency nor search: `hwnat.records` computes costs and `hwnat.search` chooses.
 """

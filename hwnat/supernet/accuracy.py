@@ -107,8 +107,8 @@ class Evaluator:
     ) -> None:
         if supernet.classes != data.classes:
             msg = (
-                f"Weights for {supernet.classes} classes, but {data.name} has {data.classes}."
-                " Give the data set that they were trained or adapted to."
+                f"The weights are for {supernet.classes} classes, but {data.name} has "
+                f"{data.classes}. Use the data set that they were trained or adapted on."
             )
             raise DataError(msg)
         self.supernet, self.data = supernet, data

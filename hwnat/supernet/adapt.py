@@ -1,4 +1,4 @@
-"""Adaptation of shared weights to a task, steered by what a search holds at the moment.
+"""Adapt shared weights to a task and to the networks in a search's archive.
 
 Source: NAT (arXiv:2005.05859): one subnet per batch, drawn gene by gene from the archive's
 distribution; plain cross-entropy; one cosine over all iterations of the search.
@@ -36,7 +36,7 @@ class Adapter:
         save_state(self._trainer, path, step=(index + 1) * self._steps)
 
     def load(self, path: Path) -> None:
-        """Take over what `save` wrote; the next call continues exactly.
+        """Load a file that `save` wrote; the next call continues exactly.
 
         Raises:
             DataError: the file is missing, damaged or of other weights.

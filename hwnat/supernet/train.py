@@ -165,7 +165,7 @@ class Trainer:
         return loss_of_first
 
     def state(self) -> dict[str, Tensor]:
-        """Return weights and momenta, enough to go on exactly."""
+        """Return weights and momenta, from which training resumes exactly."""
         tensors = {f"weights.{k}": v for k, v in self.supernet.state_dict().items()}
         for name, parameter in self.supernet.named_parameters():
             buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
@@ -174,7 +174,7 @@ class Trainer:
         return tensors
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `state` returned."""
+        """Load a state that `state` returned."""
         weights = {k[8:]: v for k, v in tensors.items() if k.startswith("weights.")}
         self.supernet.load_state_dict(weights)
         for name, parameter in self.supernet.named_parameters():
@@ -231,7 +231,7 @@ def train(
     out: Path,
     progress: Progress | None = None,
 ) -> Path:
-    """Train by the sandwich rule and write the weights; an interrupted run goes on.
+    """Train by the sandwich rule and write the weights; an interrupted run resumes.
 
     A checkpoint lies beside `out` until the last step is done.
 

@@ -226,7 +226,7 @@ def test_data_of_other_classes_than_the_weights_is_refused(refused, run_folder, 
     np.savez(tmp_path / "three.npz", x=np.zeros((30, 4, 4), np.uint8), y=np.arange(30) % 3)
     weights = run_folder / "supernet.safetensors"
     err = refused(3, "supernet", "info", weights, "--data", "three.npz")
-    assert "Weights for 2 classes, but three.npz has 3" in err
+    assert "The weights are for 2 classes, but three.npz has 3" in err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 
 from hwnat.errors import UncoveredOpError
 from hwnat.predict.fill import fill, held_out_error
-from hwnat.profile.budget import telling_order
+from hwnat.profile.budget import informative_order
 from hwnat.records.cost import op_cost
 from hwnat.records.grid import distinct_ops
 from hwnat.records.space import MBV3_NANO
@@ -17,7 +17,7 @@ def truth(an_entry):
         values = np.prod(op.in_shape) + np.prod(op.out_shape) + 2 * op.mid_channels
         return round(300 + op_cost(op).macs / 20 + values / 3)
 
-    ops = telling_order(distinct_ops(MBV3_NANO, MBV3_NANO.resolutions, classes=10))
+    ops = informative_order(distinct_ops(MBV3_NANO, MBV3_NANO.resolutions, classes=10))
     return {op.key: an_entry(ns(op)) for op in ops}
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnat.predict.workload import family
-from hwnat.profile.budget import batches, expected_error, telling_order
+from hwnat.profile.budget import batches, expected_error, informative_order
 from hwnat.records.grid import distinct_ops
 from hwnat.records.space import MBV3_NANO, MBV3_W10
 
@@ -15,17 +15,17 @@ def ops():
 
 
 def test_nothing_is_lost_and_nothing_twice(ops):
-    assert sorted(op.key for op in telling_order(ops)) == sorted(op.key for op in ops)
+    assert sorted(op.key for op in informative_order(ops)) == sorted(op.key for op in ops)
 
 
 def test_rare_kinds_come_first_at_several_sizes(ops):
-    ordered = telling_order(ops)
+    ordered = informative_order(ops)
     rare = [op for op in ops if op.kind != "mbconv"]
     assert set(rare) == set(ordered[: len(rare)])
 
 
 def test_every_family_comes_before_any_comes_twice(ops):
-    ordered = [op for op in telling_order(ops) if op.kind == "mbconv"]
+    ordered = [op for op in informative_order(ops) if op.kind == "mbconv"]
     families = {family(op) for op in ordered}
     assert {family(op) for op in ordered[: len(families)]} == families
     sizes = {op.in_shape[1] for op in ordered[: len(families)]}
@@ -34,7 +34,7 @@ def test_every_family_comes_before_any_comes_twice(ops):
 
 def test_a_beginning_is_spread_wider_than_a_random_choice():
     ops = distinct_ops(MBV3_W10, [224], classes=10)
-    blocks = [op for op in telling_order(ops) if op.kind == "mbconv"]
+    blocks = [op for op in informative_order(ops) if op.kind == "mbconv"]
     places = {op: np.log([op.in_shape[1], op.in_shape[3], op.mid_channels]) for op in blocks}
 
     def farthest(chosen):

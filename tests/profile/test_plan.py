@@ -36,7 +36,7 @@ def test_more_validation_leaves_the_calibration_alone():
     assert few.calibration == many.calibration
 
 
-def test_a_budget_times_the_most_telling_operations_and_leaves_the_rest_to_be_filled():
+def test_a_budget_times_the_most_informative_operations_and_leaves_the_rest_to_be_filled():
     every = make_plan(MBV3_NANO, [24])
     plan = make_plan(MBV3_NANO, [24], budget=30, target_error=0.05)
     assert len(plan.ops) == 30

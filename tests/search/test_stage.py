@@ -112,7 +112,7 @@ def test_a_table_of_another_machine_is_named_before_the_search(tiny, a_table, tm
     with pytest.raises(Began):
         search(config, tmp_path / "run", progress=progress, tell=told.append)
     (line,) = told
-    assert "exported without a timing" in line
+    assert "`hwnat export` will not time its files" in line
     assert "was measured on a CPU, this is" in line
 
 
