@@ -139,7 +139,7 @@ def test_a_budget_or_a_missing_npu_is_refused(device, tmp_path):
 def test_its_files_are_never_timed(device, tmp_path):
     target = get_target(device.target)
     path = ExportedModels(target=target, folder=tmp_path).path("a key")
-    with pytest.raises(UsageError, match="estimates latencies, and this machine cannot run its files"):
+    with pytest.raises(UsageError, match="this machine cannot run its files"):
         bound(target, path, threads=1, seed=0)
 
 
