@@ -246,7 +246,7 @@ def train(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        msg = f"Cannot create folder {out.parent}: {problem.strerror}; choose another path."
+        msg = f"Cannot write {out}: {problem.strerror}; choose another path."
         raise UsageError(msg) from problem
     with file_lock(out.with_name(f".{out.name}.lock"), what=f"Weights file {out}"):
         _train(Trainer(supernet, data, recipe), out, progress)

@@ -130,7 +130,7 @@ def test_another_device_file_by_now_is_refused(table, cache):
 
 
 def test_a_budget_or_a_missing_npu_is_refused(device, tmp_path):
-    with pytest.raises(UsageError, match="leave out --budget"):
+    with pytest.raises(UsageError, match="Leave out --budget"):
         estimate_table(device, small_plan(budget=30), cache=tmp_path)
     with pytest.raises(UsageError, match=r"a table \[npu\]"):
         estimate_table(replace(device, npu=None), small_plan(), cache=tmp_path)
