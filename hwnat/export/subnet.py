@@ -223,6 +223,9 @@ def _replacing(folder: Path) -> Iterator[Path]:
     The folder has a fresh name beside `folder`, so nothing that lies there is touched.
     """
     whole = folder.resolve()
+    if whole.exists() and not whole.is_dir():
+        msg = f"Cannot write to {folder}: File exists and is not a folder; choose another path."
+        raise UsageError(msg)
     whole.parent.mkdir(parents=True, exist_ok=True)
     lock = whole.with_name(f".{whole.name}.lock")
     with (
