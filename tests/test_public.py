@@ -3,8 +3,9 @@
 import inspect
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
-from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ assert inspect.signature({name}) == before
 
 
 def test_the_version_has_one_source():
-    assert hwnat.__version__ == version("hwnat")
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "hwnat.__version__"}
 
 
 def test_importing_the_package_loads_nothing():

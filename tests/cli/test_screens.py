@@ -4,7 +4,6 @@
 """
 
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ pytest.importorskip("pyte", reason="no pyte; pip install -e '.[dev]'")
 
 ROOT = Path(__file__).parents[2]
 SCREENS = ROOT / "docs" / "screens"
-TABLES = ROOT / "latency_tables" / "host-onnx"
 QUICK = (
     'transport = "local"\ntarget = "{}"\n[protocol]\nrounds = 1\nruns = 1\nwarmup = 0\n'
     "visit_ms = 0.0\n"
@@ -24,15 +22,11 @@ QUICK = (
 
 #: Title of each screen on the page, in order.
 TITLES = {
-    "demo-running": "`hwnat demo`, while it runs",
-    "demo": "`hwnat demo`",
     "device-list": "`hwnat device list`",
     "profile-running": "`hwnat profile`, while it runs",
     "profile": "`hwnat profile`",
     "table-show": "`hwnat table show`",
     "table-diff": "`hwnat table diff`",
-    "search-running": "`hwnat search`, while it runs",
-    "search": "`hwnat search`",
 }
 INTRODUCTION = """# Screens
 
@@ -108,43 +102,6 @@ def test_a_profile(tmp_path):
     assert seen.code == 0, seen.screens[-1]
     check("profile-running", while_it(seen, "measure", "left"), mask=True)
     check("profile", seen.screens[-1], mask=True)
-
-
-#: Makes searches small in the process that runs one.
-SMALL = """
-import hwnat.search.run as run
-run.SearchConfig.__init__.__kwdefaults__.update(models=4, population=12, generations=3)
-run.DEMO_SCALE.update(
-    iterations=2, initial=8, archive=8, training=8, models=4, generations=3, epochs=1,
-    calibration=100,
-)
-from hwnat.cli.main import main
-main()
-"""
-
-
-@pytest.mark.slow
-def test_a_search(tmp_path):
-    shutil.copy(TABLES / "onnx-fp32-mbv3-nano.json", tmp_path / "t.json")
-    scale = ("--iterations", "4", "--initial", "12", "--archive", "12", "--epochs", "1")
-    objectives = ("--objective", "accuracy", "--objective", "latency@t.json")
-    argv = ("search", "--data", "digits", *objectives, *scale, "--calibration", "100")
-    seen = watch(argv, cwd=tmp_path, code=SMALL)
-    assert seen.code == 0, seen.screens[-1]
-    check("search-running", while_it(seen, "search", "evaluate", "left"), mask=True)
-    check("search", seen.screens[-1], mask=True)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_demo(tmp_path):
-    (tmp_path / "devices").mkdir()
-    for runtime in ("onnx", "tflite", "openvino"):
-        (tmp_path / f"devices/host-{runtime}.toml").write_text(QUICK.format(runtime))
-    seen = watch(("demo",), cwd=tmp_path, code=SMALL, timeout_s=800)
-    assert seen.code == 0, seen.screens[-1]
-    check("demo-running", while_it(seen, "onnx: measure", "left"), mask=True)
-    check("demo", seen.screens[-1], mask=True)
 
 
 def test_the_page_shows_the_screens():
