@@ -105,10 +105,9 @@ def to_op(call: Call) -> OpSpec | str:
     if rule is None:
         return f"operator {call.kind} has no operation kind"
     try:
-        found = rule(call)
+        return rule(call)
     except DataError as error:
         return str(error)
-    return found
 
 
 def _op(call: Call, kind: str, x: Nhwc, y: Nhwc | None = None, **fields: Any) -> OpSpec:  # noqa: ANN401

@@ -117,12 +117,12 @@ class _Reading:
                 continue
             if all(name in self.stored for name in node.input if name):
                 continue  # a constant that the optimiser left as a node
-            found = to_op(self._call(index, node, arguments))
-            known = not isinstance(found, str)
+            described = to_op(self._call(index, node, arguments))
+            known = not isinstance(described, str)
             ops.append(
                 TracedOp(
-                    op=found if not isinstance(found, str) else None,
-                    reason="" if known else str(found),
+                    op=described if not isinstance(described, str) else None,
+                    reason="" if known else str(described),
                     nodes=self.groups[index],
                     kernel=f"{node.domain or 'ai.onnx'}.{node.op_type}",
                     profile_ns=1000 * median_low(e["dur"] for e in events) if events[0] else None,
@@ -146,18 +146,18 @@ class _Reading:
         """
         graph = self.source.graph
         stem, _, done = node.name.rstrip("/").rpartition("/")
-        found = graph.by_name.get(node.name) or graph.by_name.get(stem)
+        main = graph.by_name.get(node.name) or graph.by_name.get(stem)
         inserted = node.op_type in VIEWS or node.op_type in _INSERTED
         for value in (node.name.removesuffix(_SUFFIX), *([] if inserted else node.output)):
-            found = found or graph.producer.get(value)
-        if found is None:
+            main = main or graph.producer.get(value)
+        if main is None:
             return []
-        nodes, wanted = [found], []
-        if node.op_type in _CONVS and len(node.input) > 3 and found.kind != "Add":
+        nodes, wanted = [main], []
+        if node.op_type in _CONVS and len(node.input) > 3 and main.kind != "Add":
             wanted.append({"Add", "Sum"})
         wanted += [_JOINED[done]] if done in _JOINED else []
         act = self._attributes(node).get("activation", b"").decode()
-        wanted += [{act}] if act and found.kind not in ACTIVATIONS else []
+        wanted += [{act}] if act and main.kind not in ACTIVATIONS else []
         for kinds in wanted:
             joined = [each for each in graph.followers(nodes[-1]) if each.kind in kinds]
             if len(joined) == 1:
@@ -222,5 +222,5 @@ class _Reading:
         if "Reduce" not in node.op_type or "axes" in attributes or len(node.input) < 2:
             return {}
         stored = self.source.model.graph.initializer
-        found = [each for each in stored if each.name == node.input[1]]
-        return {"axes": onnx.numpy_helper.to_array(found[0]).tolist()} if found else {}
+        axes = [tensor for tensor in stored if tensor.name == node.input[1]]
+        return {"axes": onnx.numpy_helper.to_array(axes[0]).tolist()} if axes else {}

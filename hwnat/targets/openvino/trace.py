@@ -102,12 +102,12 @@ class _Reading:
                 nodes = [self.graph.by_name[name] for name in groups[index]]
                 views += [Removed(node=each.name, kind=each.kind, why=why) for each in nodes]
                 continue
-            found = self._describe(layer, groups[index])
-            known = not isinstance(found, str)
+            described = self._describe(layer, groups[index])
+            known = not isinstance(described, str)
             ops.append(
                 TracedOp(
-                    op=found if not isinstance(found, str) else None,
-                    reason="" if known else str(found),
+                    op=described if not isinstance(described, str) else None,
+                    reason="" if known else str(described),
                     nodes=groups[index],
                     kernel=f"{layer.kind} {layer.kernel}",
                     profile_ns=took,
@@ -149,12 +149,12 @@ class _Reading:
 
     def _anchors(self, layer: Layer) -> list[str]:
         """Return the file's nodes that a layer says it is made of."""
-        found = []
+        names = []
         for part in layer.parts:
             node = self._file_node(part)
-            if node is not None and node not in found:
-                found.append(node)
-        return found
+            if node is not None and node not in names:
+                names.append(node)
+        return names
 
     def _file_node(self, part: str) -> str | None:
         """Return the file's node that a node of the model stands for, alone or with others."""
@@ -217,17 +217,17 @@ class _Reading:
         node = self.model.get(part)
         if node is None:
             return {}
-        found = dict(node.get_attributes())
+        attributes = dict(node.get_attributes())
         weight = stored[0] if stored else ()
         if kind == "Conv" and weight:
             spread = len(weight) - len(node.output(0).get_shape())  # a leading axis of groups
-            found |= {"kernel": weight[2 + spread :], "group": weight[0] if spread else 1}
+            attributes |= {"kernel": weight[2 + spread :], "group": weight[0] if spread else 1}
         elif kind in ("MaxPool", "AveragePool"):
-            found["kernel"] = found.get("kernel", ())
+            attributes["kernel"] = attributes.get("kernel", ())
         elif kind.startswith("Reduce"):
             axes = node.input(1).get_source_output().get_node()
             shape = node.output(0).get_shape()
             # The ONNX reader computes the axes of a global pool, which are kept with size 1.
             known = hasattr(axes, "get_data")
-            found["axes"] = axes.get_data().ravel().tolist() if known else range(2, len(shape))
-        return found
+            attributes["axes"] = axes.get_data().ravel().tolist() if known else range(2, len(shape))
+        return attributes

@@ -62,12 +62,12 @@ class FileBuilder:
             zero_point: the same for all.
             axis: along which there are several scales.
         """
-        found = schema.QuantizationParametersT()
-        found.scale = np.atleast_1d(np.asarray(scales, np.float32))
-        found.zeroPoint = np.full(len(found.scale), zero_point, np.int64)
-        found.quantizedDimension = axis
+        parameters = schema.QuantizationParametersT()
+        parameters.scale = np.atleast_1d(np.asarray(scales, np.float32))
+        parameters.zeroPoint = np.full(len(parameters.scale), zero_point, np.int64)
+        parameters.quantizedDimension = axis
         declared = self._tensors[tensor]
-        declared.quantization = found
+        declared.quantization = parameters
         if declared.type == schema.TensorType.FLOAT32:
             declared.type = schema.TensorType.INT8
 

@@ -145,8 +145,10 @@ class _Quantiser:
         kind = f"grouped {op.kind}" if op.kind in _RULES else op.kind
         what = f"{kind} (of {where})" if where else kind
         known = ", ".join(_RULES)
-        msg = f"No INT8 form: {what} is not among what can be quantised: {known}. "
-        return UsageError(msg + "Export it as fp32 to tflite, onnx or openvino instead.")
+        return UsageError(
+            f"No INT8 form: {what} cannot be quantised; these can: {known}. Export it as fp32 to "
+            "tflite, onnx or openvino instead."
+        )
 
     def _declare(self, index: int, values: Range, factor: float = 1.0) -> _Tensor:
         """Give a new tensor the scale that spans a range of values, zero among them."""

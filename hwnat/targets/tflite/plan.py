@@ -15,7 +15,7 @@ _CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
+class PlanOp:
     """One operator of a file.
 
     Attributes:
@@ -37,7 +37,7 @@ class Operator:
 class TfliteFile:
     """A parsed file; tensors by index."""
 
-    operators: tuple[Operator, ...]
+    operators: tuple[PlanOp, ...]
     shapes: tuple[tuple[int, ...], ...]
     types: tuple[str, ...]
     values: Mapping[int, Any]
@@ -120,12 +120,12 @@ def _operators(
     graph: Any,  # noqa: ANN401 - generated code has no types
     details: Sequence[Mapping[str, Any]],
     places: Mapping[int, tuple[str, ...]],
-) -> Iterator[Operator]:
+) -> Iterator[PlanOp]:
     """Yield the file's operators; the plan lists them first, in the same order."""
     taken = _delegated(details)
     for index, each in enumerate(graph.operators):
         kind, output = str(details[index]["op_name"]), graph.tensors[each.outputs[0]].name
-        yield Operator(
+        yield PlanOp(
             names=places.get(index) or (output.decode() if output else f"{kind}_{index}",),
             kind=kind,
             inputs=tuple(int(i) for i in each.inputs if i >= 0),

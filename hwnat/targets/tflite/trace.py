@@ -15,7 +15,7 @@ import numpy as np
 
 from hwnat.records.op import OpSpec
 from hwnat.targets.kernel import Call, to_op
-from hwnat.targets.tflite.plan import Operator, TfliteFile, read_plan
+from hwnat.targets.tflite.plan import PlanOp, TfliteFile, read_plan
 from hwnat.targets.trace import Removed, Trace, TracedOp
 
 #: TFLite's operator -> ONNX's.
@@ -127,7 +127,7 @@ def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
     return replace(found, ops=ops, removed=(*found.removed, *gone))
 
 
-def _kernel(last: Operator, call: Call) -> str:
+def _kernel(last: PlanOp, call: Call) -> str:
     split = call.attributes.get("split", False)
     name = "DEPTHWISE_CONV_2D in parts" if split else last.kind
     return f"{'XNNPACK' if last.delegated else 'TFLite'} {name}"
@@ -139,15 +139,15 @@ class _Merger:
     def __init__(self, file: TfliteFile) -> None:
         self.file = file
         self.producer = {out: each for each in file.operators for out in each.outputs}
-        self.readers: dict[int, list[Operator]] = {}
+        self.readers: dict[int, list[PlanOp]] = {}
         for each in file.operators:
             for value in each.inputs:
                 self.readers.setdefault(value, []).append(each)
         self.constants = set(file.values)
         #: Output of an operator that a later one takes in -> what it did.
-        self.absorbed: dict[int, Operator] = {}
+        self.absorbed: dict[int, PlanOp] = {}
 
-    def lone(self, value: int, kind: str) -> Operator | None:
+    def lone(self, value: int, kind: str) -> PlanOp | None:
         """Return the operator that makes a value if it is of a kind and read only once."""
         made = self.producer.get(value)
         if made is None or made.kind != kind or value in self.file.results:
@@ -161,7 +161,7 @@ class _Merger:
             return None
         return float(np.asarray(data, np.uint8).view(np.float32)[0])
 
-    def call(self, op: Operator) -> Call:
+    def call(self, op: PlanOp) -> Call:
         """Describe one operator."""
         file, options = self.file, op.options
         computed = [i for i in op.inputs if i not in self.constants]
@@ -201,10 +201,10 @@ class _Merger:
         )
 
 
-def _merge(file: TfliteFile) -> tuple[list[tuple[Operator, Call, tuple[str, ...]]], list[Removed]]:
+def _merge(file: TfliteFile) -> tuple[list[tuple[PlanOp, Call, tuple[str, ...]]], list[Removed]]:
     """Return (operator, call, names) of each kernel, and what is none."""
     merger, removed = _Merger(file), []
-    found: dict[int, tuple[Operator, Call, tuple[str, ...]]] = {}
+    found: dict[int, tuple[PlanOp, Call, tuple[str, ...]]] = {}
     for op in file.operators:
         if all(value in merger.constants for value in op.inputs):
             merger.constants.update(op.outputs)
@@ -225,10 +225,10 @@ def _merge(file: TfliteFile) -> tuple[list[tuple[Operator, Call, tuple[str, ...]
     return list(found.values()), removed
 
 
-_Found = dict[int, tuple[Operator, Call, tuple[str, ...]]]
+_Found = dict[int, tuple[PlanOp, Call, tuple[str, ...]]]
 
 
-def _padded(m: _Merger, op: Operator, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
+def _padded(m: _Merger, op: PlanOp, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
     """Take the zeros around a convolution's input in."""
     if call.kind != "Conv" or m.lone(op.inputs[0], "PAD") is None:
         # Parts of one split convolution read the same zeros.
@@ -246,7 +246,7 @@ def _padded(m: _Merger, op: Operator, call: Call, found: _Found) -> tuple[Call, 
     return replace(call, inputs=(m.file.shapes[pad.inputs[0]], *call.inputs[1:])), [op.inputs[0]]
 
 
-def _summed(m: _Merger, op: Operator, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
+def _summed(m: _Merger, op: PlanOp, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
     """Recognise the sum of depthwise convolutions over some columns each as the one they were."""
     if op.kind != "ADD" or not set(op.inputs) <= found.keys():
         return None
@@ -268,7 +268,7 @@ def _summed(m: _Merger, op: Operator, call: Call, found: _Found) -> tuple[Call, 
     return merged, list(op.inputs)
 
 
-def _hard_sigmoid(m: _Merger, op: Operator, call: Call, _: _Found) -> tuple[Call, list[int]] | None:
+def _hard_sigmoid(m: _Merger, op: PlanOp, call: Call, _: _Found) -> tuple[Call, list[int]] | None:
     """Recognise relu6(x + 3) / 6."""
     if op.kind != "MUL" or len(op.inputs) != 2 or call.act:
         return None

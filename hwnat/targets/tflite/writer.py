@@ -72,14 +72,14 @@ def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
         raise UsageError(msg) from error
     calls = Counter(node.target for node in traced.graph.nodes)
     for node in list(traced.graph.nodes):
-        found = module_of(traced, node)
-        if type(found) is nn.BatchNorm2d:
+        part = module_of(traced, node)
+        if type(part) is nn.BatchNorm2d:
             source = node.args[0]
             conv = module_of(traced, source)
             if type(conv) is not nn.Conv2d or len(source.users) > 1 or calls[source.target] > 1:
                 continue  # it stays, and no rule takes it
-            traced.set_submodule(source.target, fuse_conv_bn_eval(conv, found))
-        elif not isinstance(found, nn.Identity | nn.Dropout):
+            traced.set_submodule(source.target, fuse_conv_bn_eval(conv, part))
+        elif not isinstance(part, nn.Identity | nn.Dropout):
             continue
         node.replace_all_uses_with(node.args[0])
         traced.graph.erase_node(node)
