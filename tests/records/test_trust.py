@@ -84,7 +84,7 @@ def test_every_key_of_a_device_file_is_either_judged_or_known_to_be_harmless():
     harmless = {
         *("name", "transport", "target", "threads", "affinity", "priority", "precision"),
         *("protocol", "serial", "host", "port", "user", "delegate", "clocks", "governor"),
-        *("gate", "about", "verified"),
+        *("gate", "about", "verified", "soc", "board"),
     }
     judged = {"workdir", "transcript", "npu", "runner", "python"}
     assert set(DeviceSpec.__dataclass_fields__) == harmless | judged
