@@ -158,3 +158,15 @@ def test_one_disturbed_network_moves_a_robust_fit_little():
 def test_the_robust_fit_needs_no_network_to_be_near_one():
     rows = np.array([[1.0, 1e-9, 1e-9]])
     assert robust_fit(rows)[0] == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_form_that_is_better_by_a_little_is_not_worth_its_coefficients():
+    seen = 0
+    for seed in range(40):
+        fit = calibrate(*networks(10, noise=0.03, seed=seed))
+        errors = dict(fit.loo_errors)
+        richer = min(errors["affine"], errors["robust"])
+        if 0.951 * errors["scale"] < richer < errors["scale"]:
+            seen += 1
+            assert fit.form == "scale"
+    assert seen
