@@ -90,6 +90,46 @@ def test_a_command_that_cannot_be_typed_is_reported():
     assert problem("hwnat device doctor NAME") is None
 
 
+def is_text(node):
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def is_sum(node):
+    """Tell whether an expression puts a text together with `+`."""
+    return (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Add)
+        and any(is_text(side) or is_sum(side) for side in (node.left, node.right))
+    )
+
+
+def pieced_messages(tree):
+    """Yield the line of each message of an error that is put together from pieces."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            if any(is_sum(argument) for argument in node.exc.args):
+                yield node.lineno
+        elif isinstance(node, ast.AugAssign | ast.Assign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            named = any(isinstance(name, ast.Name) and name.id == "msg" for name in targets)
+            if named and (isinstance(node, ast.AugAssign) or is_sum(node.value)):
+                yield node.lineno
+
+
+def test_a_message_in_pieces_is_seen():
+    pieces = 'msg = "a"\nmsg += "b"\nmsg = "a" + b\nraise X(msg + "c")\n'
+    assert list(pieced_messages(ast.parse(pieces))) == [2, 3, 4]
+    whole = 'msg = (\n    f"a {b}"\n    "c"\n)\nraise X(msg)\nnumber += 1\n'
+    assert list(pieced_messages(ast.parse(whole))) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(HWNAT).as_posix())
+def test_each_message_is_one_literal(path):
+    assert list(pieced_messages(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
 @pytest.mark.parametrize(("path", "line"), LINES, ids=lambda value: value[:70])
 def test_every_command_in_a_message_can_be_typed(path, line):
     assert problem(line) is None, path

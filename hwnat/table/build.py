@@ -84,7 +84,7 @@ def _check_overhead(timed: Mapping[str, Entry], overhead_ns: int) -> None:
         msg = (
             f"{len(nothing)} of {len(timed)} operations, such as {nothing[0]}, take no longer than "
             f"starting a run, which was measured as {overhead_ns} ns. Profile again into another "
-            "file with: hwnat profile --store FILE"
+            "file: run the same `hwnat profile` command with --store FILE."
         )
         raise InconclusiveError(msg)
 
