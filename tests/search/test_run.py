@@ -190,3 +190,26 @@ def test_a_damaged_configuration_is_refused(tiny, tmp_path, text):
 def test_a_search_without_work_is_refused(tiny, change):
     with pytest.raises(UsageError):
         tiny(**change)
+
+
+def test_the_fastest_network_has_the_lowest_first_cost_beside_the_error(front):
+    # By params the order of the last two is the other way round.
+    params = (3e5, 1e5, 2e5)
+    rows = tuple(
+        Candidate(
+            genome=candidate.genome,
+            error_percent=candidate.error_percent,
+            test_error_percent=candidate.test_error_percent,
+            costs=(*candidate.costs, count),
+        )
+        for candidate, count in zip(front.candidates, params, strict=True)
+    )
+    both = Front(
+        schema=1,
+        space=front.space,
+        data=front.data,
+        classes=10,
+        objectives=("error", "macs", "params"),
+        candidates=rows,
+    )
+    assert both.pick("fastest")[0] == 2
