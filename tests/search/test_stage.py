@@ -208,7 +208,8 @@ def test_a_network_just_above_a_limit_survives_no_selection(tiny, tmp_path):
     small, large = MBV3_NANO.smallest(), MBV3_NANO.largest()
     middle = (1, *small[1:])
     macs = Arch(space=MBV3_NANO, genome=large).cost(classes=2).macs
-    run = a_run(tiny(limits=(f"macs<={int(macs / 1.004)}",)), tmp_path)
+    limit = f"macs<={int(macs / 1.004)}"
+    run = a_run(tiny(objectives=("error",), limits=(limit,)), tmp_path)
     # The last one errs least, so it would be kept if it were allowed.
     genomes, errors = np.array([small, middle, large]), np.array([50.0, 30.0, 10.0])
     assert run._survivors(genomes, errors, 2, 1).tolist() == [0, 1]
