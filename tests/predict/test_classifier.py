@@ -7,7 +7,7 @@ from hwnat.predict.classifier import with_classes
 from hwnat.records.cost import op_cost
 from hwnat.records.grid import distinct_ops
 from hwnat.records.op import OpSpec
-from hwnat.records.space import MBV3_NANO
+from hwnat.records.space import MBV3_NANO, MBV3_W10
 
 LINEAR = "linear|in=1x1x1x256|out={}|float32"
 
@@ -74,3 +74,14 @@ def test_a_table_of_operators_has_no_classifier(a_table):
     operators = replace(a_table(), space=None, classes=None, granularity="operator")
     with pytest.raises(TableMismatchError, match="no particular space"):
         with_classes(operators, MBV3_NANO, 37)
+
+
+def test_products_of_nearly_equal_size_do_not_pass_for_pure_start(a_table, an_entry):
+    known, mix = "linear|in=1x1x1x1280|out=1000|float32", "mix|in=1x1x1x960|out=1280|act=hswish"
+    entries = {
+        key: an_entry(260_000 if key.startswith(mix) else 190_000 if key == known else 180_000)
+        for key in a_table(MBV3_W10, (224,), classes=1000).entries
+    }
+    table = a_table(MBV3_W10, (224,), classes=1000, entries=entries)
+    grown = with_classes(table, MBV3_W10, 10)
+    assert grown.entries["linear|in=1x1x1x1280|out=10|float32"].p50_ns < 60_000
