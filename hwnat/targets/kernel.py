@@ -95,7 +95,7 @@ def to_op(call: Call) -> OpSpec | str:
     if call.dtype not in ("float32", "float16"):
         return f"{call.kind} computes in {call.dtype}; operation keys know floating point here"
     shapes = (*call.inputs, call.output)
-    if not (call.inputs and all(each and min(each) > 0 for each in shapes)):
+    if not (call.inputs and all(shape and min(shape) > 0 for shape in shapes)):
         return f"{call.kind} has no computed input of known size"
     if call.act and call.act not in ACTIVATIONS:
         return f"{call.kind} is fused with {call.act}, an activation that keys do not know"
@@ -216,7 +216,7 @@ def _arithmetic(call: Call) -> OpSpec | str:
     if prod(widest) < prod(call.output):
         return f"{call.kind} stretches both of its operands {call.inputs} to {call.output}"
     fields: dict[str, Any] = {"operands": len(shapes)}
-    small = {each for each in shapes if prod(each) != prod(widest)}
+    small = {shape for shape in shapes if prod(shape) != prod(widest)}
     if small:
         fields["broadcast"] = True
     return _op(call, _ARITHMETIC[call.kind], widest, **fields)
@@ -242,9 +242,9 @@ def _norm(call: Call) -> OpSpec | str:
 
 def _concat(call: Call) -> OpSpec | str:
     shapes, y = [image(call, shape) for shape in call.inputs], image(call, call.output)
-    if sum(each[3] for each in shapes) != y[3] or len(shapes) < 2:
+    if sum(shape[3] for shape in shapes) != y[3] or len(shapes) < 2:
         return _op(call, "move", y)  # along another axis: a copy of everything
-    widest = max(shapes, key=lambda each: each[3])
+    widest = max(shapes, key=lambda shape: shape[3])
     return _op(call, "concat", widest, out_channels=y[3], operands=len(shapes))
 
 

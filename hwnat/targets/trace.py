@@ -83,12 +83,12 @@ class Trace:
     @property
     def specs(self) -> tuple[OpSpec, ...]:
         """Every operation that has a key, in the order they run."""
-        return tuple(each.op for each in self.ops if each.op is not None)
+        return tuple(kernel.op for kernel in self.ops if kernel.op is not None)
 
     @property
     def unknown(self) -> tuple[TracedOp, ...]:
         """Every kernel that no operation key describes."""
-        return tuple(each for each in self.ops if each.op is None)
+        return tuple(kernel for kernel in self.ops if kernel.op is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

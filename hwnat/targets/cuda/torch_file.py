@@ -138,12 +138,12 @@ def _parts(path: Path) -> dict[str, bytes]:
 def _check_sizes(parts: dict[str, bytes], kind: str) -> None:
     """Refuse tensors of another size than their description, which the reader does not notice."""
     config = json.loads(parts[f"data/{kind}/model_{kind}_config.json"])["config"]
-    for name, each in config.items():
-        meta = each["tensor_meta"]
+    for name, entry in config.items():
+        meta = entry["tensor_meta"]
         if meta is None:
             continue
         needed = math.prod(size["as_int"] for size in meta["sizes"]) * _BYTES[meta["dtype"]]
-        held = len(parts[f"data/{kind}/{each['path_name']}"])
+        held = len(parts[f"data/{kind}/{entry['path_name']}"])
         if held != needed:
             msg = f"tensor {name!r:.80} has {held} bytes, not {needed}"
             raise ValueError(msg)

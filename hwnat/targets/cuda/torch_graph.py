@@ -26,11 +26,11 @@ silu.default silu_.default slice.Tensor softmax.int softplus.default split_with_
 sqrt.default squeeze.dim sub.Tensor sum.dim_IntList tanh.default tanh_.default transpose.int
 unsqueeze.default upsample_bilinear2d.vec upsample_nearest2d.vec view.default
 """
-_OPERATORS: Final = frozenset(f"aten.{each}" for each in _AS_TEXT.split())
+_OPERATORS: Final = frozenset(f"aten.{name}" for name in _AS_TEXT.split())
 #: What an operator may be given; not graphs, objects, devices or names of files.
 _ARGUMENTS: Final = frozenset(
-    f"as_{each}"
-    for each in ("tensor", "tensors", "int", "ints", "float", "floats", "bool", "bools", "none")
+    f"as_{kind}"
+    for kind in ("tensor", "tensors", "int", "ints", "float", "floats", "bool", "bools", "none")
 )
 #: Ways to compute that are given as words.
 _WORDS: Final = frozenset({"constant", "same", "valid", "none", "tanh"})
@@ -60,7 +60,7 @@ def why_refused(model: Any) -> str | None:  # noqa: ANN401 - JSON
             for kind, value in given["arg"].items():
                 if kind not in _ARGUMENTS and not (kind == "as_string" and value in _WORDS):
                     return f"gives {target} {kind} {value!r:.80}, which no model of hwnat needs"
-    odd = next((each for each in _names(model) if not _NAME.fullmatch(str(each))), None)
+    odd = next((name for name in _names(model) if not _NAME.fullmatch(str(name))), None)
     return None if odd is None else f"has {odd!r:.80} for a name"
 
 
@@ -72,17 +72,17 @@ def _names(model: Any) -> Iterator[object]:  # noqa: ANN401
         elif key == "forward_arg_names":
             yield from value or ()
         elif key in ("in_spec", "out_spec"):
-            contexts = (each for name, each in items(json.loads(value)) if name == "context")
-            yield from (each for each in contexts if each not in _CONTEXTS)
+            contexts = (context for name, context in items(json.loads(value)) if name == "context")
+            yield from (context for context in contexts if context not in _CONTEXTS)
 
 
 def items(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
     """Yield every key of JSON with its value, however deep."""
     waiting = [value]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            yield from each.items()
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            waiting.extend(each)
+        item = waiting.pop()
+        if isinstance(item, dict):
+            yield from item.items()
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)

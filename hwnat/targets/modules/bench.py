@@ -65,7 +65,7 @@ class Bench:
         """Canonical text; baselines of operators with equal operands are equal."""
         if not self.base:
             return f"bench|{self.count}|{self.form}|{self.op.key}"
-        shapes = ";".join("x".join(map(str, each)) for each in operand_shapes(self.op))
+        shapes = ";".join("x".join(map(str, shape)) for shape in operand_shapes(self.op))
         rows = "rows" if by_rows(self.op) else "flat" if self.flat else "image"
         shared = "one" if self.shared else "each"
         return f"base|{self.count}|{self.form}|{rows}|{shared}|{shapes}"

@@ -251,7 +251,7 @@ def _norm(op: OpSpec) -> nn.Module:
         norm = nn.LayerNorm(channels) if op.mode == "layer" else nn.RMSNorm(channels)
         return norm if by_rows(op) else nn.Sequential(nn.Flatten(), norm)
     if op.mode == "group":
-        groups = next(each for each in (32, 16, 8, 4, 2, 1) if channels % each == 0)
+        groups = next(divisor for divisor in (32, 16, 8, 4, 2, 1) if channels % divisor == 0)
         return nn.GroupNorm(groups, channels)
     if op.mode == "instance":
         return nn.InstanceNorm2d(channels, affine=True)

@@ -29,7 +29,8 @@ class ModuleBuilder:
         self.source, self.graph, self.root = source, fx.Graph(), nn.Module()
         self._rules = rules
         self.values = {
-            each.name: onnx.numpy_helper.to_array(each) for each in source.model.graph.initializer
+            tensor.name: onnx.numpy_helper.to_array(tensor)
+            for tensor in source.model.graph.initializer
         }
         self.made: dict[str, fx.Node] = {}
         self.names: dict[str, str] = {}
@@ -37,7 +38,9 @@ class ModuleBuilder:
     def run(self, image: str, path: Path) -> None:
         """Import every node that a result depends on."""
         self.made[image] = self.graph.placeholder("input")
-        dead = {each.node for each in self.source.graph.removed(set()) if "reads" in each.why}
+        dead = {
+            removed.node for removed in self.source.graph.removed(set()) if "reads" in removed.why
+        }
         refused = []
         for node in self.source.graph.nodes:
             if node.name in dead or self._constant(node):

@@ -64,9 +64,9 @@ def open_onnx(path: Path) -> OnnxGraph:
     _check_stored(model, path)
     renamed = _name_all(model)
     _check_operators(model, path)
-    stored = {each.name for each in model.graph.initializer}
-    stored |= {each.values.name for each in model.graph.sparse_initializer}
-    inputs = {each.name: each for each in model.graph.input if each.name not in stored}
+    stored = {tensor.name for tensor in model.graph.initializer}
+    stored |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    inputs = {value.name: value for value in model.graph.input if value.name not in stored}
     fixed = {name: _fixed(value, path) for name, value in inputs.items()}
     if not fixed:
         msg = f"{path} takes no input, so there is nothing to run; export the network again."
@@ -80,7 +80,7 @@ def open_onnx(path: Path) -> OnnxGraph:
         )
         for node in model.graph.node
     ]
-    results = [each.name for each in model.graph.output]
+    results = [output.name for output in model.graph.output]
     _check_values(nodes, {*inputs, *stored}, results, path)
     first = next(iter(fixed.values()))[1]
     return OnnxGraph(
@@ -203,8 +203,8 @@ def _name_all(model: Any) -> bool:  # noqa: ANN401
 def _check_operators(model: Any, path: Path) -> None:  # noqa: ANN401
     import onnx
 
-    versions = {each.domain: each.version for each in model.opset_import}
-    local = {(each.domain, each.name) for each in model.functions}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    local = {(function.domain, function.name) for function in model.functions}
     wrong = []
     for node in model.graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain

@@ -36,14 +36,14 @@ def _pads(
     window: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
 ) -> tuple[fx.Node, tuple[int, int]]:
     """Return the padding of a window; an uneven one is put around its input first."""
-    edges = [int(each) for each in said.get("pads", (0, 0, 0, 0))]
+    edges = [int(edge) for edge in said.get("pads", (0, 0, 0, 0))]
     auto = said.get("auto_pad", b"NOTSET").decode()
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         total = []
         for size, kernel, stride, dilation in zip(m.shape(node)[2:], *window, strict=True):
             reach = (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1
             total.append(max(0, reach - size))
-        less, more = [each // 2 for each in total], [each - each // 2 for each in total]
+        less, more = [count // 2 for count in total], [count - count // 2 for count in total]
         edges = [*less, *more] if auto == "SAME_UPPER" else [*more, *less]
     top, left, bottom, right = edges
     if (top, left) != (bottom, right):

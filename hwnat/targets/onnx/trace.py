@@ -94,7 +94,7 @@ class _Reading:
             name = str(event["name"])
             if name.endswith("_kernel_time"):
                 self.events[name.removesuffix("_kernel_time")].append(event)
-        self.stored = {each.name: tuple(each.dims) for each in optimised.graph.initializer}
+        self.stored = {tensor.name: tuple(tensor.dims) for tensor in optimised.graph.initializer}
         self.shapes: dict[str, tuple[int, ...]] = {
             name: shape for name, (_, shape) in source.inputs.items()
         }
@@ -159,22 +159,27 @@ class _Reading:
         act = self._attributes(node).get("activation", b"").decode()
         wanted += [{act}] if act and main.kind not in ACTIVATIONS else []
         for kinds in wanted:
-            joined = [each for each in graph.followers(nodes[-1]) if each.kind in kinds]
+            joined = [follower for follower in graph.followers(nodes[-1]) if follower.kind in kinds]
             if len(joined) == 1:
                 nodes += joined
-        return [each.name for each in nodes]
+        return [member.name for member in nodes]
 
     @staticmethod
     def _attributes(node: Any) -> dict[str, Any]:  # noqa: ANN401
         import onnx
 
-        return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        return {
+            attribute.name: onnx.helper.get_attribute_value(attribute)
+            for attribute in node.attribute
+        }
 
     def _note_shapes(self, index: int, node: Any, arguments: Mapping[str, Any]) -> None:  # noqa: ANN401
         """Note the shapes of a node's outputs, without the padding of blocked channels."""
         group = [self.source.graph.by_name[name] for name in self.groups[index]]
         made = self.source.shapes.get(group[-1].outputs[0]) if group else None
-        ran = [tuple(next(iter(each.values()))) for each in arguments.get("output_type_shape", ())]
+        ran = [
+            tuple(next(iter(entry.values()))) for entry in arguments.get("output_type_shape", ())
+        ]
         for position, value in enumerate(node.output):
             shape = ran[position] if position < len(ran) else None
             if value in self.source.shapes:
@@ -202,7 +207,7 @@ class _Reading:
         inputs = [self.shapes[name] for name in computed if name in self.shapes]
         weight = self.stored.get(node.input[1]) if len(node.input) > 1 else None
         kernel = attributes.get("kernel_shape") or (weight or ())[2:]
-        types = [next(iter(each)) for each in arguments.get("input_type_shape", ())] or ["float"]
+        types = [next(iter(entry)) for entry in arguments.get("input_type_shape", ())] or ["float"]
         return Call(
             kind=kind,
             inputs=tuple(inputs[:1] if residual else inputs),

@@ -76,9 +76,9 @@ def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO ha
 def graph_of(model: Any) -> Graph:  # noqa: ANN401
     """Return the nodes of an OpenVINO model; values are named after their nodes."""
     nodes, constants, results = [], [], []
-    for each in model.get_ordered_ops():
-        kind, name = each.get_type_name(), each.get_friendly_name()
-        inputs = [i.get_source_output().get_node().get_friendly_name() for i in each.inputs()]
+    for node in model.get_ordered_ops():
+        kind, name = node.get_type_name(), node.get_friendly_name()
+        inputs = [i.get_source_output().get_node().get_friendly_name() for i in node.inputs()]
         if kind == "Result":
             results += inputs
         elif kind == "Constant":
@@ -104,16 +104,16 @@ class Layer:
 def written_out(parts: list[tuple[str, str]], kinds: set[str]) -> list[tuple[str, str]]:
     """Name an activation that the file writes out, and whose last product the plug-in reports."""
     for sign, act in (("Erf", "Gelu"), ("Sigmoid", "Swish")):
-        product = [each for each in parts if each[1] == "Mul"]
+        product = [part for part in parts if part[1] == "Mul"]
         if sign in kinds and product:
-            rest = [each for each in parts if each not in product and each[1] != sign]
+            rest = [part for part in parts if part not in product and part[1] != sign]
             return [*rest, (product[-1][0], act)]
     return parts
 
 
 def tail_of(loose: list[str], *, rooted: bool, sums: int) -> int:
     """Count element-wise parts besides bias, shortcut and one activation."""
-    acts = sum(each in ACTIVATIONS for each in loose)
+    acts = sum(kind in ACTIVATIONS for kind in loose)
     others = len(loose) - acts
     if rooted:
         adds = loose.count("Add") - sums

@@ -59,15 +59,15 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
         compiled = core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
         times: dict[str, list[float]] = defaultdict(list)
-        feed = [np.zeros(each.shape, each.element_type.to_dtype()) for each in model.inputs]
+        feed = [np.zeros(value.shape, value.element_type.to_dtype()) for value in model.inputs]
         for _ in range(_RUNS):
             request.infer(feed)
-            for each in request.get_profiling_info():
-                times[each.node_name].append(each.real_time.total_seconds() * 1e9)
+            for record in request.get_profiling_info():
+                times[record.node_name].append(record.real_time.total_seconds() * 1e9)
     joined = _Reading(
         model=model,
         graph=source.graph if source else graph_of(model),
-        times={name: round(median_low(each)) for name, each in times.items()},
+        times={name: round(median_low(runs)) for name, runs in times.items()},
         batch=int(model.inputs[0].shape[0]) if len(model.inputs[0].shape) > 1 else 1,
     )
     return joined.trace(compiled.get_runtime_model(), runtime)
@@ -85,13 +85,13 @@ class _Reading:
         batch: int,
     ) -> None:
         self.graph, self.times, self.batch = graph, times, batch
-        self.model = {each.get_friendly_name(): each for each in model.get_ordered_ops()}
+        self.model = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
         self.constants: set[str] = set()
 
     def trace(self, executable: Any, runtime: str) -> Trace:  # noqa: ANN401
         """Describe every node of the executable graph that computes something."""
-        every = [self._layer(each) for each in executable.get_ordered_ops()]
-        layers = [each for each in every if each is not None and each.inputs]
+        every = [self._layer(node) for node in executable.get_ordered_ops()]
+        layers = [layer for layer in every if layer is not None and layer.inputs]
         anchors = {index: self._anchors(layer) for index, layer in enumerate(layers)}
         groups = self.graph.group(anchors)
         ops, views = [], []
@@ -100,7 +100,7 @@ class _Reading:
             if layer.kind in _VIEWS or (layer.kind in _IN_PLACE and took == 0):
                 why = "another view of the same data"
                 nodes = [self.graph.by_name[name] for name in groups[index]]
-                views += [Removed(node=each.name, kind=each.kind, why=why) for each in nodes]
+                views += [Removed(node=node.name, kind=node.kind, why=why) for node in nodes]
                 continue
             described = self._describe(layer, groups[index])
             known = not isinstance(described, str)
@@ -127,9 +127,9 @@ class _Reading:
             name: str(getattr(value, "value", value)) for name, value in node.get_rt_info().items()
         }
         name, kind = node.get_friendly_name(), said.get("layerType", node.get_type_name())
-        sources = [each.get_source_output() for each in node.inputs()]
-        names = [each.get_node().get_friendly_name() for each in sources]
-        if kind == "Const" or (names and all(each in self.constants for each in names)):
+        sources = [port.get_source_output() for port in node.inputs()]
+        names = [source.get_node().get_friendly_name() for source in sources]
+        if kind == "Const" or (names and all(operand in self.constants for operand in names)):
             self.constants.add(name)
             return None
         if kind in ("Input", "Output"):
@@ -141,8 +141,8 @@ class _Reading:
             dtype=said.get("runtimePrecision", "f32"),
             parts=tuple(filter(None, said.get("originalLayersNames", "").split(","))),
             inputs=tuple(
-                (each, tuple(map(int, source.get_shape())))
-                for each, source in zip(names, sources, strict=True)
+                (operand, tuple(map(int, source.get_shape())))
+                for operand, source in zip(names, sources, strict=True)
             ),
             output=tuple(map(int, node.output(0).get_shape())),
         )
@@ -189,14 +189,14 @@ class _Reading:
             return f"OpenVINO computes {', '.join(layer.parts)} in one kernel, which has no key"
         kind = LAYERS.get(layer.kind) or (heavy[0][1] if heavy else "")
         if not kind:
-            arithmetic = [each for each in loose if each[1] not in ACTIVATIONS]
+            arithmetic = [part for part in loose if part[1] not in ACTIVATIONS]
             main = (arithmetic or loose or [("", layer.kind)])[0]
-            loose, kind = [each for each in loose if each != main], main[1]
+            loose, kind = [part for part in loose if part != main], main[1]
             heavy = [main]
         computed = [shape for name, shape in layer.inputs if name not in self.constants]
         stored = [shape for name, shape in layer.inputs[1:2] if name in self.constants]
         rooted = kind in ("Conv", "ConvTranspose", "Gemm") and bool(stored)
-        acts = [each for _, each in loose if each in ACTIVATIONS]
+        acts = [operator for _, operator in loose if operator in ACTIVATIONS]
         attributes = self._attributes(heavy[0][0] if heavy else "", kind, stored)
         return to_op(
             Call(
@@ -208,7 +208,7 @@ class _Reading:
                 weight=stored[0] if stored and rooted else None,
                 act=acts[0] if acts else "",
                 residual=rooted and len(computed) > 1,
-                tail=tail_of([each for _, each in loose], rooted=rooted, sums=len(computed) - 1),
+                tail=tail_of([kind for _, kind in loose], rooted=rooted, sums=len(computed) - 1),
                 dtype={"f32": "float32", "f16": "float16"}.get(layer.dtype, layer.dtype),
             )
         )

@@ -58,9 +58,11 @@ def open_model(path: Path) -> Any:  # noqa: ANN401
         hardware_accelerators=HardwareAccelerator.GPU,
         gpu_options=GpuOptions(enforce_f32=True),
     )
-    left_over = f"{path}: the GPU does not take every operator of this model, so its time would "
-    left_over += "be the CPU's in part. LiteRT has listed them on stderr: replace them, or name a "
-    left_over += "device without a delegate, such as host-tflite."
+    left_over = (
+        f"{path}: the GPU does not take every operator of this model, so part of its time would be "
+        "the CPU's. LiteRT has listed those operators on stderr: replace them, or name a device "
+        "without a delegate, such as host-tflite."
+    )
     try:
         with _words_on_stderr():
             model = CompiledModel.from_file(str(path), environment=environment, options=options)

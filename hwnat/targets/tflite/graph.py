@@ -46,21 +46,21 @@ def read_graph(content: bytes) -> FloatGraph:
     """Return the graph of a file of `hwnat.targets.tflite.writer`."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
-    shapes = tuple(tuple(map(int, each.shape)) for each in graph.tensors)
+    shapes = tuple(tuple(map(int, tensor.shape)) for tensor in graph.tensors)
     constants = {}
-    for index, each in enumerate(graph.tensors):
-        data = model.buffers[each.buffer].data
+    for index, tensor in enumerate(graph.tensors):
+        data = model.buffers[tensor.buffer].data
         if data is not None:
-            values = np.asarray(data, np.uint8).view(_DTYPES[each.type])
+            values = np.asarray(data, np.uint8).view(_DTYPES[tensor.type])
             constants[index] = values.reshape(shapes[index])
     operators = []
-    for each in graph.operators:
-        options = each.builtinOptions
+    for op in graph.operators:
+        options = op.builtinOptions
         operators.append(
             FloatOp(
-                kind=_KINDS[model.operatorCodes[each.opcodeIndex].builtinCode],
-                inputs=tuple(map(int, each.inputs)),
-                output=int(each.outputs[0]),
+                kind=_KINDS[model.operatorCodes[op.opcodeIndex].builtinCode],
+                inputs=tuple(map(int, op.inputs)),
+                output=int(op.outputs[0]),
                 table="NONE" if options is None else type(options).__name__.removesuffix("T"),
                 options={} if options is None else vars(options),
             )

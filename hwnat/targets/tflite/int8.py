@@ -66,7 +66,7 @@ def write_int8(
         DataError: the calibration inputs do not suit the module, or are not finite.
     """
     content, origins = lower(module, input_shape, split_depthwise=split_depthwise)
-    places = [[_named(module, each) for each in nodes] for _, nodes in origins]
+    places = [[_named(module, place) for place in nodes] for _, nodes in origins]
     inputs = calibration_inputs(calibration, input_shape)
     ranges = find_ranges(content, inputs)
     quantiser = _Quantiser(read_graph(content), ranges, places, native_hswish=native_hswish)
@@ -278,7 +278,7 @@ class _Quantiser:
 
     def _stored(self, tensors: Sequence[int]) -> list[int]:
         """Store sizes and axes, which are integers already."""
-        return [self.out.constant(self.graph.constants[each]) for each in tensors]
+        return [self.out.constant(self.graph.constants[tensor]) for tensor in tensors]
 
 
 #: What can be quantised; INT8 kernels of pools and moves demand equal scales.

@@ -77,19 +77,19 @@ def _parsed(
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     graph = model.subgraphs[0]
     _require_fixed(interpreter.get_input_details(), details, path)
-    tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     first = graph.tensors[graph.inputs[0]].shape
     return TfliteFile(
         operators=tuple(_operators(graph, details, places)),
-        shapes=tuple(tuple(map(int, each.shape)) for each in _all(graph.tensors)),
+        shapes=tuple(tuple(map(int, tensor.shape)) for tensor in _all(graph.tensors)),
         types=tuple(
             np.dtype(tensors[i]["dtype"]).name if i in tensors else "float32"
             for i in range(len(graph.tensors))
         ),
         values={
-            i: model.buffers[each.buffer].data
-            for i, each in enumerate(graph.tensors)
-            if model.buffers[each.buffer].data is not None
+            i: model.buffers[tensor.buffer].data
+            for i, tensor in enumerate(graph.tensors)
+            if model.buffers[tensor.buffer].data is not None
         },
         results=tuple(map(int, graph.outputs)),
         batch=int(first[0]) if len(first) > 1 else 1,
@@ -99,18 +99,18 @@ def _parsed(
 def _require_fixed(
     inputs: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]], path: Path
 ) -> None:
-    for each in details:
-        if each["op_name"] in _CONTROL_FLOW:
+    for op in details:
+        if op["op_name"] in _CONTROL_FLOW:
             msg = (
-                f"{path} cannot be traced: {each['op_name']} (control flow: its work is not "
+                f"{path} cannot be traced: {op['op_name']} (control flow: its work is not "
                 "fixed). Export the network without it."
             )
             raise DataError(msg)
-    for each in inputs:
-        if min(each["shape_signature"], default=1) < 1:
-            shape = "x".join(map(str, each["shape_signature"]))
+    for tensor in inputs:
+        if min(tensor["shape_signature"], default=1) < 1:
+            shape = "x".join(map(str, tensor["shape_signature"]))
             msg = (
-                f"{path}: input '{each['name']}' has the dynamic shape {shape}; latency needs a "
+                f"{path}: input '{tensor['name']}' has the dynamic shape {shape}; latency needs a "
                 "fixed one: export it for one size."
             )
             raise DataError(msg)
@@ -123,33 +123,33 @@ def _operators(
 ) -> Iterator[PlanOp]:
     """Yield the file's operators; the plan lists them first, in the same order."""
     taken = _delegated(details)
-    for index, each in enumerate(graph.operators):
-        kind, output = str(details[index]["op_name"]), graph.tensors[each.outputs[0]].name
+    for index, op in enumerate(graph.operators):
+        kind, output = str(details[index]["op_name"]), graph.tensors[op.outputs[0]].name
         yield PlanOp(
             names=places.get(index) or (output.decode() if output else f"{kind}_{index}",),
             kind=kind,
-            inputs=tuple(int(i) for i in each.inputs if i >= 0),
-            outputs=tuple(map(int, each.outputs)),
-            options=vars(each.builtinOptions) if each.builtinOptions else {},
+            inputs=tuple(int(i) for i in op.inputs if i >= 0),
+            outputs=tuple(map(int, op.outputs)),
+            options=vars(op.builtinOptions) if op.builtinOptions else {},
             delegated=index in taken,
         )
 
 
 def _all(tensors: Any) -> Any:  # noqa: ANN401 - generated code has no types
     """Yield tensors; a scalar's shape may be absent."""
-    for each in tensors:
-        if each.shape is None:
-            each.shape = ()
-        yield each
+    for tensor in tensors:
+        if tensor.shape is None:
+            tensor.shape = ()
+        yield tensor
 
 
 def _delegated(details: Sequence[Mapping[str, Any]]) -> set[int]:
     """Return the positions of the operators between the inputs and outputs of the delegates."""
     producer = {
         int(out): index
-        for index, each in enumerate(details)
-        if each["op_name"] != "DELEGATE"
-        for out in each["outputs"]
+        for index, op in enumerate(details)
+        if op["op_name"] != "DELEGATE"
+        for out in op["outputs"]
     }
     taken: set[int] = set()
     for delegate in details:

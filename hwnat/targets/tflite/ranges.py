@@ -64,8 +64,8 @@ def find_ranges(content: bytes, inputs: Floats) -> dict[int, Range]:
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]
     computed = [source["index"]]
-    computed += [int(i) for each in interpreter._get_ops_details() for i in each["outputs"]]
-    found: dict[int, Range] = {}
+    computed += [int(i) for op in interpreter._get_ops_details() for i in op["outputs"]]
+    ranges: dict[int, Range] = {}
     for start in range(0, len(inputs), int(source["shape"][0])):
         rows = inputs[start : start + int(source["shape"][0])].transpose(0, 2, 3, 1)
         interpreter.set_tensor(source["index"], np.ascontiguousarray(rows))
@@ -80,6 +80,6 @@ def find_ranges(content: bytes, inputs: Floats) -> dict[int, Range]:
                     "weights and batch-norm statistics."
                 )
                 raise DataError(msg)
-            known = found.get(index, (low, high))
-            found[index] = min(low, known[0]), max(high, known[1])
-    return found
+            known = ranges.get(index, (low, high))
+            ranges[index] = min(low, known[0]), max(high, known[1])
+    return ranges

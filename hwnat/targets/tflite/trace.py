@@ -82,11 +82,11 @@ def trace_tflite(
     merged, removed = _merge(file)
     ops = []
     for last, call, names in merged:
-        found = to_op(call)
+        described = to_op(call)
         ops.append(
             TracedOp(
-                op=found if isinstance(found, OpSpec) else None,
-                reason="" if isinstance(found, OpSpec) else found,
+                op=described if isinstance(described, OpSpec) else None,
+                reason="" if isinstance(described, OpSpec) else described,
                 nodes=names,
                 kernel=_kernel(last, call),
             )
@@ -118,13 +118,13 @@ def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
     with tempfile.TemporaryDirectory(prefix="hwnat-trace-") as folder:
         file = Path(folder, path.stem + ".tflite")
         file.write_bytes(content)
-        found = trace_tflite(file, runtime=runtime, places=names)
+        traced = trace_tflite(file, runtime=runtime, places=names)
     # Batch norms were folded before anything was written.
-    groups = imported.graph.group({i: each.nodes for i, each in enumerate(found.ops)})
-    ops = tuple(replace(op, nodes=groups[i] or op.nodes) for i, op in enumerate(found.ops))
-    known = {name for op in ops for name in op.nodes} | {each.node for each in found.removed}
+    groups = imported.graph.group({i: op.nodes for i, op in enumerate(traced.ops)})
+    ops = tuple(replace(op, nodes=groups[i] or op.nodes) for i, op in enumerate(traced.ops))
+    known = {name for op in ops for name in op.nodes} | {removed.node for removed in traced.removed}
     gone = imported.graph.removed(known)
-    return replace(found, ops=ops, removed=(*found.removed, *gone))
+    return replace(traced, ops=ops, removed=(*traced.removed, *gone))
 
 
 def _kernel(last: PlanOp, call: Call) -> str:
@@ -138,11 +138,11 @@ class _Merger:
 
     def __init__(self, file: TfliteFile) -> None:
         self.file = file
-        self.producer = {out: each for each in file.operators for out in each.outputs}
+        self.producer = {out: op for op in file.operators for out in op.outputs}
         self.readers: dict[int, list[PlanOp]] = {}
-        for each in file.operators:
-            for value in each.inputs:
-                self.readers.setdefault(value, []).append(each)
+        for op in file.operators:
+            for value in op.inputs:
+                self.readers.setdefault(value, []).append(op)
         self.constants = set(file.values)
         #: Output of an operator that a later one takes in -> what it did.
         self.absorbed: dict[int, PlanOp] = {}
@@ -197,14 +197,14 @@ class _Merger:
             attributes=attributes,
             weight=weight if op.kind not in ("ADD", "MUL", "SUB") else None,
             act=_FUSED.get(options.get("fusedActivationFunction", 0), "an unknown activation"),
-            dtype=next((each for each in types if each != "float32"), "float32"),
+            dtype=next((name for name in types if name != "float32"), "float32"),
         )
 
 
 def _merge(file: TfliteFile) -> tuple[list[tuple[PlanOp, Call, tuple[str, ...]]], list[Removed]]:
     """Return (operator, call, names) of each kernel, and what is none."""
     merger, removed = _Merger(file), []
-    found: dict[int, tuple[PlanOp, Call, tuple[str, ...]]] = {}
+    kernels: dict[int, tuple[PlanOp, Call, tuple[str, ...]]] = {}
     for op in file.operators:
         if all(value in merger.constants for value in op.inputs):
             merger.constants.update(op.outputs)
@@ -217,18 +217,18 @@ def _merge(file: TfliteFile) -> tuple[list[tuple[PlanOp, Call, tuple[str, ...]]]
             continue
         call, names = merger.call(op), list(op.names)
         for absorb in (_padded, _summed, _hard_sigmoid):
-            taken = absorb(merger, op, call, found)
+            taken = absorb(merger, op, call, kernels)
             if taken is not None:
                 call, parts = taken
-                names = [name for part in parts for name in found.pop(part)[2]] + names
-        found[op.outputs[0]] = (op, call, tuple(dict.fromkeys(names)))
-    return list(found.values()), removed
+                names = [name for part in parts for name in kernels.pop(part)[2]] + names
+        kernels[op.outputs[0]] = (op, call, tuple(dict.fromkeys(names)))
+    return list(kernels.values()), removed
 
 
-_Found = dict[int, tuple[PlanOp, Call, tuple[str, ...]]]
+_Kernels = dict[int, tuple[PlanOp, Call, tuple[str, ...]]]
 
 
-def _padded(m: _Merger, op: PlanOp, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
+def _padded(m: _Merger, op: PlanOp, call: Call, kernels: _Kernels) -> tuple[Call, list[int]] | None:
     """Take the zeros around a convolution's input in."""
     if call.kind != "Conv" or m.lone(op.inputs[0], "PAD") is None:
         # Parts of one split convolution read the same zeros.
@@ -236,29 +236,29 @@ def _padded(m: _Merger, op: PlanOp, call: Call, found: _Found) -> tuple[Call, li
         shared = pad is not None and pad.kind == "PAD" and op.kind == "DEPTHWISE_CONV_2D"
         if not shared or pad is None:
             return None
-        alike = {each.kind for each in m.readers[op.inputs[0]]} == {"DEPTHWISE_CONV_2D"}
+        alike = {reader.kind for reader in m.readers[op.inputs[0]]} == {"DEPTHWISE_CONV_2D"}
         if not alike:
             return None
         before = m.file.shapes[pad.inputs[0]]
-        parts = [op.inputs[0]] if op.inputs[0] in found else []
+        parts = [op.inputs[0]] if op.inputs[0] in kernels else []
         return replace(call, inputs=(before, *call.inputs[1:])), parts
     pad = m.producer[op.inputs[0]]
     return replace(call, inputs=(m.file.shapes[pad.inputs[0]], *call.inputs[1:])), [op.inputs[0]]
 
 
-def _summed(m: _Merger, op: PlanOp, call: Call, found: _Found) -> tuple[Call, list[int]] | None:
+def _summed(m: _Merger, op: PlanOp, call: Call, kernels: _Kernels) -> tuple[Call, list[int]] | None:
     """Recognise the sum of depthwise convolutions over some columns each as the one they were."""
-    if op.kind != "ADD" or not set(op.inputs) <= found.keys():
+    if op.kind != "ADD" or not set(op.inputs) <= kernels.keys():
         return None
-    terms = [found[value] for value in op.inputs]
-    kinds = {(each.kind, each.inputs, str(each.attributes.get("strides"))) for _, each, _ in terms}
+    terms = [kernels[value] for value in op.inputs]
+    kinds = {(term.kind, term.inputs, str(term.attributes.get("strides"))) for _, term, _ in terms}
     whole = all(o.kind == "DEPTHWISE_CONV_2D" or c.attributes.get("split") for o, c, _ in terms)
     lone = all(len(m.readers[value]) == 1 for value in op.inputs)
     if len(kinds) != 1 or not (whole and lone) or any(c.act for _, c, _ in terms):
         return None
     first = terms[0][1]
     height = first.attributes["kernel"][0]
-    width = sum(each.attributes["kernel"][1] for _, each, _ in terms)
+    width = sum(term.attributes["kernel"][1] for _, term, _ in terms)
     attributes = dict(first.attributes) | {
         "kernel": (height, width),
         "dilations": (1, 1),
@@ -268,7 +268,7 @@ def _summed(m: _Merger, op: PlanOp, call: Call, found: _Found) -> tuple[Call, li
     return merged, list(op.inputs)
 
 
-def _hard_sigmoid(m: _Merger, op: PlanOp, call: Call, _: _Found) -> tuple[Call, list[int]] | None:
+def _hard_sigmoid(m: _Merger, op: PlanOp, call: Call, _: _Kernels) -> tuple[Call, list[int]] | None:
     """Recognise relu6(x + 3) / 6."""
     if op.kind != "MUL" or len(op.inputs) != 2 or call.act:
         return None
