@@ -1,14 +1,14 @@
-"""Errors, ordered by who must act. The command line exits with a class's `exit_code`.
+"""Errors, grouped by who must act. The command line exits with the `exit_code` of the class.
 
     HwnatError
-    ├── GateError              1  a check ran and its answer is no
-    ├── UsageError             2  the command, or a file its author wrote, is wrong
+    ├── GateError              1  a check ran and failed
+    ├── UsageError             2  the command, or a file that you wrote, is wrong
     │   └── InfeasibleError    2  the limits exclude every network of the space
     ├── DataError              3  a file is not what it claims to be
     │   ├── TableMismatchError 3  the table belongs to another space, target or schema
-    │   └── UncoveredOpError   3  the table lacks an operation; nothing is guessed
+    │   └── UncoveredOpError   3  the table has no entry for an operation
     ├── DeviceError            4  the device or its runtime failed
-    │   └── TransientDeviceError 4  the link was lost; it may come back by itself
+    │   └── TransientDeviceError 4  the link was lost and may come back by itself
     └── InconclusiveError      5  the measurements do not support an answer
 
 Every message says what happened, where, and what to type next.
@@ -19,7 +19,7 @@ from typing import ClassVar
 
 
 class HwnatError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
     exit_code: ClassVar[int] = 1
 
@@ -37,7 +37,7 @@ class UsageError(HwnatError):
 
 
 class InfeasibleError(UsageError):
-    """No network of the space can meet the limits that were given."""
+    """No network of the space meets the limits."""
 
 
 class DataError(HwnatError):
@@ -47,7 +47,7 @@ class DataError(HwnatError):
 
 
 class TableMismatchError(DataError):
-    """A latency table is used for something it was not measured for."""
+    """A latency table does not fit the networks, the target or the machine it is used with."""
 
 
 class UncoveredOpError(DataError):
@@ -55,8 +55,8 @@ class UncoveredOpError(DataError):
 
     Args:
         key: canonical key of the missing operation.
-        table: name of the table that was asked.
-        nearest: the closest keys the table does hold, best first.
+        table: name of the table.
+        nearest: the most similar keys in the table, best first.
         remedy: the command that measures the missing entry.
     """
 
@@ -68,7 +68,7 @@ class UncoveredOpError(DataError):
 
 
 class DeviceError(HwnatError):
-    """The device, its transport or its runtime did not do what was asked."""
+    """The device, its transport or its runtime failed."""
 
     exit_code = 4
 
@@ -76,11 +76,11 @@ class DeviceError(HwnatError):
 class TransientDeviceError(DeviceError):
     """The device did not answer, or the link was lost; the same call may succeed later.
 
-    What the device printed before is discarded, so a repeated call counts nothing twice.
+    Output that arrived before the error is discarded, so repeating the call counts nothing twice.
     """
 
 
 class InconclusiveError(HwnatError):
-    """The data does not support the answer that was asked for."""
+    """The measurements do not support an answer."""
 
     exit_code = 5

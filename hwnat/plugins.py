@@ -1,7 +1,7 @@
-"""Lookup of plug-ins through entry points; the built-in ones use the same groups.
+"""Lookup of plug-ins through entry points. The built-in ones are registered in the same way.
 
 Groups: `hwnat.spaces`, `hwnat.targets`, `hwnat.transports`, `hwnat.importers`, `hwnat.runners`.
-This module neither caches nor configures nor logs: it looks up a name and loads it.
+This module looks a name up and loads the object. It does not cache, configure or log anything.
 """
 
 from difflib import get_close_matches
@@ -16,12 +16,12 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=group)}))
 
 
-def load(group: str, name: str) -> Any:  # noqa: ANN401 - the group's Protocol says what it is
+def load(group: str, name: str) -> Any:  # noqa: ANN401 - its type is the group's Protocol
     """Load the object registered as `name` in `group`.
 
     Raises:
-        UsageError: no plug-in of that name is registered (the message lists those that are), or
-            its package is broken.
+        UsageError: no plug-in of that name is registered (the message lists the known names), or
+            its package does not load.
     """
     kind = group.rpartition(".")[2].removesuffix("s")
     entries = entry_points(group=group, name=name)

@@ -1,4 +1,5 @@
-"""Nouns that cross the stages: operations, architectures, spaces, devices, measurements, files.
+"""Records that all stages share: operations, architectures, spaces, devices, measurements, files.
 
-Arithmetic and data only. No module here imports a framework, talks to a device or times anything.
+This package holds data and arithmetic only. None of its modules imports a framework, talks to a
+device or times anything.
 """

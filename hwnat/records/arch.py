@@ -1,4 +1,4 @@
-"""One point of a space: canonical genome, stable id and the operations it runs."""
+"""A network of a space: its canonical genome, its stable id and the operations it runs."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from hwnat.records.space import EXPANDS, KERNELS, MAX_DEPTH, Genomes, Skeleton, 
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round a channel count to a multiple of `divisor`, never below 90 % of it.
+    """Round a channel count to a multiple of `divisor`, but never below 90 % of the count.
 
-    Source: Once-for-All's rule; squeeze widths and expanded widths follow it.
+    Source: Once-for-All, which rounds squeezed and expanded widths this way.
     """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
@@ -34,7 +34,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arch:
-    """A network of `space`; the genome is canonical, so equal networks compare equal."""
+    """A network of `space`. Its genome is canonical, so equal networks compare equal."""
 
     space: Space
     genome: tuple[int, ...]
@@ -51,10 +51,10 @@ class Arch:
     def of(
         cls, space: Space, network: "Arch | str | Sequence[int] | npt.NDArray[np.integer]"
     ) -> "Arch":
-        """Return a network that is given in any form: an `Arch`, digits, or (genes,) integers.
+        """Return a network given as an `Arch`, a string of digits, or (genes,) integers.
 
         Raises:
-            UsageError: not a genome of the space.
+            UsageError: `network` is not a genome of the space.
         """
         if isinstance(network, Arch):
             if network.space != space:
@@ -74,10 +74,16 @@ class Arch:
 
     @classmethod
     def from_subnet(cls, space: Space, subnet: dict[str, Any]) -> "Arch":
-        """Read the published dict form: r, optional w, d per stage, compact ks and e.
+        """Read the published dict form.
+
+        Args:
+            space: the space the network belongs to.
+            subnet: `r` is the resolution and `w`, which may be missing, the width. `d` holds the
+                depth of each stage. `ks` and `e` hold the kernel size and the expansion ratio of
+                each active block.
 
         Raises:
-            UsageError: a value is not one of the space's choices, or the lists disagree.
+            UsageError: a value is not one of the space's choices, or the lists differ in length.
         """
         try:
             width = next(g for g, s in space.skeletons if s.width == subnet.get("w", s.width))
@@ -85,7 +91,7 @@ class Arch:
             pairs = list(zip(subnet["ks"], subnet["e"], strict=True))
             if len(pairs) != sum(subnet["d"]):
                 msg = f"ks and e hold {len(pairs)} blocks, d asks for {sum(subnet['d'])}"
-                raise ValueError(msg)  # noqa: TRY301 - one message for all that can be wrong
+                raise ValueError(msg)  # noqa: TRY301 - one message covers every fault
             for depth in subnet["d"]:
                 active = [pairs.pop(0) for _ in range(depth)]
                 codes = [1 + KERNELS.index(k) + 3 * EXPANDS.index(e) for k, e in active]
@@ -105,7 +111,7 @@ class Arch:
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits that name this network for good."""
+        """Twelve hexadecimal digits that identify this network; they never change."""
         return hashlib.sha256(f"{self.space.name}:{self.text}".encode()).hexdigest()[:12]
 
     @property
@@ -115,7 +121,7 @@ class Arch:
 
     @property
     def skeleton(self) -> Skeleton:
-        """What the width gene fixes."""
+        """The part of the network that the width gene fixes."""
         return self.space.skeleton(self.genome[1])
 
     @property
@@ -130,7 +136,7 @@ class Arch:
 
     @property
     def subnet(self) -> dict[str, Any]:
-        """The published dict form, with active blocks only."""
+        """The published dict form; it lists active blocks only."""
         blocks = [block for stage in self.stages for block in stage]
         return {
             "r": self.resolution,
@@ -143,13 +149,13 @@ class Arch:
     def ops(
         self, *, classes: int, activation: Activation | None = None, batch: int = 1
     ) -> tuple[OpSpec, ...]:
-        """Trace to blocks: stem, first block, active blocks, head with pool, mix, classifier.
+        """List the blocks in order: stem, first block, active blocks, pooled head, mix, classifier.
 
         Args:
-            classes: outputs of the classifier.
-            activation: put this one everywhere instead of the space's own (the published
-                ImageNet networks of NAT use mish); squeeze gates keep theirs.
-            batch: images per run.
+            classes: number of outputs of the classifier.
+            activation: replaces every activation of the space; the published ImageNet networks
+                of NAT use mish. Squeeze gates keep their own.
+            batch: number of images per run.
         """
         return trace(
             self.skeleton,
@@ -161,7 +167,7 @@ class Arch:
         )
 
     def cost(self, *, classes: int) -> Cost:
-        """Exact parameters and MACs at batch 1; activations cost nothing here."""
+        """Return the exact parameters and MACs at batch 1; activations count as free."""
         return total_cost(self.ops(classes=classes))
 
 
@@ -174,10 +180,10 @@ def trace(
     activation: Activation | None = None,
     batch: int = 1,
 ) -> tuple[OpSpec, ...]:
-    """List the fused blocks of a network in the order they run.
+    """List the fused blocks of a network in the order in which they run.
 
     Raises:
-        UsageError: fewer than one class or image.
+        UsageError: `classes` or `batch` is less than 1.
     """
     if classes < 1 or batch < 1:
         msg = f"A network needs at least one class and one image; got {classes} and {batch}."
@@ -232,7 +238,7 @@ def mbconv(
     se: bool,
     act: Activation,
 ) -> OpSpec:
-    """Return one searchable block; the shortcut exists iff the shape is kept."""
+    """Return one searchable block. It has a shortcut if and only if it keeps the shape."""
     channels = in_shape[3]
     mid = make_divisible(channels * block.expand)
     return OpSpec(
@@ -249,13 +255,16 @@ def mbconv(
 
 
 def as_genomes(space: Space, networks: object) -> Genomes:
-    """Return (n, genes) integers of networks in any form that `Arch.of` takes.
+    """Return networks as (n, genes) integers.
 
-    One network, a sequence of networks and an (n, genes) array of integers are accepted. An array
-    is not checked: its users look every gene up.
+    Args:
+        space: the space the networks belong to.
+        networks: one network, a sequence of networks in any form that `Arch.of` accepts, or an
+            (n, genes) array of integers. The genes of an array are not checked here, because the
+            code that uses them looks each one up.
 
     Raises:
-        UsageError: not networks of the space.
+        UsageError: `networks` are not networks of the space.
     """
     if isinstance(networks, (Arch, str)):
         return np.array([Arch.of(space, networks).genome], np.int64)

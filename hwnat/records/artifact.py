@@ -1,4 +1,4 @@
-"""A deployable file (or pair of files) and what must be known to run it."""
+"""A model file ready to deploy, with the facts that are needed to run it."""
 
 import hashlib
 import shutil
@@ -20,13 +20,14 @@ class Artifact:
     """An exported network on disk.
 
     Attributes:
-        path: the file that a runtime is given.
+        path: the file that a runtime loads.
         target: name of the target that wrote it.
         precision: arithmetic of the network, such as fp32.
-        input_shape: what the file takes, batch first, axes in the order of `layout`.
-        sha256: digest of the file's bytes, of `path` followed by its companions if it has any.
-        size_bytes: size of all its files together.
-        details: what the exporter counted, such as operators and transposes.
+        input_shape: shape of the input, batch first, with axes in the order of `layout`.
+        layout: axis order of the input.
+        sha256: digest of the bytes of `path`, followed by those of its companion files.
+        size_bytes: total size of all the files.
+        details: counts made by the exporter, such as operators and transposes.
     """
 
     path: Path
@@ -61,7 +62,16 @@ def describe(  # noqa: PLR0913 - the fields of the record
     companions: Sequence[Path] = (),
     details: Mapping[str, int | str] | None = None,
 ) -> Artifact:
-    """Hash and measure an exported file; `nchw` is turned into the file's own `layout`.
+    """Hash an exported file and add up its size.
+
+    Args:
+        path: the exported file.
+        target: name of the target that wrote it.
+        layout: axis order of the file's input.
+        nchw: shape of the input as NCHW; the record holds it in `layout`.
+        precision: arithmetic of the network.
+        companions: further files that belong to `path`, such as weights.
+        details: counts made by the exporter.
 
     Raises:
         DataError: a file is missing or empty.
@@ -90,10 +100,11 @@ def describe(  # noqa: PLR0913 - the fields of the record
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Yield a path of the same name to write to; all files beside it appear at once on success.
+    """Yield a path of the same name in a temporary folder to write to.
 
-    On failure nothing is left, and what was at `path` before stays. `path` itself is renamed
-    last, so it never exists without its companions.
+    On success, every file in that folder is moved next to `path`. `path` itself is moved last, so
+    it never exists without its companions. On failure, the temporary folder is removed and an
+    existing file at `path` is left unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

@@ -1,7 +1,7 @@
-"""Exact costs of operations: parameters and multiply-accumulates, without a framework.
+"""Exact costs of operations, computed without a framework: parameters and multiply-accumulates.
 
-Source: NAT and Once-for-All count convolutions and linear layers only; `macs_torchprofile` adds
-the element-wise products that torchprofile counts (one per h-swish output, one per scaled element).
+Source: NAT and Once-for-All count only convolutions and linear layers. `macs_torchprofile` adds the
+element-wise products that torchprofile counts: one per h-swish output and one per scaled element.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ class Cost:
     """Costs of one forward pass at the batch size of the operations.
 
     Attributes:
-        params: trainable values, batch-norm scales and shifts included.
-        folded_params: values left in a deployed file once batch norms are folded away.
+        params: number of trainable values, including batch-norm scales and shifts.
+        folded_params: number of values left in a deployed file after batch norms are folded.
         macs: multiply-accumulates of convolutions and linear layers.
-        macs_torchprofile: `macs` plus the products torchprofile counts.
+        macs_torchprofile: `macs` plus the element-wise products that torchprofile counts.
     """
 
     params: int
@@ -36,14 +36,14 @@ class Cost:
         )
 
 
-#: Kinds with weights; `convpool` and `mix` have 1x1 windows.
+#: Kinds with weights. The windows of `convpool` and `mix` are 1x1.
 _WEIGHTED: Final = ("conv", "dwconv", "deconv", "convpool", "mix", "linear")
-#: Weighted kinds whose batch norm is trained beside the weights and folded into a bias.
+#: Kinds with weights and a batch norm, which is folded into a bias.
 _NORMED: Final = ("conv", "dwconv", "deconv", "convpool")
 
 
 def op_cost(op: OpSpec) -> Cost:
-    """Return the cost of one operation; what has no weights and no products costs nothing."""
+    """Return the cost of one operation; an operation without weights or products is free."""
     if op.kind in ("mbconv", "projconv", "tokenconv"):
         return _mbconv_cost(op)
     if op.kind in ("attention", "feedforward", "tokenhead"):
@@ -51,12 +51,12 @@ def op_cost(op: OpSpec) -> Cost:
     if op.kind not in (*_WEIGHTED, "matmul"):
         return Cost(params=0, folded_params=0, macs=0, macs_torchprofile=0)
     batch, height, width, channels = op.in_shape
-    # A pooled convolution is computed on the whole map, a transposed one once an input pixel.
+    # These convolve every input pixel; the others convolve once per output pixel.
     whole = op.kind in ("convpool", "deconv")
     area = batch * (height * width if whole else op.out_size[0] * op.out_size[1])
     window = op.kernel * (op.kernel_w or op.kernel)
-    each = window * (1 if op.kind == "dwconv" else channels // op.groups)
-    weights = each * op.out_channels
+    weights_per_output = window * (1 if op.kind == "dwconv" else channels // op.groups)
+    weights = weights_per_output * op.out_channels
     params = 0 if op.kind == "matmul" else weights
     bias = op.out_channels if op.kind in (*_NORMED, "linear") else 0
     muls = area * op.out_channels if op.act == "hswish" else 0
@@ -97,10 +97,12 @@ def _mbconv_cost(op: OpSpec) -> Cost:
 
 
 def _token_cost(op: OpSpec) -> Cost:
-    """Of a block of a hybrid transformer: queries and keys as wide as the input.
+    """Return the cost of a block of a hybrid transformer.
 
-    Normalisation, softmax and the tables of relative positions count nothing, and neither does
-    the classifier of a `tokenhead`: their sizes are not in the key.
+    Queries and keys are as wide as the input.
+
+    Normalisation, softmax, tables of relative positions and the classifier of a `tokenhead` are
+    not counted, because their sizes are not in the key.
     """
     batch, height, width, channels = op.in_shape
     tokens, mid = height * width, op.mid_channels
@@ -120,5 +122,5 @@ def _token_cost(op: OpSpec) -> Cost:
 
 
 def total_cost(ops: Iterable[OpSpec]) -> Cost:
-    """Return the sum over `ops`; an empty network costs nothing."""
+    """Return the sum of the costs of `ops`; without operations it is zero."""
     return sum(map(op_cost, ops), Cost(params=0, folded_params=0, macs=0, macs_torchprofile=0))

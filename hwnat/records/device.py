@@ -1,4 +1,4 @@
-"""How a device is reached, pinned and timed: one TOML file each."""
+"""Device files: each is a TOML file with how to reach a device, pin its cores and time models."""
 
 import hashlib
 import json
@@ -14,22 +14,22 @@ from typing import Final, Literal
 from hwnat.errors import DataError, UsageError
 from hwnat.records import parse, trust
 
-#: Of the files that are timed, and of their arithmetic.
+#: Arithmetic of a model file.
 Precision = Literal["fp32", "int8"]
 
-#: Where `load_device` looks for a name: the working directory, then what came with the package.
+#: Where `load_device` looks for a name: in the working directory, then in the package.
 FOLDERS: Final = (Path("devices"), Path(str(files("hwnat.records"))) / "devices")
-#: Names of Python that PATH resolves, so the device's installation decides what they start.
+#: Names of Python that PATH resolves, so the installation of the device decides what they start.
 _PYTHON: Final = re.compile(r"python(3(\.\d{1,2})?)?", re.ASCII)
-#: Most rounds, runs or warm-up runs, and the longest visit.
+#: Largest number of rounds, runs or warm-up runs, and longest visit.
 _MAX_COUNT: Final = 1_000_000
 _MAX_VISIT_MS: Final = 1e5
-#: More cores than Linux supports: what a larger number means is an error.
+#: Largest number of cores that Linux supports; a larger core number is an error.
 MAX_CORES: Final = 8192
-#: Most bytes of a device file.
+#: Largest size of a device file.
 _MAX_BYTES: Final = 64 << 10
 
-#: Letters that no program takes for an option, a command or the end of a line.
+#: Key -> text that no program mistakes for an option, a command or the end of a line.
 _WORDS: Final = {
     "serial": re.compile(r"[A-Za-z0-9._:\[][A-Za-z0-9._:%@()\[\] -]{0,253}", re.ASCII),
     "host": re.compile(r"[A-Za-z0-9._:][A-Za-z0-9._:%-]{0,253}", re.ASCII),
@@ -38,7 +38,7 @@ _WORDS: Final = {
     "governor": re.compile(r"[a-z][a-z_]{0,31}", re.ASCII),
     "python": re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]{0,253}", re.ASCII),
 }
-#: Key -> the transport it is for; a transport of a plug-in may use any of them.
+#: Key -> the built-in transport that uses it; the transport of a plug-in may use any of them.
 _KEYS_OF: Final = {
     "serial": "adb",
     "host": "ssh",
@@ -55,11 +55,11 @@ class TimingProtocol:
     """How often a model is run.
 
     Attributes:
-        rounds: visits to every model, in an order shuffled anew for each round.
-        runs: timed runs of the model in one visit, each followed by one of the reference model.
-        warmup: untimed runs before them.
-        visit_ms: a visit to a quick model goes on with further runs until it has lasted so
-            long, the first half of it untimed: caches take time, not runs, to settle.
+        rounds: number of visits to every model. The order is shuffled for each round.
+        runs: number of timed runs in one visit, each followed by a run of the reference model.
+        warmup: number of untimed runs at the start of a visit.
+        visit_ms: shortest visit. A visit to a quick model adds runs until it has lasted this
+            long. Runs in its first half are not timed, because caches need time to settle.
     """
 
     rounds: int = 8
@@ -82,13 +82,13 @@ class TimingProtocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Npu:
-    """An accelerator that a compiler estimates, with the system around it.
+    """An accelerator and its system, for a compiler that estimates latencies.
 
     Attributes:
-        accelerator: configuration, such as ethos-u55-128.
-        system: clock and memories, a section of `config`.
-        memory: what lies in which memory, a section of `config`.
-        config: the compiler's configuration file that holds both.
+        accelerator: configuration of the accelerator, such as ethos-u55-128.
+        system: section of `config` that describes the clock and the memories.
+        memory: section of `config` that assigns data to the memories.
+        config: configuration file of the compiler.
     """
 
     accelerator: str
@@ -98,7 +98,7 @@ class Npu:
 
     def __post_init__(self) -> None:
         for name in ("accelerator", "system", "memory", "config"):
-            # They become arguments of a command.
+            # These values become arguments of a command.
             if not re.fullmatch(r"[\w/.][\w/.-]*", value := getattr(self, name)):
                 msg = f"npu.{name} is {value!r}; it is a name of letters, digits and _ . / -."
                 raise DataError(msg)
@@ -112,18 +112,19 @@ class Npu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What a device has to be like before a block of measurements begins.
+    """The state that a device must be in before a block of measurements begins.
 
-    What a device does not tell is not asked of it.
+    Checks are skipped for values that the device does not report.
 
     Attributes:
-        thermal_status: of Android, at most.
-        temperature_c: of the hottest thermal zone, below.
-        skin_c: of a phone's surface, below.
-        battery_percent: charge, at least; below it phones save power.
-        battery_c: temperature of the battery, below.
-        load: runnable processes beyond those of hwnat, at most; None is 2, and 20 on Android.
-        wait_s: how long it is waited for; after that the profile stops.
+        thermal_status: highest thermal status of Android.
+        temperature_c: upper limit on the hottest thermal zone.
+        skin_c: upper limit on the surface temperature of a phone.
+        battery_percent: lowest charge; phones with less save power.
+        battery_c: upper limit on the battery temperature.
+        load: highest number of runnable processes besides those of hwnat. None means 2, or 20
+            on Android.
+        wait_s: how long the profile waits for this state before it stops.
     """
 
     thermal_status: int = 0
@@ -145,35 +146,40 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """One device with the runtime it is used with.
+    """A device and the runtime that is used on it.
 
     Attributes:
-        name: the file's name, without its suffix.
+        name: name of the device file, without its suffix.
         transport: name in the entry-point group `hwnat.transports`.
         target: name in the entry-point group `hwnat.targets`.
-        threads: of the runtime.
+        threads: number of threads of the runtime.
         affinity: cores to pin the runner to; `auto` lets hwnat choose `threads` fast ones.
-        priority: `auto` keeps ordinary programs off those cores while a model is timed, where
-            the system permits it; `normal` shares them.
-        serial: of a phone, as `adb devices` prints it; `auto` is the only one attached.
+        priority: `auto` keeps ordinary programs off those cores while a model is timed, if the
+            system permits it; `normal` shares the cores with them.
+        precision: arithmetic of the model files.
+        protocol: how often models are run.
+        serial: serial number of a phone, as `adb devices` prints it; `auto` uses the only phone
+            that is attached.
         host: address of a board, or its name in ~/.ssh/config.
-        port: of its ssh server; None for what ~/.ssh/config says, so is `user`.
-        user: to log in as.
-        workdir: folder of the device that hwnat may fill and where programs can start; None
-            for the transport's own.
-        transcript: file with the recorded calls of a transport.
-        board: shell pattern for the board that the device has to report, such as `Pixel 8`.
-        soc: the same for its chip, such as `SM8550`.
-        npu: of targets that estimate instead of timing.
-        runner: program that times models there, in the entry-point group `hwnat.runners`; None
-            for the target's usual one.
-        delegate: accelerator that has to run every model whole, such as `gpu` or `nnapi`.
-        clocks: `fixed` has Android hold a level that it can sustain while models are timed.
-        governor: set for all cores meanwhile, which only root may; None leaves it alone.
-        python: that starts the agent, on a device with Python.
-        gate: what the device has to be like before a block of measurements.
-        about: one line for a list: which device this is.
-        verified: how the file was tried, in words; None if it never was.
+        port: port of the ssh server; None leaves it to ~/.ssh/config.
+        user: user to log in as; None leaves it to ~/.ssh/config.
+        workdir: folder of the device that hwnat may write to and start programs in; None uses
+            the default of the transport.
+        transcript: file that holds the recorded calls of a transport.
+        board: shell pattern that the reported board must match, such as `Pixel 8`.
+        soc: shell pattern that the reported chip must match, such as `SM8550`.
+        npu: accelerator, for targets that estimate latencies instead of timing models.
+        runner: program that times models on the device: a name in the entry-point group
+            `hwnat.runners`. None uses the default of the target.
+        delegate: accelerator that must run whole models, such as `gpu` or `nnapi`.
+        clocks: `fixed` makes Android hold a clock level that it can sustain while models are
+            timed.
+        governor: governor to set for all cores while models are timed, which needs root; None
+            leaves it unchanged.
+        python: Python interpreter of the device, which starts the agent.
+        gate: state that the device must be in before a block of measurements.
+        about: one line that describes the device, for lists.
+        verified: how the file was tested, in words; None if it was never tested.
     """
 
     name: str
@@ -215,7 +221,7 @@ class DeviceSpec:
 
 
 def _check_address(spec: DeviceSpec) -> None:
-    """Refuse what does not say where a device is, or could be taken for something else."""
+    """Refuse an address that is incomplete, or that a program could mistake for an option."""
     if not parse.is_name(spec.name):
         msg = (
             f"name {spec.name!r:.120} is not the name of a device; use letters, digits and . _ - "
@@ -263,12 +269,12 @@ def _check_paths(spec: DeviceSpec) -> None:
 
 
 def _plain(text: str) -> bool:
-    """Tell whether a text is one line without control characters and the like."""
+    """Return whether a text is one line of printable characters."""
     return text.isprintable()
 
 
 def powers(spec: DeviceSpec) -> tuple[str, ...]:
-    """Return what a device file asks for that needs your trust, one phrase each."""
+    """Return a phrase for each action that a device file asks for and that needs your trust."""
     asked = []
     if spec.transport == "local" and spec.runner is not None:
         asked.append(f"starts runner '{spec.runner}' on this machine")
@@ -288,18 +294,18 @@ def _is_outside(path: str) -> bool:
 
 
 def device_names() -> tuple[str, ...]:
-    """Return the sorted names of the device files at hand."""
+    """Return the sorted names of the device files in `FOLDERS`."""
     return tuple(sorted({path.stem for folder in FOLDERS for path in folder.glob("*.toml")}))
 
 
 def load_device(name: str | Path) -> DeviceSpec:
-    """Load a device that may be connected to, by its name or by a path that ends in `.toml`.
+    """Load a device that hwnat may connect to, by its name or by a path that ends in `.toml`.
 
-    A path is for what the user types. A name that a file holds goes to `named_device`.
+    Only a user may give a path. For a name that is read from a file, use `named_device`.
 
     Raises:
-        UsageError: no such file, not TOML, an unknown key or an impossible value.
-        DataError: the file asks for something that needs the user's trust, and does not have it.
+        UsageError: the file is missing, is not TOML, or holds an unknown key or an invalid value.
+        DataError: the file asks for something that needs the user's trust, and is not trusted.
     """
     file = read_device(name)
     if not file.is_allowed():
@@ -313,15 +319,15 @@ def load_device(name: str | Path) -> DeviceSpec:
 
 
 def named_device(name: str, *, where: str) -> DeviceSpec:
-    """Load the device that a table or another file names; such a name is never a path.
+    """Load the device that a table or another file names; paths are refused.
 
     Args:
-        name: of a device file in `FOLDERS`, without its suffix.
-        where: the file that holds the name.
+        name: name of a device file in `FOLDERS`, without its suffix.
+        where: the file that holds the name, for messages.
 
     Raises:
-        DataError: the name is a path, or the device file lacks the user's trust.
-        UsageError: there is no such device file, or it is wrong.
+        DataError: the name is a path, or the device file needs the user's trust and lacks it.
+        UsageError: the device file is missing or invalid.
     """
     if not parse.is_name(name):
         msg = f"{where} names the device {name!r:.80}, which is not the name of a device file."
@@ -331,10 +337,12 @@ def named_device(name: str, *, where: str) -> DeviceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFile:
-    """A device file as it was read.
+    """A device file that was read.
 
     Attributes:
-        content: its bytes, which trust depends on.
+        path: path of the file.
+        content: bytes of the file; their hash decides whether it is trusted.
+        spec: the device that the file describes.
     """
 
     path: Path
@@ -343,7 +351,7 @@ class DeviceFile:
 
     @property
     def powers(self) -> tuple[str, ...]:
-        """What the file asks for that needs the user's trust; empty if nothing does."""
+        """A phrase for each action that needs the user's trust; empty if there is none."""
         return powers(self.spec)
 
     @property
@@ -352,16 +360,16 @@ class DeviceFile:
         return self.path.resolve().parent == FOLDERS[-1].resolve()
 
     def is_allowed(self) -> bool:
-        """Return whether hwnat may do what the file asks for.
+        """Return whether hwnat may follow the file.
 
         Raises:
-            DataError: the record of trusted files is damaged.
+            DataError: the list of trusted files is damaged.
         """
         return not self.powers or self.is_shipped or trust.is_trusted(self.content)
 
     @property
     def trust_words(self) -> str:
-        """Why hwnat does what the file asks for, or that it does not."""
+        """Whether the file is trusted, and why or for what."""
         if self.is_shipped:
             return "came with hwnat"
         if not self.powers:
@@ -373,16 +381,17 @@ class DeviceFile:
         """Record that the user trusts this content.
 
         Raises:
-            UsageError: the record cannot be written.
+            DataError: the list of trusted files is damaged.
+            UsageError: the list cannot be written.
         """
         trust.trust(self.content, path=self.path)
 
 
 def read_device(name: str | Path) -> DeviceFile:
-    """Read a device file by its name or path, to show it or to judge it.
+    """Read a device file by its name or path, without asking whether it is trusted.
 
     Raises:
-        UsageError: no such file, not TOML, an unknown key or an impossible value.
+        UsageError: the file is missing, is not TOML, or holds an unknown key or an invalid value.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -401,7 +410,7 @@ def read_device(name: str | Path) -> DeviceFile:
     content = parse.read_bytes(path, what="device file", max_bytes=_MAX_BYTES, error=UsageError)
     try:
         raw = tomllib.loads(content.decode())
-    # Beyond wrong TOML: an integer of thousands of digits, and nesting without an end.
+    # Besides TOML errors, this catches integers of thousands of digits and endless nesting.
     except (ValueError, RecursionError) as problem:
         msg = f"{path}: not a TOML file: {problem}."
         raise UsageError(msg) from problem

@@ -1,7 +1,7 @@
-"""Every operation a space can ask for, by the place in the network that asks for it.
+"""Every operation that a space can use, by its place in the network.
 
-A block's shape depends on the resolution, the width and its slot, never on its neighbours'
-choices: that is what makes a table of blocks finite and a sum over slots exact.
+The shape of a block depends on the resolution, the width and its slot, but not on the blocks around
+it. That makes a table of blocks finite and a sum over slots exact.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,8 @@ class Grid:
     """The operations of one resolution and width.
 
     Attributes:
-        fixed: operations every network runs, in order.
-        blocks: `blocks[slot][gene - 1]` is the block that `gene` puts into a slot.
+        fixed: the operations that every network runs, in order.
+        blocks: `blocks[slot][gene - 1]` is the block that `gene` selects for `slot`.
     """
 
     fixed: tuple[OpSpec, ...]
@@ -32,14 +32,14 @@ class Grid:
 
 
 def grid(space: Space, resolution: int, width_gene: int, *, classes: int, batch: int = 1) -> Grid:
-    """List what a network of this resolution and width may be made of.
+    """List the operations that networks of this resolution and width are made of.
 
     Raises:
         UsageError: the space has no such resolution.
     """
     slots = space.genes - 2
     head = (resolution_gene(space, resolution), width_gene)
-    # One network per gene, every slot active and holding it, shows every block once.
+    # One network per gene, with that gene in every slot, covers every block exactly once.
     traced = [
         Arch(space=space, genome=(*head, *[gene] * slots)).ops(classes=classes, batch=batch)
         for gene in range(MIN_BLOCK, MAX_BLOCK + 1)
@@ -53,18 +53,18 @@ def grid(space: Space, resolution: int, width_gene: int, *, classes: int, batch:
 def distinct_ops(
     space: Space, resolutions: Sequence[int], *, classes: int, batch: int = 1
 ) -> tuple[OpSpec, ...]:
-    """List the distinct operations of a space at `resolutions`, in the order of a network."""
-    found = {
+    """List the distinct operations of a space at `resolutions`, in the order of the network."""
+    by_key = {
         op.key: op
         for resolution in resolutions
         for width_gene, _ in space.skeletons
         for op in grid(space, resolution, width_gene, classes=classes, batch=batch)
     }
-    return tuple(found.values())
+    return tuple(by_key.values())
 
 
 def resolution_gene(space: Space, resolution: int) -> int:
-    """Return gene 0 of a resolution.
+    """Return the value of gene 0 that selects a resolution.
 
     Raises:
         UsageError: the space has no such resolution.

@@ -1,4 +1,4 @@
-"""The grammar of operation keys: kinds, and what the key of each says."""
+"""The grammar of operation keys: the kinds of operations, and the fields in the key of each."""
 
 from functools import cache
 from typing import Final, Literal, get_args
@@ -42,7 +42,7 @@ Activation = Literal[
 Mode = Literal["none", "max", "avg", "layer", "rms", "group", "instance", "batch"]
 DType = Literal["float32", "float16", "int8"]
 
-#: Short name in a key -> field. The order of this table is the order in a key.
+#: Short name in a key -> field of `OpSpec`. Fields appear in a key in this order.
 SHORT: Final[dict[str, str]] = {
     "mid": "mid_channels",
     "out": "out_channels",
@@ -60,7 +60,7 @@ SHORT: Final[dict[str, str]] = {
     "bc": "broadcast",
     "t": "tail",
 }
-#: What each kind's key says: always, and only where it is not the default.
+#: Kind -> fields that its key always holds, and fields that it holds if they are not the default.
 SAYS: Final[dict[str, tuple[str, str]]] = {
     "mbconv": ("mid out k s act se skip", ""),
     "convpool": ("out act", ""),
@@ -94,6 +94,6 @@ TEXT: Final[dict[str, tuple[str, ...]]] = {
 
 @cache
 def fields_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields that a kind's key always says, and those it says if they are set."""
+    """Return the fields that the key of a kind always holds, and those it holds if they are set."""
     always, optional = SAYS.get(kind, ("", ""))
     return tuple(SHORT[s] for s in always.split()), tuple(SHORT[s] for s in optional.split())

@@ -1,4 +1,4 @@
-"""Locks between processes: files that nobody else can plant, which name their holder."""
+"""Lock files between processes. Another user cannot plant one, and each names its holder."""
 
 import fcntl
 import os
@@ -13,9 +13,9 @@ from typing import Final
 
 from hwnat.errors import UsageError
 
-#: Name of the lock of a folder, inside that folder.
+#: Name of the lock file inside a folder that is held.
 LOCK_NAME: Final = ".lock"
-#: Longest description of a holder that is written and read.
+#: Most bytes of the description of a holder.
 _HOLDER_BYTES: Final = 400
 
 
@@ -24,11 +24,11 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold a folder for one command; the folder is created if it does not exist.
 
     Args:
-        folder: what nobody else may write to meanwhile.
+        folder: the folder that no other process may write to until the block ends.
 
     Raises:
-        UsageError: another process holds it (the message names the process), or no lock file
-            can be created there.
+        UsageError: another process holds the folder (the message names the process), or no lock
+            file can be created in it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,18 +45,18 @@ def file_lock(
 ) -> Iterator[None]:
     """Hold an exclusive lock until the block ends or the process dies.
 
-    The file stays when the lock is released: removing it would let two processes lock two files
+    The lock file is not removed when the lock is released: two processes could then lock two files
     of the same name.
 
     Args:
-        path: of the lock file. It is created with mode 0600 and never opened through a link.
-        what: what the lock protects, as a message names it.
-        waiting: is called once with a line that names the holder if another process holds the
-            lock, and then the lock is waited for; None refuses instead.
+        path: path of the lock file. It is created with mode 0600 and never opened through a link.
+        what: name of the protected thing, for messages.
+        waiting: called once with a line that names the holder if another process holds the lock;
+            then this process waits for the lock. None raises an error instead of waiting.
 
     Raises:
-        UsageError: another process holds it and `waiting` is None, or the lock file is not a
-            regular file of this user.
+        UsageError: another process holds the lock and `waiting` is None, or the lock file is not
+            a regular file of this user.
     """
     handle = _open(path)
     try:
@@ -80,13 +80,15 @@ def file_lock(
 
 
 def run_directory() -> Path:
-    """Return this user's private directory for lock files, and create it if needed.
+    """Return this user's private directory for lock files, and create it if it does not exist.
 
-    Source: the XDG Base Directory Specification; without `XDG_RUNTIME_DIR` a directory of the
-    same properties below the directory for temporary files.
+    If `XDG_RUNTIME_DIR` is not set, the directory is created below the one for temporary files.
+
+    Source: the XDG Base Directory Specification.
 
     Raises:
-        UsageError: the directory belongs to another user, or others may write to it.
+        UsageError: the directory cannot be created, belongs to another user, or is writable for
+            others.
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK)
@@ -105,7 +107,7 @@ def run_directory() -> Path:
 
 
 def _open(path: Path) -> int:
-    # O_NONBLOCK: opening a FIFO would wait for its other end.
+    # Without O_NONBLOCK, opening a FIFO would wait for a process at its other end.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         handle = os.open(path, flags, 0o600)
@@ -121,7 +123,7 @@ def _open(path: Path) -> int:
 
 
 def _own_words() -> bytes:
-    """Return the holder's description: its process and command, on one line."""
+    """Describe this process on one line: its number and its command."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else ["python"]
     line = f"process {os.getpid()} ({shlex.join(words)})"
     return line.encode("utf-8", "replace")[:_HOLDER_BYTES]

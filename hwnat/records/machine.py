@@ -1,4 +1,4 @@
-"""What a device is, as one look at it tells: system, cores, state."""
+"""A device as it is at one instant: system, cores and state."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from hwnat.records.measurement import Conditions, Host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Cores that share one clock; what the device does not tell is None.
+    """Cores that share one clock; a value that the device does not report is None.
 
     Attributes:
-        cores: their numbers, in order; those that are switched off are left out.
-        max_hz: of their clock.
-        capacity: relative computing power, as the kernel's scheduler knows it.
-        part: name or number of the core's design.
+        cores: numbers of the cores, in order, without those that are switched off.
+        max_hz: maximum frequency of the clock.
+        capacity: relative computing power, as the scheduler of the kernel rates it.
+        part: name or number of the core design.
     """
 
     cores: tuple[int, ...]
@@ -33,12 +33,14 @@ class Machine:
     """A device at one instant.
 
     Attributes:
-        clusters: slowest first; empty where the device does not tell.
-        abi: what programs must be made for: aarch64, armv7l, x86_64.
-        android_api: level; None is not Android.
+        host: the hardware and the system.
+        conditions: the state.
+        clusters: clusters of cores, slowest first; empty if the device does not report them.
+        abi: architecture that programs must be built for: aarch64, armv7l or x86_64.
+        android_api: Android API level; None if the system is not Android.
         root: whether commands run as root.
-        memory_bytes: of main memory.
-        zones_c: temperature of each thermal zone that can be read.
+        memory_bytes: size of main memory.
+        zones_c: (name, temperature) of each thermal zone that can be read.
     """
 
     host: Host

@@ -1,4 +1,4 @@
-"""What was timed, how, under which conditions, and what came out: raw and integral."""
+"""Measurements: the model, the setup, the conditions, and each run in integer nanoseconds."""
 
 import hashlib
 import json
@@ -11,16 +11,16 @@ from hwnat.errors import DataError
 from hwnat.records.device import TimingProtocol
 from hwnat.records.parse import is_name
 
-#: Above these a measurement is doubtful; see `Measurement.doubts`.
+#: A measurement above one of these limits is doubtful; see `Measurement.doubts`.
 MAX_SPREAD: Final = 0.25
 MAX_TAIL: Final = 3.0
 MAX_HEATING_C: Final = 15.0
 
-#: Most threads, runs and the like of a setup, and the longest visit.
+#: Largest number of threads, runs and the like in a setup, and longest visit.
 _MAX_COUNT: Final = 1_000_000
 _MAX_VISIT_MS: Final = 1e5
 
-#: Keys that came after the first tables and stores, with the value that older ones stand for.
+#: Keys that the first tables and stores did not have -> the value that their absence means.
 _LATER: Final[Mapping[str, object]] = {
     **dict.fromkeys(("soc", "board", "build", "serial", "delegate", "runner", "held_governor")),
     **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
@@ -31,21 +31,24 @@ _LATER: Final[Mapping[str, object]] = {
 }
 
 
-#: What the model and the reference model take turns by: single runs inside one process, or whole
-#: processes where a program holds one model only.
+#: How the model and the reference model take turns: run by run inside one process, or process by
+#: process if a program can hold only one model.
 Alternation = Literal["runs", "processes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """The machine itself; what it does not tell is None.
+    """The machine that runs the models; a value that it does not report is None.
 
     Attributes:
-        machine: instruction set, as `uname -m` names it.
+        cpu: name of the processor.
+        cores: number of cores.
+        machine: instruction set, as `uname -m` prints it.
+        os: name and version of the system.
         soc: system on a chip, with its maker.
         board: maker and model of the product.
         build: fingerprint of the system image.
-        serial: twelve hexadecimal digits of a hash of its serial number; None for this machine.
+        serial: twelve hexadecimal digits of a hash of the serial number; None for this machine.
     """
 
     cpu: str | None
@@ -60,19 +63,21 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """The machine's state at one instant; what it does not tell is None.
+    """The state of the machine at one instant; a value that it does not report is None.
 
     Attributes:
-        at: UTC, ISO 8601.
-        governor: of the cores; where they differ all of them, the first core's first, with commas.
-        clocks_hz: of every core that tells it.
-        temperature_c: of the hottest thermal zone.
-        load_1m: runnable processes, one-minute average.
-        limits_hz: what the system lets the clock of each core rise to now; less than its
-            maximum while it throttles.
-        thermal_status: of Android, from 0 for none to 6 for shutdown.
-        skin_c: of a phone's surface.
-        battery_percent: charge; `battery_c` its temperature.
+        at: time in UTC, ISO 8601.
+        governor: governor of the cores. If they differ, all governors, separated by commas and
+            beginning with that of the first core.
+        clocks_hz: clock of every core that reports it.
+        temperature_c: temperature of the hottest thermal zone.
+        load_1m: number of runnable processes, averaged over one minute.
+        limits_hz: highest clock that the system permits each core at present. It is below the
+            maximum of the core while the system throttles.
+        thermal_status: thermal status of Android, from 0 (none) to 6 (shutdown).
+        skin_c: surface temperature of a phone.
+        battery_percent: charge of the battery.
+        battery_c: temperature of the battery.
         low_power: whether the system saves power.
         awake: whether the screen is on.
     """
@@ -93,17 +98,29 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Everything that decides what a number means, except the model that was timed.
+    """Everything that a timing depends on, except the model.
 
     Attributes:
-        affinity: the cores the runner was pinned to; empty if it was not.
-        reference: key of the model whose runs alternate with the timed one's.
-        realtime: whether ordinary programs were kept off the cores meanwhile.
-        delegate: accelerator that ran the whole model; None is the runtime's own.
-        runner: program that timed, with its version; None is this package in its own process.
-        alternation: what model and reference model took turns by.
-        clocks: `fixed` while the device held them at a level that it can sustain.
-        held_governor: that of the device file, while all cores had it; None is the device's own.
+        device: name of the device file.
+        host: the machine that ran the models.
+        target: name of the target.
+        runtime: name of the runtime.
+        runtime_version: version of the runtime.
+        threads: number of threads of the runtime.
+        affinity: cores that the runner was pinned to; empty if it was not pinned.
+        precision: arithmetic of the model files.
+        batch: number of images per run.
+        runs: number of timed runs in one visit.
+        warmup: number of untimed runs at the start of a visit.
+        visit_ms: shortest visit.
+        reference: key of the reference model, whose runs alternate with those of the timed model.
+        realtime: whether ordinary programs were kept off the cores during visits.
+        delegate: accelerator that ran the whole model; None is the default of the runtime.
+        runner: program that timed the models, with its version; None is hwnat itself.
+        alternation: how the model and the reference model took turns.
+        clocks: `fixed` if the device held its clocks at a level that it can sustain.
+        held_governor: governor from the device file that was set for all cores; None is the
+            device's own.
     """
 
     device: str
@@ -127,7 +144,7 @@ class Setup:
     held_governor: str | None = None
 
     def __post_init__(self) -> None:
-        # They become parts of paths and of commands to type.
+        # These values become parts of paths and of the commands in messages.
         for name in ("device", "target", "precision", "delegate"):
             value = getattr(self, name)
             if value is not None and not is_name(value):
@@ -150,28 +167,31 @@ class Setup:
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits; equal setups have equal ones."""
+        """Twelve hexadecimal digits that are equal for equal setups."""
         text = json.dumps(plain(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def job(self, subject: str, round_: int) -> str:
-        """Name one visit: 24 hexadecimal digits for model, setup and round."""
+        """Return the name of a visit: 24 hexadecimal digits that hash setup, model and round."""
         return hashlib.sha256(f"{self.id}:{subject}:{round_}".encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One visit to a model: its runs, and those of the reference model between them.
+    """One visit to a model, with the runs of the reference model in between.
 
     Attributes:
-        job: what `Setup.job` returns.
-        setup: the setup's id.
-        subject: operation key or network key.
-        samples_ns: single runs of the model, in order.
-        reference_ns: single runs of the reference model, in order.
-        disturbed: further runs thrown away, for another program had the core meanwhile.
-        started: UTC, ISO 8601; `ended` likewise.
-        before: conditions last read before the visit; `after` first read after it.
+        job: name of the visit, as `Setup.job` returns it.
+        setup: id of the setup.
+        subject: key of the operation or network.
+        round: number of the round, from 0.
+        samples_ns: latency of each run of the model, in order.
+        reference_ns: latency of each run of the reference model, in order.
+        disturbed: number of runs that were discarded because another program used the core.
+        started: time of the start in UTC, ISO 8601.
+        ended: time of the end in UTC, ISO 8601.
+        before: last conditions that were read before the visit.
+        after: first conditions that were read after the visit.
     """
 
     job: str
@@ -203,33 +223,33 @@ class Measurement:
 
     @property
     def median_ns(self) -> float:
-        """Median of the model's runs."""
+        """Median latency of the model."""
         return median(self.samples_ns)
 
     @property
     def ratio(self) -> float:
-        """The model's lower quartile over the reference model's.
+        """Lower quartile of the model divided by that of the reference model.
 
-        Not medians: what disturbs a run only ever adds to it, and a long run is disturbed more.
+        Medians would be biased: a disturbance only ever adds time, and adds more to a long run.
         """
         return lower_quartile(self.samples_ns) / lower_quartile(self.reference_ns)
 
     def doubts(self) -> tuple[str, ...]:
-        """Reasons to distrust this visit, each with what to do; empty if there is none."""
+        """Return the reasons to distrust this visit, each with a remedy."""
         reasons = []
         kept = len(self.samples_ns) + len(self.reference_ns)
         if self.disturbed > kept:
             reasons.append(
                 f"{self.disturbed} of {self.disturbed + kept} runs were interrupted: "
-                "stop other programs, run again"
+                "stop other programs and run again"
             )
         for name, series in (("model", self.samples_ns), ("reference", self.reference_ns)):
             middle = median(series)
-            spread = median(abs(each - middle) for each in series) / middle
+            spread = median(abs(run_ns - middle) for run_ns in series) / middle
             if spread > MAX_SPREAD:
                 reasons.append(
                     f"{name} runs spread {spread:.0%}, over {MAX_SPREAD:.0%}: "
-                    "stop other programs, pin clocks, run again"
+                    "stop other programs, pin the clocks and run again"
                 )
             if (tail := max(series) / middle) > MAX_TAIL:
                 reasons.append(
@@ -237,12 +257,12 @@ class Measurement:
                 )
         heat = _heating_c(self.before, self.after)
         if heat is not None and heat > MAX_HEATING_C:
-            reasons.append(f"it grew {heat:.0f} °C hotter: let the device cool down, run again")
+            reasons.append(f"grew {heat:.0f} °C hotter: let the device cool down and run again")
         return tuple(reasons)
 
 
 def lower_quartile(series: Sequence[int]) -> float:
-    """Return the value a quarter up the sorted series, between its neighbours if need be.
+    """Return the first quartile of a series, interpolated linearly.
 
     >>> lower_quartile([30, 10, 20, 50, 40])
     20.0
@@ -263,17 +283,23 @@ def _heating_c(before: Conditions | None, after: Conditions | None) -> float | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileRun:
-    """What one profile set out to measure; a table is built from it and the measurements.
+    """The plan of a profile. A table is built from the plan and the measurements.
 
     Attributes:
-        ops: operation keys to time, the most telling ones first if there is a budget.
-        overhead: key of the operation with next to no work; its time is that of starting a run.
-        calibration: genomes of the networks that the calibration is fitted on.
-        validation: genomes of the networks that the table is judged on.
-        filled: further keys of the table, to be filled from the timed ones and `sources`.
-        target_error: stop timing once held-out entries are predicted with this mean error.
-        sources: paths of other devices' tables, and the id of each.
-        seed: of the choice of `ops` and of what fills the rest.
+        setup: the setup of every visit.
+        protocol: how often models are run.
+        space: name of the space.
+        classes: number of outputs of the classifier.
+        resolutions: input resolutions that the table covers.
+        ops: keys of the operations to time. With a budget, the most informative come first.
+        overhead: key of an operation with almost no work. Its time is the cost of starting a run.
+        calibration: genomes of the networks that the calibration is fitted to.
+        validation: genomes of the networks that the table is validated with.
+        created: time of the plan in UTC, ISO 8601.
+        filled: keys of the entries that are predicted from timed entries and `sources`.
+        target_error: timing stops when held-out entries are predicted with this mean error.
+        sources: path of each table of another device -> id of the table.
+        seed: random seed for the choice of `ops` and for the predicted entries.
     """
 
     setup: Setup
@@ -304,19 +330,19 @@ class ProfileRun:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Keys of everything that is timed: operations, then networks."""
+        """Keys of everything to time: operations, then networks."""
         genomes = self.calibration + self.validation
         return (*self.ops, self.overhead, *map(self.network, genomes))
 
     def network(self, genome: str) -> str:
-        """Key of a whole network of this run."""
+        """Return the key of a whole network of this profile."""
         return network_key(self.space, genome, classes=self.classes, batch=self.setup.batch)
 
 
 def plain(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass that holds setups
-    """Return a record as nested dictionaries, without what an older version would not know.
+    """Return a record as nested dictionaries, without later keys that hold their default.
 
-    So that an identity taken of them stays what it was.
+    A hash of these dictionaries is then the same as in versions that did not have those keys.
     """
     return asdict(record, dict_factory=_known)
 
@@ -326,5 +352,5 @@ def _known(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def network_key(space: str, genome: str, *, classes: int, batch: int = 1) -> str:
-    """Canonical text of a whole network, the counterpart of `OpSpec.key`."""
+    """Return the canonical text of a whole network, the counterpart of `OpSpec.key`."""
     return f"network|{space}|{genome}|classes={classes}|batch={batch}"

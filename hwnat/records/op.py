@@ -1,4 +1,4 @@
-"""One fused operation or block, as a runtime will see it, and its canonical key."""
+"""A fused operation or block, as a runtime executes it, and its canonical key."""
 
 import re
 from collections.abc import Iterator
@@ -27,43 +27,46 @@ _MAX: Final = 999_999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpSpec:
-    """A fused operation or block at batch `in_shape[0]`; equal work has an equal key.
+    """A fused operation or block. Equal work has an equal key.
 
-    Blocks, each with what is fused into it:
+    Blocks, each with the layers that are fused into it:
         mbconv: inverted residual block; `mid_channels == in channels` means no expansion
             convolution; `se_channels` is the squeezed width, 0 for no squeeze-and-excitation.
         convpool: 1x1 convolution, batch norm, activation, global average pool.
         mix: 1x1 convolution without bias or batch norm on a 1x1 map, activation.
-        projconv: mbconv whose shortcut is a 1x1 convolution where the channels change, behind
-            an average pool where it strides.
-        tokenconv: the same on the map that a sequence of tokens is, back to tokens.
-        attention: self-attention over height x width tokens with shortcut; `mid_channels` is
-            the width of all values, `mode` the normalisation before it.
-        feedforward: two linear layers with `mid_channels` between them, and shortcut.
+        projconv: mbconv whose shortcut holds a 1x1 convolution if the number of channels
+            changes, after an average pool if the stride is above 1.
+        tokenconv: projconv on a sequence of tokens, which is reshaped to a map and back.
+        attention: self-attention over height x width tokens with a shortcut; `mid_channels` is
+            the width of all values, `mode` the normalisation in front.
+        feedforward: two linear layers with `mid_channels` between them, and a shortcut.
         tokenhead: 1x1 convolution of tokens to `mid_channels`, global average pool, 1x1
             convolution to `out_channels`, classifier.
 
-    Operators, batch norm and bias folded, activation, shortcut and further element-wise tail
-    fused where the runtime fuses them:
+    Operators. Batch norm and bias are folded in; the activation, a shortcut and further
+    element-wise operations (the tail) are fused if the runtime fuses them:
         conv, dwconv, deconv: dense or grouped, depthwise, transposed convolution.
         linear: fully connected layer with bias along the last axis.
         matmul: product of two computed tensors, (h, w, c) by (h, c, out).
-        pool, gpool: window and global pooling; `mode` says max or avg.
+        pool, gpool: window and global pooling; `mode` is max or avg.
         add, mul: element-wise over `operands` tensors, one of them `broadcast` from 1x1.
-        concat: of `operands` tensors to `out_channels`; the input is the widest of them.
-        act, softmax, norm: what was not fused; `mode` says which normalisation.
-        resize: to `out_hw`.
-        move: layout and padding: transpose, reshape with a copy, pad, slice, split, gather.
+        concat: concatenation of `operands` tensors to `out_channels`; `in_shape` is that of the
+            widest.
+        act, softmax, norm: activation, softmax or normalisation that was not fused; `mode` is
+            the normalisation.
+        resize: resize to `out_hw`.
+        move: change of layout or padding: transpose, reshape with a copy, pad, slice, split,
+            gather.
 
     Attributes:
         in_shape: (batch, height, width, channels), NHWC, all at least 1; a sequence of tokens
             is (batch, 1, tokens, channels).
         kernel: height of the window, and its width unless `kernel_w` is set.
-        out_hw: height and width of the output where they are not the input's over the stride,
-            rounded up.
-        residual: of a block, its input is added to its output; of an operator, any other tensor
-            of its output's shape.
-        tail: element-wise operations fused behind it besides `act` and the shortcut.
+        out_hw: height and width of the output, unless they are those of the input divided by the
+            stride and rounded up.
+        residual: whether a tensor is added to the output: the input of a block, or any other
+            tensor of the same shape for an operator.
+        tail: number of element-wise operations that are fused besides `act` and the shortcut.
     """
 
     kind: Kind
@@ -92,7 +95,7 @@ class OpSpec:
                 raise DataError(msg)
 
     def _problems(self) -> Iterator[tuple[bool, str]]:
-        """Yield what may be wrong, each relying on what stands before it."""
+        """Yield (is wrong, description); each check relies on the checks before it."""
         yield self.kind not in SAYS, f"unknown kind {self.kind!r}"
         yield len(self.in_shape) != 4 or min(self.in_shape) < 1, f"shape {self.in_shape}"
         yield self._needs("out_channels") and self.out_channels < 1, f"out {self.out_channels}"
@@ -136,7 +139,7 @@ class OpSpec:
 
     @property
     def _says_size(self) -> bool:
-        """Whether `out_hw` is possible and has to be said: equal work has one key."""
+        """Whether `out_hw` is possible and not the default, so that equal work has one key."""
         size = self.out_hw
         if size is None or len(size) != 2 or not 1 <= min(size) <= max(size) <= _MAX:
             return False
@@ -144,14 +147,14 @@ class OpSpec:
 
     @property
     def _stray(self) -> str | None:
-        """A field that is set although the key is silent on it: equal keys mean equal work."""
+        """A field that is set but is not part of the key, so that equal keys mean equal work."""
         always, optional = fields_of(self.kind)
         silent = _defaults().keys() - {*always, *optional}
         return next((f for f in sorted(silent) if getattr(self, f) != _defaults()[f]), None)
 
     @property
     def out_size(self) -> tuple[int, int]:
-        """Height and width of the output; a stride rounds up unless `out_hw` says otherwise."""
+        """Height and width of the output: `out_hw`, or the input over the stride, rounded up."""
         if self.kind in ("convpool", "gpool", "tokenhead"):
             return 1, 1
         return self.out_hw or self._default_size
@@ -172,13 +175,13 @@ class OpSpec:
         """
         always, optional = fields_of(self.kind)
         parts = [self.kind, "in=" + "x".join(map(str, self.in_shape))]
-        said = (*always, *(f for f in optional if getattr(self, f) != _defaults()[f]))
-        parts += [f"{_SHORTENED[field]}={_print(getattr(self, field))}" for field in said]
+        held = (*always, *(f for f in optional if getattr(self, f) != _defaults()[f]))
+        parts += [f"{_SHORTENED[field]}={_print(getattr(self, field))}" for field in held]
         return "|".join([*parts, self.dtype])
 
     @classmethod
     def from_key(cls, key: str) -> "OpSpec":
-        """Parse what `key` printed.
+        """Parse a canonical key.
 
         Raises:
             DataError: the text is not the canonical key of any operation.
@@ -191,7 +194,7 @@ class OpSpec:
         if not _SHAPE.fullmatch(shape_text):
             msg = f"Operation key {key[:120]!r}: bad input shape {rest[0]!r}."
             raise DataError(msg)
-        values = _parsefields_of(kind, rest[1:-1], key=key[:120])
+        values = _parse_fields(kind, rest[1:-1], key=key[:120])
         shape = tuple(int(size) for size in shape_text.split("x"))
         spec = cls(kind=kind, in_shape=shape, dtype=rest[-1], **values)  # type: ignore[arg-type]
         if spec.key != key:
@@ -203,8 +206,8 @@ class OpSpec:
 _SHORTENED: Final = {field: short for short, field in SHORT.items()}
 
 
-def _parsefields_of(kind: str, parts: list[str], *, key: str) -> dict[str, object]:
-    """Read the fields between shape and data type; their order is checked by the canonical key."""
+def _parse_fields(kind: str, parts: list[str], *, key: str) -> dict[str, object]:
+    """Parse the fields between shape and data type; the canonical key checks their order."""
     always, optional = fields_of(kind)
     values: dict[str, object] = {}
     for index, part in enumerate(parts):
@@ -224,7 +227,7 @@ def _parsefields_of(kind: str, parts: list[str], *, key: str) -> dict[str, objec
 
 
 def _parse(field: str, text: str) -> object:
-    """Return the value of a field, None if the text is none."""
+    """Return the value of a field, or None if the text is not a value of this field."""
     if field in TEXT:
         return text
     if field == "out_hw":

@@ -1,7 +1,7 @@
-"""Read files and check them: from bytes to JSON or TOML, and from there to records.
+"""Read files, check them, and turn JSON or TOML into records.
 
-Every file that hwnat reads goes through these functions, so every file gets the same checks: size,
-encoding, depth, duplicate keys, ranges of numbers, types.
+hwnat reads its files through these functions, so every file gets the same checks: size, encoding,
+depth, duplicate keys, ranges of numbers, types.
 """
 
 import json
@@ -33,13 +33,13 @@ from hwnat.errors import DataError, HwnatError
 
 T = TypeVar("T")
 
-#: Most bytes of a file: a table of 100,000 operations has 24 MB.
+#: Largest size of a file. A table of 100,000 operations has 24 MB.
 MAX_BYTES: Final = 32 << 20
-#: How deeply JSON may nest; what hwnat writes has eight levels at most.
+#: Deepest nesting of JSON. Files that hwnat writes have at most eight levels.
 MAX_DEPTH: Final = 64
-#: Integers of a file fit into 64 bits, sign included.
+#: Largest integer in a file: integers fit into 64 bits, including the sign.
 MAX_INT: Final = (1 << 63) - 1
-#: What a file may call a device, a target or a space: never a path, never an option.
+#: Name of a device, a target or a space in a file; it is never a path or an option.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 _SHORT: Final = reprlib.Repr()
@@ -48,7 +48,7 @@ _SHORT.maxlevel = 2
 
 
 def is_name(text: str) -> bool:
-    """Return whether a text may name a device, a target or a space in a file.
+    """Return whether a text can be the name of a device, a target or a space in a file.
 
     >>> is_name("pixel-8"), is_name("../pixel-8"), is_name("pixel-8.toml")
     (True, False, False)
@@ -62,13 +62,13 @@ def record(cls: type[T], raw: object, *, where: str, error: type[HwnatError] = D
     Args:
         cls: a dataclass of scalars, literals, tuples, mappings with text keys, dataclasses
             and optionals of these.
-        raw: what the decoder returned.
-        where: the file, named in every message.
-        error: what to raise.
+        raw: decoded JSON or TOML.
+        where: name of the file, for messages.
+        error: class of the error to raise.
 
     Raises:
-        HwnatError: `error`, for an unknown or missing key, a value of another type, a number that
-            is not finite or beyond 64 bits, or a value that the record itself refuses.
+        HwnatError: `error`, if a key is unknown or missing, a value has the wrong type, a number is
+            not finite or exceeds 64 bits, or the record itself refuses a value.
     """
     if not isinstance(raw, Mapping):
         msg = f"{where}: expected a table of keys, found {type(raw).__name__}."
@@ -97,7 +97,7 @@ def record(cls: type[T], raw: object, *, where: str, error: type[HwnatError] = D
 
 @cache
 def _hints(cls: type) -> dict[str, Any]:
-    """Return the types of a record's fields; a table has 100,000 records of one class."""
+    """Return the types of a record's fields, cached because a table may have 100,000 records."""
     return get_type_hints(cls)
 
 
@@ -108,7 +108,7 @@ def _value(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> An
         return _union(args, raw, where=where, error=error)
     if isinstance(hint, type) and is_dataclass(hint):
         return record(hint, raw, where=where, error=error)
-    # Types must match, too, because True equals 1.
+    # The types must match as well, because True == 1.
     if origin is Literal and any(raw == arg and type(raw) is type(arg) for arg in args):
         return raw
     if origin is tuple and isinstance(raw, list | tuple):
@@ -125,7 +125,7 @@ def _value(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> An
 
 
 def _scalar(hint: Any, raw: object, *, where: str, error: type[HwnatError]) -> Any:  # noqa: ANN401
-    """Return `raw` as a text, a number or a truth value; True is no number."""
+    """Return `raw` as a text, a number or a truth value; True is not a number."""
     if hint in (int, float) and type(raw) in (int, float):
         _check_number(raw, where=where, error=error)
         if hint is float:
@@ -146,7 +146,7 @@ def _check_number(raw: object, *, where: str, error: type[HwnatError]) -> None:
 
 
 def _union(args: tuple[Any, ...], raw: object, *, where: str, error: type[HwnatError]) -> Any:  # noqa: ANN401
-    """Return `raw` as the first member of a union that takes it."""
+    """Return `raw` as the first member of a union that accepts it."""
     if raw is None and type(None) in args:
         return None
     members = [member for member in args if member is not type(None)]
@@ -165,28 +165,28 @@ def _name(hint: Any) -> str:  # noqa: ANN401
 
 
 def _shown(raw: object) -> str:
-    """Return a short text of any value, however large or deep it is."""
+    """Return a short text for any value, however large or deep it is."""
     try:
         return _SHORT.repr(raw)[:200]
-    except ValueError:  # Python prints no integer of thousands of digits
+    except ValueError:  # Python does not print integers of thousands of digits
         return f"a large {type(raw).__name__}"
 
 
 def strict_json(text: str, *, where: str) -> Any:  # noqa: ANN401
-    """Decode JSON; refuse what a measurement or its description cannot hold.
+    """Decode JSON, and refuse content that no record can hold.
 
-    Refused are duplicate keys, numbers that are not finite or beyond 64 bits, text that is not
-    Unicode (half of a surrogate pair), and nesting beyond `MAX_DEPTH`.
+    Refused are duplicate keys, numbers that are not finite or exceed 64 bits, text that is not
+    Unicode (half of a surrogate pair), and nesting deeper than `MAX_DEPTH`.
 
     Raises:
-        DataError: `where` is truncated or not such JSON.
+        DataError: the text is truncated, is not JSON, or holds refused content.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         decoded = dict(pairs)
         if len(decoded) != len(pairs):
-            twice = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
-            msg = f"{where}: key '{twice:.80}' occurs twice."
+            double = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
+            msg = f"{where}: key '{double:.80}' occurs twice."
             raise DataError(msg)
         return decoded
 
@@ -239,25 +239,25 @@ def _check_unicode(text: str, *, where: str) -> None:
 def read_bytes(
     path: Path, *, what: str, max_bytes: int = MAX_BYTES, error: type[HwnatError] = DataError
 ) -> bytes:
-    """Read a regular file whole.
+    """Read a whole regular file.
 
-    A FIFO or a device is refused, not waited for.
+    A FIFO or a device is refused at once.
 
     Args:
-        path: of the file; links are followed.
-        what: the file is expected to be, for messages.
-        max_bytes: most bytes that are read.
-        error: what to raise.
+        path: path of the file; links are followed.
+        what: kind of file that is expected, for messages.
+        max_bytes: largest size of the file.
+        error: class of the error to raise.
 
     Raises:
         HwnatError: `error`, if the file is missing, unreadable, not regular or too large.
     """
     try:
-        # Without O_NONBLOCK, opening a FIFO waits for somebody who writes to it.
+        # Without O_NONBLOCK, opening a FIFO would wait for a process that writes to it.
         with open(path, "rb", buffering=0, opener=_open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                msg = f"Cannot read {what} {path}: it is not a regular file; name another."
+                msg = f"Cannot read {what} {path}: it is not a regular file; choose another."
                 raise error(msg)
             content = b"" if status.st_size > max_bytes else _read_up_to(file, max_bytes + 1)
     except (OSError, ValueError) as problem:
@@ -266,7 +266,7 @@ def read_bytes(
         raise error(msg) from problem
     if len(content) > max_bytes or status.st_size > max_bytes:
         limit = f"{max_bytes >> 20} MiB" if max_bytes >> 20 else f"{max_bytes >> 10} KiB"
-        msg = f"Cannot read {what} {path}: it is larger than {limit}; name a smaller file."
+        msg = f"Cannot read {what} {path}: it is larger than {limit}; choose a smaller file."
         raise error(msg)
     return content
 
@@ -286,10 +286,10 @@ def _read_up_to(file: BinaryIO, size: int) -> bytes:
 def read_text(
     path: Path, *, what: str, max_bytes: int = MAX_BYTES, error: type[HwnatError] = DataError
 ) -> str:
-    """Read a regular file of UTF-8 text whole; arguments and errors are those of `read_bytes`.
+    """Read a whole regular file of UTF-8 text; see `read_bytes` for the arguments.
 
     Raises:
-        HwnatError: `error`, also if the file is not UTF-8.
+        HwnatError: `error`, if `read_bytes` raises it or the file is not UTF-8.
     """
     content = read_bytes(path, what=what, max_bytes=max_bytes, error=error)
     try:

@@ -1,7 +1,8 @@
-"""Search spaces as data: stage tables, the genome's layout, repair and sampling.
+"""Search spaces as data: tables of stages, the layout of a genome, repair and sampling.
 
 Source: the Once-for-All MobileNetV3 space and the 22-integer genome of Neural Architecture
-Transfer (arXiv:2005.05859). A new space is a new table, or an entry point in `hwnat.spaces`.
+Transfer (arXiv:2005.05859). To add a space, write a table here or register an entry point in
+`hwnat.spaces`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ MAX_BLOCK: Final = len(KERNELS) * len(EXPANDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Up to four inverted residual blocks; the first one carries the stride."""
+    """A stage of up to four inverted residual blocks; the first one has the stride."""
 
     channels: int
     stride: int
@@ -38,7 +39,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skeleton:
-    """What a width fixes: everything but depths, kernels, expansions and resolution."""
+    """The part of a network that a width fixes.
+
+    Depths, kernels, expansions and the resolution are left to the genome.
+    """
 
     width: float
     in_channels: int
@@ -55,7 +59,7 @@ class Space:
     """A set of networks and the integers that name them.
 
     Genome: gene 0 indexes `resolutions`, gene 1 is the width (a key of `skeletons`), then four
-    genes per stage: 0 skips a block, otherwise `1 + kernel index + 3 * expand index`.
+    genes per stage: 0 skips a block, any other is `1 + kernel index + 3 * expand index`.
     The first two blocks of a stage are never skipped.
 
     Attributes:
@@ -92,7 +96,7 @@ class Space:
         return np.array(low, dtype=np.int64), np.array(high, dtype=np.int64)
 
     def repair(self, genomes: npt.ArrayLike) -> Genomes:
-        """Clip to the bounds and drop a fourth block whose third is skipped.
+        """Clip genes to the bounds, and skip a fourth block if the third is skipped.
 
         Args:
             genomes: (n, genes) integers.
@@ -111,7 +115,7 @@ class Space:
         """Return `genome` in canonical form.
 
         Raises:
-            UsageError: wrong length, or a gene out of its range; the message names it.
+            UsageError: the genome has the wrong length, or a gene is out of range.
         """
         if len(genome) != self.genes:
             msg = f"Space {self.name} has {self.genes} genes; this genome has {len(genome)}."
@@ -127,7 +131,7 @@ class Space:
         return tuple(int(gene) for gene in self.repair([genome])[0])
 
     def sample(self, count: int, *, rng: np.random.Generator) -> Genomes:
-        """Draw canonical genomes: depths, kernels and expansions independent and uniform.
+        """Draw canonical genomes; depths, kernels and expansions are independent and uniform.
 
         Returns:
             (count, genes) integers; rows may repeat.
@@ -141,20 +145,20 @@ class Space:
         return drawn.astype(np.int64)
 
     def smallest(self) -> tuple[int, ...]:
-        """Return the genome that is minimal in every gene."""
+        """Return the genome whose genes are all minimal."""
         low, _ = self.bounds
         return tuple(int(gene) for gene in low)
 
     def largest(self) -> tuple[int, ...]:
-        """Return the genome that is maximal in every gene."""
+        """Return the genome whose genes are all maximal."""
         _, high = self.bounds
         return tuple(int(gene) for gene in high)
 
     def decode(self, text: str) -> tuple[int, ...]:
-        """Read the published string form: two digits of gene 0, one of each other gene.
+        """Read the published string form: two digits for gene 0, one for each other gene.
 
         Raises:
-            UsageError: not digits, wrong length or out of range.
+            UsageError: `text` is not digits or has the wrong length, or a gene is out of range.
         """
         if not (text.isascii() and text.isdigit()) or len(text) != self.genes + 1:
             msg = (
@@ -165,7 +169,7 @@ class Space:
         return self.check([int(text[:2]), *map(int, text[2:])])
 
     def encode(self, genome: Sequence[int]) -> str:
-        """Write the published string form of a genome; the inverse of `decode`."""
+        """Return the published string form of a genome; the inverse of `decode`."""
         first, *rest = self.check(genome)
         return f"{first:02d}" + "".join(map(str, rest))
 
@@ -174,10 +178,10 @@ def get_space(name: str) -> Space:
     """Return the space registered as `name` in the entry-point group `hwnat.spaces`.
 
     Raises:
-        UsageError: no such space, or the plug-in does not return one.
+        UsageError: the space does not exist, or the plug-in does not return a `Space`.
     """
-    found = plugins.load("hwnat.spaces", name)
-    space = found() if callable(found) else found
+    plugin = plugins.load("hwnat.spaces", name)
+    space = plugin() if callable(plugin) else plugin
     if not isinstance(space, Space):
         msg = f"Plug-in '{name}' of hwnat.spaces returned {type(space).__name__}, not a Space."
         raise UsageError(msg)
@@ -191,7 +195,7 @@ def _skeleton(
     head: tuple[int, int],
     strides: Sequence[int] = (2, 2, 2, 1, 2),
 ) -> Skeleton:
-    """Build a MobileNetV3 skeleton; activations and SE follow Once-for-All's table."""
+    """Build a MobileNetV3 skeleton with the activations and squeeze gates of Once-for-All."""
     rows: tuple[tuple[Activation, bool], ...] = (
         ("relu", False),
         ("relu", True),

@@ -1,20 +1,20 @@
-"""Text from files and devices, made safe for a terminal."""
+"""Make text from files and devices safe to print on a terminal."""
 
 import unicodedata
 from typing import Final
 
-#: Categories of characters that a terminal obeys or that change the order of others: control and
-#: format characters (with C1 and bidirectional overrides), halves of surrogate pairs, private use,
-#: and the separators of lines and paragraphs.
-_OBEYED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+#: Categories of characters that a terminal interprets or that reorder other characters: control and
+#: format characters (including C1 and bidirectional overrides), halves of surrogate pairs, private
+#: use, and separators of lines and paragraphs.
+_INTERPRETED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def visible(text: str, *, lines: bool = True) -> str:
-    r"""Return a text in which everything that a terminal would obey is written as an escape.
+    r"""Return a text in which characters that a terminal would interpret are escaped.
 
     Args:
-        text: from anywhere.
-        lines: keep line breaks and tabs.
+        text: any text.
+        lines: whether to keep line breaks and tabs.
 
     >>> print(visible("\x1b[31mred\x07\u202e"), visible("a\nb", lines=False))
     \x1b[31mred\x07\u202e a\nb
@@ -23,7 +23,7 @@ def visible(text: str, *, lines: bool = True) -> str:
         return text
     kept = "\n\t" if lines else ""
     return "".join(
-        char if char in kept or unicodedata.category(char) not in _OBEYED else _escape(char)
+        char if char in kept or unicodedata.category(char) not in _INTERPRETED else _escape(char)
         for char in text
     )
 

@@ -1,7 +1,7 @@
-"""Which device files may name programs and folders: those of hwnat, and those you trust.
+"""Trusted device files, which may name programs and folders.
 
-A device file that somebody sent you can name a program of this machine. hwnat follows such a file
-only after `hwnat device trust FILE` has recorded the hash of its content in your configuration.
+A device file that you received can name a program on this machine. hwnat follows such a file only
+after `hwnat device trust FILE` has recorded the hash of its content in your configuration.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from hwnat.records.write import write_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trusted:
-    """The content of the file of trusted device files.
+    """The list of trusted device files.
 
     Attributes:
-        schema: of the file.
-        devices: SHA-256 of a device file's content, in hexadecimal, to the path it had.
+        schema: version of the file format.
+        devices: SHA-256 of the content of a device file, in hexadecimal -> the path it had.
     """
 
     schema: int = 1
@@ -36,16 +36,16 @@ class Trusted:
 
 
 def digest(content: bytes) -> str:
-    """Return what a device file is recognised by: the SHA-256 of its content."""
+    """Return the SHA-256 of the content of a device file, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def is_trusted(content: bytes) -> bool:
-    """Return whether the device file with this content was trusted by this user.
+    """Return whether this user trusts the device file with this content.
 
     Raises:
-        DataError: the file of trusted device files is damaged.
-        UsageError: it belongs to another user, or others may write to it.
+        DataError: the list of trusted device files is damaged.
+        UsageError: the list belongs to another user, or others may write to it.
     """
     return digest(content) in _read(trusted_path()).devices
 
@@ -54,12 +54,12 @@ def trust(content: bytes, *, path: Path) -> None:
     """Record the content of a device file as trusted.
 
     Args:
-        content: of the device file.
-        path: where it was, for people who read the record.
+        content: content of the device file.
+        path: path of the device file, for people who read the list.
 
     Raises:
-        DataError: the record is damaged.
-        UsageError: the record cannot be written.
+        DataError: the list is damaged.
+        UsageError: the list cannot be written.
     """
     record = trusted_path()
     with file_lock(run_directory() / "trust.lock", what=f"{record}", waiting=lambda _: None):
@@ -70,18 +70,18 @@ def trust(content: bytes, *, path: Path) -> None:
 
 
 def trusted_path() -> Path:
-    """Return the path of the record: `hwnat/trusted.json` in your configuration folder.
+    """Return the path of the list: `hwnat/trusted.json` in your configuration folder.
 
     Source: the XDG Base Directory Specification.
 
     Raises:
-        UsageError: there is no home folder.
+        UsageError: the user has no home folder.
     """
     named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     try:
         folder = named if named.is_absolute() else Path.home() / ".config"
     except RuntimeError as problem:
-        msg = "No home folder for your configuration; set XDG_CONFIG_HOME to a folder of yours."
+        msg = "You have no home folder for the configuration; set XDG_CONFIG_HOME to a folder."
         raise UsageError(msg) from problem
     return folder / "hwnat" / "trusted.json"
 

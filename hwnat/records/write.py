@@ -1,4 +1,4 @@
-"""Write a file in one step: readers see the old content or the new one, never a part."""
+"""Replace files in one step: readers see the old content or the new, never a part of it."""
 
 import os
 import secrets
@@ -8,15 +8,15 @@ from hwnat.errors import UsageError
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace the content of `path` in one step: readers see the old file or the new one.
+    """Replace the content of `path` in one step: readers see the old content or the new.
 
     Args:
-        path: of the file; its folder is created if it does not exist.
-        text: written as UTF-8.
+        path: path of the file; its folder is created if it does not exist.
+        text: the new content, written as UTF-8.
         mode: permissions of the file.
 
     Raises:
-        UsageError: the path cannot be written to.
+        UsageError: the file cannot be written.
     """
     write_bytes(path, text.encode(), mode=mode)
 
@@ -25,12 +25,12 @@ def write_bytes(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Replace the content of `path` in one step; see `write_text`.
 
     Args:
-        path: of the file; its folder is created if it does not exist.
-        content: of the file.
+        path: path of the file; its folder is created if it does not exist.
+        content: the new content.
         mode: permissions of the file; None leaves them to the umask.
 
     Raises:
-        UsageError: the path cannot be written to.
+        UsageError: the file cannot be written.
     """
     try:
         _replace(path, content, mode=mode)
@@ -41,7 +41,7 @@ def write_bytes(path: Path, content: bytes, *, mode: int | None = None) -> None:
 
 def _replace(path: Path, content: bytes, *, mode: int | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not mkstemp, whose files are private whatever the umask says.
+    # mkstemp would create a private file whatever the umask is.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:

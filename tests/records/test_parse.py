@@ -131,7 +131,7 @@ def test_only_a_regular_file_is_read(tmp_path):
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with (tmp_path / "large").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(UsageError, match=r"large: it is larger than 32 MiB; name a smaller file"):
+    with pytest.raises(UsageError, match=r"large: it is larger than 32 MiB; choose a smaller file"):
         read_text(tmp_path / "large", what="table", error=UsageError)
     (tmp_path / "fits").write_bytes(b"1234")
     assert read_bytes(tmp_path / "fits", what="table", max_bytes=4) == b"1234"
