@@ -263,7 +263,7 @@ def test_a_damaged_run_folder_names_the_file(refused, run_folder, name, text):
 def test_places_that_cannot_be_written_are_named(refused, halves, tmp_path, run_folder):
     (tmp_path / "taken").write_text("a file")
     train = ("supernet", "train", "--data", halves, "--out")
-    assert "Cannot create folder /proc/none" in refused(2, *train, "/proc/none/w")
+    assert "Cannot write /proc/none/w" in refused(2, *train, "/proc/none/w")
     assert "run is a folder; name the file" in refused(2, *train, run_folder)
     export = ("export", "--run", run_folder, "--to", "onnx", "--out", "taken")
     assert "taken: File exists" in refused(2, *export)
