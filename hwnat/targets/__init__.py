@@ -1,4 +1,4 @@
-"""Targets: a file format and a runtime each; they export, check parity and time.
+"""Targets: each one pairs a file format with the runtime that executes it.
 
-Exporting needs torch, timing needs the runtime alone; both are imported where they are used.
+Exporting needs torch; timing needs only the runtime. Both are imported where they are used.
 """

@@ -1,4 +1,4 @@
-"""What a target is: an exporter and a timer; needs neither torch nor a runtime to import."""
+"""The protocols of targets and sessions. Importing this needs neither torch nor a runtime."""
 
 import copy
 from collections.abc import Sequence
@@ -24,33 +24,35 @@ Floats = npt.NDArray[np.float32]
 
 
 class Session(Protocol):
-    """A loaded file that is run with one input at a time.
+    """A loaded model file that runs one input at a time.
 
     Attributes:
-        input_shape: the input it takes, always (batch, channels, height, width).
+        input_shape: shape of the input, always (batch, channels, height, width).
     """
 
     input_shape: Shape
 
     def prepare(self, x: Floats) -> None:
-        """Bind an NCHW input; conversion to the file's layout happens here, untimed."""
+        """Bind an NCHW input and convert it to the file's layout. This is not timed."""
 
     def invoke(self) -> None:
-        """Run once with the bound input; the output is complete on return. This is timed."""
+        """Run once with the bound input and return when the output is complete. This is timed."""
 
     def output(self) -> Floats:
         """Return a copy of the last run's output: (batch, classes) or NCHW."""
         ...
 
     def packed(self, x: Floats) -> bytes:
-        """Return an NCHW input as the raw tensor that the file takes."""
+        """Return an NCHW input as the bytes of the file's input tensor."""
         return np.ascontiguousarray(check_input(x, self.input_shape)).tobytes()
 
     def unpacked(self, raw: bytes) -> Floats:
-        """Return a raw tensor of the file's output as `output` does, which was called before.
+        """Return the bytes of an output tensor in the form that `output` returns.
+
+        Run the session at least once before you call this: the shape is that of the last output.
 
         Raises:
-            DataError: it is of another size.
+            DataError: the number of bytes does not match the output's shape.
         """
         return as_tensor(raw, self.output().shape, np.float32)
 
@@ -63,26 +65,26 @@ class Session(Protocol):
 
 @runtime_checkable
 class SelfTimed(Protocol):
-    """A session that is timed by the clock of the device that executes it, not by the host's."""
+    """A session that is timed by the executing device's clock instead of the host's."""
 
     def timed(self) -> int:
-        """Run once as `invoke` does and return the nanoseconds that it took there.
+        """Run once as `invoke` does and return the nanoseconds that the device measured.
 
         Raises:
-            DeviceError: the clock did not see the run.
+            DeviceError: the device's clock did not advance during the run.
         """
         ...
 
 
 @runtime_checkable
 class Target(Protocol):
-    """A file format with the runtime that executes it.
+    """A file format and the runtime that executes it.
 
     Attributes:
-        name: name of its entry point.
-        suffix: of the file it writes, with the dot.
+        name: name of the entry point.
+        suffix: suffix of the exported file, with the dot.
         layout: axis order of the file's input.
-        precision: of the files that `export` writes.
+        precision: precision of the files that `export` writes.
     """
 
     name: str
@@ -93,42 +95,43 @@ class Target(Protocol):
     def export(self, module: "nn.Module", input_shape: Shape, path: Path) -> Artifact:
         """Write `module` in evaluation mode for one fixed NCHW `input_shape`.
 
-        The module is left as it was; equal modules give equal bytes. On failure nothing is written.
+        The module is not changed. Equal modules give equal bytes. On failure nothing is written.
 
         Raises:
-            UsageError: the module holds something that this target cannot express.
+            UsageError: the module contains an operation that this target cannot express.
         """
         ...
 
     def convert(self, onnx: Path, path: Path) -> None:
-        """Write an ONNX file as a file of this target, as an exported network would be.
+        """Convert an ONNX file to this target's format, as `export` would write the network.
 
         Raises:
             DataError: the file is missing or damaged.
-            UsageError: it holds what has no form in this target; the message names it.
+            UsageError: the file contains operators that this target cannot express; the message
+                names them.
         """
         ...
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
-        """Open an exported file for running.
+        """Open an exported file so that it can be run.
 
         Raises:
-            DataError: the file is missing or not a model of this format.
+            DataError: the file is missing or is not a model of this format.
         """
         ...
 
     def trace(self, path: Path) -> "Trace":
-        """Return what the runtime executes of a file of this target or of an ONNX file.
+        """Return the kernels that the runtime executes for a file of this target or an ONNX file.
 
         Raises:
-            DataError: the file is missing, damaged, has no fixed shapes, or holds what the
-                runtime cannot execute; the message names it.
-            UsageError: this target has no form for what an ONNX file holds.
+            DataError: the file is missing or damaged, has dynamic shapes, or contains operators
+                that the runtime cannot execute; the message names them.
+            UsageError: this target cannot express an operator of the ONNX file.
         """
         ...
 
     def runtime(self) -> tuple[str, str]:
-        """Return name and version of the runtime that `load` uses.
+        """Return the name and version of the runtime that `load` uses.
 
         Raises:
             UsageError: no runtime is installed; the message says what to install.
@@ -138,41 +141,42 @@ class Target(Protocol):
 
 @runtime_checkable
 class Quantising(Protocol):
-    """A target that can write INT8 files beside its own precision."""
+    """A target that can also write INT8 files."""
 
     def quantised(self, calibration: Floats | None = None) -> Target:
         """Return the target that writes INT8 files.
 
         Args:
-            calibration: (n, channels, height, width) inputs like those to come; None draws
-                normal ones for each file, for modules that were never trained.
+            calibration: (n, channels, height, width) inputs that represent the deployed ones.
+                None draws normally distributed inputs for each file, which suits untrained
+                modules.
         """
         ...
 
 
 @runtime_checkable
 class Delegating(Protocol):
-    """A target that can run its files on an accelerator of this machine."""
+    """A target that can run its files on an accelerator in this machine."""
 
     def delegated(self, delegate: str) -> Target:
-        """Return the target that runs every file on `delegate` whole.
+        """Return the target that runs every operator of a file on `delegate`.
 
         Raises:
-            UsageError: it knows no such delegate.
+            UsageError: the target does not support the delegate.
         """
         ...
 
 
 @runtime_checkable
 class Estimator(Protocol):
-    """A target whose files a compiler estimates; its `load` is for parity, never for timing."""
+    """A target whose latencies a compiler estimates; `load` serves parity checks, not timing."""
 
     def estimate(self, path: Path, npu: Npu, *, link: Transport) -> str:
-        """Compile a file and return what the compiler printed, complete.
+        """Compile a file and return the compiler's complete output.
 
         Raises:
-            UsageError: the compiler is not installed where `link` leads.
-            DeviceError: it failed or hung, or does not know `npu`.
+            UsageError: the compiler is not installed on the machine that `link` connects to.
+            DeviceError: the compiler failed, hung, or does not know `npu`.
         """
         ...
 
@@ -183,13 +187,13 @@ def get_target(
     """Return the target registered as `name` in the entry-point group `hwnat.targets`.
 
     Args:
-        name: of the entry point.
-        precision: of the files it shall write; None takes the target's own.
-        delegate: accelerator of this machine that shall run them; None takes the target's own.
+        name: name of the entry point.
+        precision: precision of the files to write; None keeps the target's default.
+        delegate: accelerator in this machine that runs the files; None keeps the target's default.
 
     Raises:
-        UsageError: no such target, the plug-in is not one, or it cannot write that precision or
-            use that delegate.
+        UsageError: there is no such target, the plug-in is not a target, or the target does not
+            support the precision or the delegate.
     """
     target = plugins.load("hwnat.targets", name)()
     if not isinstance(target, Target):
@@ -219,7 +223,7 @@ def check_input(x: Floats, shape: Shape) -> Floats:
     """Return `x`, a float32 NCHW array of exactly `shape`.
 
     Raises:
-        DataError: another type or shape.
+        DataError: `x` has another type or shape.
     """
     if x.dtype != np.float32 or x.shape != shape:
         msg = f"Input is {x.dtype} {x.shape}; this file takes float32 {shape} (NCHW)."
@@ -228,14 +232,14 @@ def check_input(x: Floats, shape: Shape) -> Floats:
 
 
 def as_tensor(raw: bytes, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return raw bytes, row by row, as an array of its own.
+    """Copy bytes in row-major order into a new array.
 
     Raises:
-        DataError: they are too few or too many.
+        DataError: the number of bytes does not match the shape.
     """
     wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if len(raw) != wanted:
-        msg = f"{len(raw)} bytes are no tensor {shape} of {np.dtype(dtype)}, which has {wanted}."
+        msg = f"A tensor {shape} of {np.dtype(dtype)} has {wanted} bytes, not {len(raw)}."
         raise DataError(msg)
     return np.frombuffer(raw, dtype).reshape(shape).copy()
 
@@ -246,10 +250,10 @@ def eval_copy(module: "nn.Module") -> "nn.Module":
 
 
 def installed(package: str, *, extra: str) -> tuple[str, str]:
-    """Return name and version of a runtime's package.
+    """Return the name and version of a runtime's package.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: the package is not installed.
     """
     try:
         return package, version(package)
@@ -259,10 +263,10 @@ def installed(package: str, *, extra: str) -> tuple[str, str]:
 
 
 def require_one_output(names: Sequence[str], path: Path) -> None:
-    """Refuse a model whose further outputs would be left out.
+    """Refuse a model with several outputs: only one would be read.
 
     Raises:
-        DataError: it does not have exactly one output; the message names them.
+        DataError: the model does not have exactly one output; the message names them.
     """
     if len(names) != 1:
         listed = ", ".join(f"{name:.80}" for name in names[:5]) or "none"
@@ -277,7 +281,7 @@ def require_file(path: Path, kind: str) -> Path:
     """Return `path` if it is a file.
 
     Raises:
-        DataError: it is not there.
+        DataError: there is no such file.
     """
     if not path.is_file():
         msg = f"No {kind} file at {path}; write one with: hwnat export."

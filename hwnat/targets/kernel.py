@@ -1,7 +1,7 @@
-"""The operation key of one executed kernel; the same rules for every runtime.
+"""The operation key of one executed kernel, by the same rules for every runtime.
 
-A front end describes a kernel as a `Call` in ONNX's words. What has no key gets a reason instead:
-a guess would be priced as if it were known.
+A front end describes each kernel as a `Call` in ONNX terms. A kernel without a key gets a reason
+instead, because a guessed key would be priced as if it were certain.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from hwnat.records.op import OpSpec
 Sizes = tuple[int, ...]
 Nhwc = tuple[int, int, int, int]
 
-#: ONNX operator, or that of com.microsoft -> activation. A clamp is one whatever its bounds.
+#: Operator of ONNX or com.microsoft -> activation. Every clamp maps to relu6, whatever its bounds.
 ACTIVATIONS: Final[dict[str, Activation]] = {
     "Relu": "relu",
     "Clip": "relu6",
@@ -34,7 +34,7 @@ ACTIVATIONS: Final[dict[str, Activation]] = {
     "BiasGelu": "gelu",
     "Mish": "mish",
 }
-#: Operators that hand on what they are given, under another shape.
+#: Operators that return their input's data, possibly under another shape.
 VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 _ARITHMETIC: Final[dict[str, str]] = {"Add": "add", "Sum": "add", "Sub": "add", "Mul": "mul"}
 _NORMS: Final[dict[str, str]] = {
@@ -61,20 +61,20 @@ _MATRICES: Final = frozenset({"Gemm", "MatMul", "FusedMatMul", "FusedGemm"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One kernel in ONNX's words.
+    """One kernel in ONNX terms.
 
     Attributes:
         kind: ONNX operator.
-        inputs: shapes of the computed operands; constants are left out.
+        inputs: shapes of the computed operands, without constants.
         output: shape of the first output.
         batch: images per run.
-        nhwc: 4-D shapes are NHWC, not NCHW.
+        nhwc: whether 4-D shapes are NHWC instead of NCHW.
         attributes: kernel (h, w), strides, dilations, group, axis, alpha, mode.
-        weight: shape of the constant second operand, if it has one.
-        act: activation fused behind it.
-        residual: a further computed tensor of the output's shape is added.
-        tail: further element-wise operations fused behind it.
-        dtype: of the computed values.
+        weight: shape of the constant second operand, if there is one.
+        act: activation fused after the operator.
+        residual: whether another computed tensor of the output's shape is added.
+        tail: number of further element-wise operations fused after the operator.
+        dtype: type of the computed values.
     """
 
     kind: str
@@ -91,7 +91,7 @@ class Call:
 
 
 def to_op(call: Call) -> OpSpec | str:
-    """Return the operation of a kernel, or why no key describes it."""
+    """Return the operation of a kernel, or the reason why no key describes it."""
     if call.dtype not in ("float32", "float16"):
         return f"{call.kind} computes in {call.dtype}; operation keys know floating point here"
     shapes = (*call.inputs, call.output)
@@ -111,7 +111,7 @@ def to_op(call: Call) -> OpSpec | str:
 
 
 def _op(call: Call, kind: str, x: Nhwc, y: Nhwc | None = None, **fields: Any) -> OpSpec:  # noqa: ANN401
-    """Build an operation; the output's size is said where stride and rounding do not give it."""
+    """Build an operation; set `out_hw` only where the stride does not imply the output's size."""
     stride = fields.get("stride", 1)
     if y is not None and y[1:3] != ((x[1] - 1) // stride + 1, (x[2] - 1) // stride + 1):
         fields["out_hw"] = y[1:3]
@@ -123,14 +123,14 @@ def _op(call: Call, kind: str, x: Nhwc, y: Nhwc | None = None, **fields: Any) ->
 
 
 def image(call: Call, shape: Sizes) -> Nhwc:
-    """Return an image-like shape as NHWC; of other ranks the last axis holds the channels."""
+    """Return an image's shape as NHWC; for other ranks the last axis holds the channels."""
     if len(shape) == 4 and not call.nhwc:
         return shape[0], shape[2], shape[3], shape[1]
     return rows(call, shape)
 
 
 def rows(call: Call, shape: Sizes) -> Nhwc:
-    """Return any shape as (batch, height, width, last axis), keeping the number of elements."""
+    """Return a shape of any rank as (batch, height, width, last axis), with as many elements."""
     if len(shape) == 4:
         return shape[0], shape[1], shape[2], shape[3]
     if len(shape) < 2:
@@ -150,15 +150,15 @@ def _pair(call: Call, name: str, default: int = 1) -> tuple[int, int]:
 
 
 def _window(call: Call) -> dict[str, Any]:
-    """Return kernel, stride and dilation of a window.
+    """Return the kernel, stride and dilation of a window.
 
     Raises:
-        DataError: they differ along the axes in a way that keys cannot say.
+        DataError: strides or dilations differ between the axes, which no key can express.
     """
     (height, width), strides, dilations = (
         _pair(call, name) for name in ("kernel", "strides", "dilations")
     )
-    # A stride along an axis that the output has once decides nothing.
+    # Along an axis where the output has size 1, the stride has no effect.
     used = {s for s, size in zip(strides, image(call, call.output)[1:3], strict=True) if size > 1}
     spread = {d for d, size in zip(dilations, (height, width), strict=True) if size > 1}
     if len(used) > 1 or len(spread) > 1:
@@ -200,7 +200,7 @@ def _pool(call: Call) -> OpSpec | str:
 
 
 def _reduce(call: Call) -> OpSpec | str:
-    """Take a mean over everything but batch and channels for a global pool."""
+    """Treat a reduction over all axes except batch and channels as a global pool."""
     shape = call.inputs[0]
     axes = {int(axis) % len(shape) for axis in call.attributes.get("axes", ())}
     channels = 1 if len(shape) == 4 and not call.nhwc else len(shape) - 1
@@ -223,7 +223,7 @@ def _arithmetic(call: Call) -> OpSpec | str:
 
 
 def _activation(call: Call) -> OpSpec | str:
-    if call.act:  # the second of two is one more element-wise operation
+    if call.act:  # the second activation counts as one more element-wise operation
         call = replace(call, act="", tail=call.tail + 1)
     return _op(call, "act", image(call, call.inputs[0]), act=ACTIVATIONS[call.kind])
 

@@ -1,8 +1,8 @@
-"""How large a model may be, and what happens to one that its runtime cannot read.
+"""Limits on the size of a model, and one error for every model that a runtime cannot read.
 
-A model file may come from anybody. Its declared sizes are checked before a runtime sees it, and a
-runtime works on it within a bound of memory, because the sizes that a runtime computes itself are
-known only when it allocates them.
+A model file may come from an untrusted source. Declared sizes are checked before a runtime loads
+the file. Sizes that a runtime computes are known only when it allocates memory, so its memory is
+limited as well.
 """
 
 import re
@@ -14,12 +14,12 @@ from typing import Final
 
 from hwnat.errors import DataError, HwnatError
 
-#: Operators of a model, with every call of a local function counted as its operators. The time
-#: that runtimes take to load a model grows with the square of this number.
+#: Operators of a model; a call of a local function counts as the operators of that function. The
+#: time that runtimes take to load a model grows with the square of this number.
 MAX_OPERATORS: Final = 5_000
-#: Local functions that may be inside each other's calls; readers recurse into them.
+#: Nesting depth of calls to local functions; readers recurse into them.
 MAX_CALL_DEPTH: Final = 64
-#: Bytes of one tensor that a model takes or computes.
+#: Bytes of one tensor that a model reads or computes.
 MAX_TENSOR_BYTES: Final = 256 << 20
 #: Memory that a runtime may use to load and run a model, besides four copies of the file.
 MAX_MEMORY_BYTES: Final = 1 << 30
@@ -27,10 +27,10 @@ _OUT_OF_MEMORY: Final = re.compile(r"(?i)bad_alloc|(fail|can.t|cannot|unable)[^.
 
 
 def check_operators(count: int, path: Path) -> None:
-    """Refuse a model of too many operators.
+    """Refuse a model with too many operators.
 
     Raises:
-        DataError: there are more than `MAX_OPERATORS`.
+        DataError: the model has more than `MAX_OPERATORS`.
     """
     if count > MAX_OPERATORS:  # the count itself may have thousands of digits
         msg = f"{path} has over {MAX_OPERATORS} operators, which is the limit; split the model."
@@ -38,10 +38,10 @@ def check_operators(count: int, path: Path) -> None:
 
 
 def check_depth(depth: int, path: Path) -> None:
-    """Refuse local functions that call each other too deeply.
+    """Refuse local functions whose calls are nested too deeply.
 
     Raises:
-        DataError: the depth is over `MAX_CALL_DEPTH`.
+        DataError: the depth exceeds `MAX_CALL_DEPTH`.
     """
     if depth > MAX_CALL_DEPTH:
         msg = (
@@ -55,7 +55,7 @@ def check_tensor(name: str, shape: Sequence[int], path: Path, *, item_bytes: int
     """Refuse a tensor that is too large.
 
     Raises:
-        DataError: it takes more than `MAX_TENSOR_BYTES`.
+        DataError: the tensor takes more than `MAX_TENSOR_BYTES`.
     """
     if prod(int(side) for side in shape) * item_bytes > MAX_TENSOR_BYTES:
         text = "x".join(map(str, shape))
@@ -68,13 +68,13 @@ def check_tensor(name: str, shape: Sequence[int], path: Path, *, item_bytes: int
 
 @contextmanager
 def reading(path: Path, runtime: str) -> Iterator[None]:
-    """Let a runtime load or run a file within bounds; whatever it raises becomes a `DataError`.
+    """Let a runtime load or run a file with limited memory; turn its exceptions into `DataError`.
 
-    Readers of model formats raise errors of every kind about a damaged file, so all are caught.
+    Readers of model formats raise many kinds of exceptions for a damaged file, so all are caught.
 
     Args:
-        path: of the file.
-        runtime: its name, for the message.
+        path: path of the file.
+        runtime: name of the runtime, for the message.
 
     Raises:
         DataError: the runtime refused the file, or needed more than `MAX_MEMORY_BYTES`.
@@ -98,7 +98,7 @@ def reading(path: Path, runtime: str) -> Iterator[None]:
 
 @contextmanager
 def _bounded_memory(path: Path) -> Iterator[None]:
-    """Lower this process's limit of private memory to what it holds now and the bound."""
+    """Limit this process's private memory to its current size plus the allowance."""
     try:
         import resource
     except ImportError:  # a system without such limits

@@ -1,7 +1,7 @@
-"""Imports of runtimes that report on their users unless they are stopped before they are loaded.
+"""Imports of runtimes whose telemetry has to be switched off before they are loaded.
 
-Everything here imports them by these functions; `hwnat.device.runners.agent_program`, which runs
-without this package, does the same.
+The whole package imports these runtimes through the functions below.
+`hwnat.device.runners.agent_program` runs without this package and repeats these steps.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def load_onnxruntime() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
-    """Import ONNX Runtime without its telemetry, which starts when it is loaded."""
+    """Import ONNX Runtime with its telemetry off; it would start when the library is loaded."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
@@ -19,10 +19,10 @@ def load_onnxruntime() -> Any:  # noqa: ANN401 - ONNX Runtime has no types
 
 
 def load_openvino() -> Any:  # noqa: ANN401 - OpenVINO has no types here
-    """Import OpenVINO without its telemetry, which reports the import itself.
+    """Import OpenVINO with its telemetry off; it would report the import itself.
 
-    It goes without where the package that sends is not installed, so the import is made to
-    fail.
+    OpenVINO skips telemetry if the package that sends it is not installed, so importing that
+    package is made to fail.
     """
     sender = "openvino_telemetry"
     if "openvino" in sys.modules or sender in sys.modules:

@@ -1,4 +1,4 @@
-"""Timing of a model as a ratio: its runs in alternation with a reference model's."""
+"""Timing of a model relative to a reference model, with the runs of both in alternation."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from typing import Final
 from hwnat.errors import UsageError
 from hwnat.targets.base import SelfTimed, Session
 
-#: Most runs for each one that is asked for, until enough of them kept their core.
+#: Upper limit on runs, as a multiple of those requested, if too many are preempted.
 _PATIENCE: Final = 3
 
 
 def _preemptions() -> int:
     """Return how often this process has lost a core to another program so far.
 
-    Always 0 where the system does not count it; then no run is thrown away.
+    This is always 0 on systems that do not count preemptions; then no run is discarded.
     """
     try:
         from resource import RUSAGE_SELF, getrusage
@@ -28,10 +28,10 @@ def _preemptions() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What timing asks of the machine it runs on.
+    """The clock and the preemption counter of the machine that times.
 
     Attributes:
-        now_ns: a clock that never goes back.
+        now_ns: a monotonic clock, in nanoseconds.
         preemptions: how often this process has lost a core to another program so far.
     """
 
@@ -53,26 +53,27 @@ def alternate(
 ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Time single runs of two prepared sessions in alternation.
 
-    A session that has a clock of its own is timed by that; see `SelfTimed`.
+    A session with its own clock is timed by that clock; see `SelfTimed`.
 
-    A run during which the system gave the core to another program is repeated, a few times at
-    most: it says nothing about the model, and happens to long runs more often than to short ones.
+    A run that is preempted by another program is repeated, up to a limit: its time does not
+    describe the model, and long runs are preempted more often than short ones.
 
     Args:
-        candidate: the session of interest; `prepare` was called.
-        reference: the session whose drift is divided out; `prepare` was called.
-        runs: timed runs of each, at least.
-        warmup: untimed runs of each before them, at least.
-        least_ns: go on until this time has passed; half of it is for the warm-up.
-        host: the machine's clock and its count of preemptions.
+        candidate: the session to time; its `prepare` has been called.
+        reference: the session whose drift is divided out; its `prepare` has been called.
+        runs: minimum number of timed runs of each session.
+        warmup: minimum number of untimed runs of each session before them.
+        least_ns: minimum total time; half of it is spent on the warm-up.
+        host: the machine's clock and preemption counter.
 
     Returns:
-        Undisturbed (candidate, reference) nanoseconds in the order they were taken, at least
-        `runs` each unless the machine never leaves them in peace, then all there are; and the
-        number of runs that were thrown away.
+        The nanoseconds of the candidate's and of the reference's runs, in the order they were
+        taken, without preempted runs; then the number of discarded runs. A session whose runs
+        were all preempted keeps all of them. Each has at least `runs` entries unless too many
+        were preempted.
 
     Raises:
-        UsageError: nothing is to be timed.
+        UsageError: `runs` is less than 1, or `warmup` is negative.
     """
     if runs < 1 or warmup < 0:
         msg = f"Timing needs at least one run and no negative warm-up; got {runs} and {warmup}."
@@ -115,7 +116,7 @@ def _clock(session: Session, host: Host) -> Callable[[], int]:
 
 @contextmanager
 def _no_gc() -> Iterator[None]:
-    """Keep Python's collector out of the timed runs."""
+    """Pause Python's garbage collector during the timed runs."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

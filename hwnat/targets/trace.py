@@ -1,7 +1,7 @@
-"""What a runtime really executes of a model file: fused operators, and what it removed.
+"""The kernels that a runtime executes for a model file, and the nodes that it removes.
 
-The same record for every target. Fusion is read from the runtime's own plan; what can be said of
-one of its kernels as an operation key is decided in `hwnat.targets.kernel`.
+All targets use the same records. Fusion is read from the runtime's own plan.
+`hwnat.targets.kernel` decides which operation key describes a kernel.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ class TracedOp:
     """One kernel that the runtime executes.
 
     Attributes:
-        op: what it computes; None if no operation key describes it.
+        op: the operation that it computes; None if no operation key describes it.
         reason: why there is no key; empty if there is one.
-        nodes: names of the file's nodes that were fused into it, in the order they run; what the
-            runtime inserted itself, such as a change of layout, comes from none.
-        kernel: the runtime's name of the kernel, as far as it tells.
-        profile_ns: what the runtime's own profiler saw it take in one run. Good for the share of
-            an operator and no more: it is one run, and the profiler itself takes time.
+        nodes: names of the file's nodes that were fused into it, in the order they run. A kernel
+            that the runtime inserted, such as a change of layout, has none.
+        kernel: the runtime's name for the kernel, if it reports one.
+        profile_ns: time of one run according to the runtime's profiler. Use it only to compare
+            operators: the profiler adds time of its own.
     """
 
     op: OpSpec | None
@@ -38,7 +38,7 @@ class TracedOp:
 
     @property
     def place(self) -> str:
-        """Where it stands in the file, for messages."""
+        """Its location in the file, for messages."""
         return " + ".join(self.nodes) or f"inserted by the runtime: {self.kernel}"
 
 
@@ -47,9 +47,9 @@ class Removed:
     """A node of the file that takes no time.
 
     Attributes:
-        node: its name.
-        kind: its operator.
-        why: folded into constants, a view of the same data, never read, and so on.
+        node: name of the node.
+        kind: operator of the node.
+        why: the reason, such as folded into constants, a view of the same data or never read.
     """
 
     node: str
@@ -63,10 +63,10 @@ class Trace:
 
     Attributes:
         target: name of the target.
-        runtime: name and version of the runtime whose plan this is.
+        runtime: name and version of the runtime that made the plan.
         batch: images per run.
         ops: kernels in the order they run.
-        removed: what the file holds and the runtime does not run.
+        removed: nodes of the file that the runtime does not run.
     """
 
     target: str
@@ -77,7 +77,7 @@ class Trace:
 
     def __post_init__(self) -> None:
         if not self.ops:
-            msg = f"The model holds nothing that {self.runtime} would have to execute."
+            msg = f"The model has no operator that {self.runtime} would execute."
             raise DataError(msg)
 
     @property
@@ -93,10 +93,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node of a model file, whatever its format.
+    """A node of a model file of any format.
 
     Attributes:
-        inputs: names of its inputs, constants included.
+        inputs: names of its inputs, including constants.
     """
 
     name: str
@@ -106,12 +106,12 @@ class Node:
 
 
 class Graph:
-    """The nodes of a model file and who makes and reads each value.
+    """The nodes of a model file, with the producer and the readers of each value.
 
     Args:
-        nodes: in an order they can run in.
-        results: names of the values that the file returns.
-        constants: names of the values that are stored in it.
+        nodes: the nodes in an order in which they can run.
+        results: names of the values that the model returns.
+        constants: names of the values that are stored in the file.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Graph:
                 self.readers.setdefault(value, []).append(node)
         self.constants = set(constants)
         for node in nodes:
-            # What has no input is a constant too, and so is a shape where all are fixed.
+            # A node without inputs is constant too, and so are shapes, because all are fixed.
             fixed = node.kind in ("Shape", "Size")
             if fixed or all(value in self.constants for value in node.inputs):
                 self.constants.update(node.outputs)
@@ -151,8 +151,8 @@ class Graph:
     def group(self, anchors: Mapping[int, Sequence[str]]) -> dict[int, tuple[str, ...]]:
         """Complete the groups of nodes that were fused.
 
-        A runtime names the last or the main node of what it fused, seldom all. What no kernel
-        claims and only nodes of one group read was fused into that group.
+        A runtime names the last or the main node of a fused group, but seldom all of them. A node
+        that no kernel claims, and that only nodes of one group read, belongs to that group.
 
         Args:
             anchors: kernel -> names of nodes that are known to belong to it.
@@ -163,7 +163,7 @@ class Graph:
         owner: dict[str, int] = {}
         for kernel, names in anchors.items():
             for name in names:
-                owner.setdefault(name, kernel)  # what computes it, not what moves it afterwards
+                owner.setdefault(name, kernel)  # the kernel that computes it, not a later move
         for node in reversed(self.nodes):
             if node.name in owner or self._folded(node) is not None:
                 continue
@@ -178,7 +178,7 @@ class Graph:
         return {kernel: tuple(names) for kernel, names in groups.items()}
 
     def _folded(self, node: Node) -> str | None:
-        """Return why a node cannot be part of any kernel, None if it can."""
+        """Return why a node cannot be part of any kernel; None if it can."""
         if node.name not in self._live:
             return "nothing reads its output"
         if all(value in self.constants for value in node.outputs):
@@ -188,7 +188,7 @@ class Graph:
         return None
 
     def removed(self, executed: frozenset[str] | set[str]) -> Iterator[Removed]:
-        """Yield every node that is in no kernel, with the reason; constants are not worth it."""
+        """Yield every node that is in no kernel, with the reason; constants are left out."""
         for node in self.nodes:
             alias = node.kind == "Identity" and all(v in self.constants for v in node.outputs)
             if not (node.name in executed or node.kind in ("Constant", "Const") or alias):

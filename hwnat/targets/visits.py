@@ -1,4 +1,4 @@
-"""Protocols for what makes visits to models, and for the files of the models."""
+"""Protocols for timers, which make visits to models, and for the models' files."""
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Protocol
 from hwnat.records.measurement import Measurement, Setup
 from hwnat.targets.base import Session
 
-#: Is given messages for the user, one line each.
+#: Receives messages for the user, one line at a time.
 Tell = Callable[[str], None]
-#: (round, subject): a visit that is due.
+#: A visit to make: (round, subject).
 Due = tuple[int, str]
 
 
@@ -17,43 +17,43 @@ class Files(Protocol):
     """The files of the models that are timed."""
 
     def path(self, key: str) -> Path:
-        """Return the path of a subject's model, whether it exists or not."""
+        """Return the path of a subject's model, which may not exist yet."""
         ...
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
-        """Return a session with its input bound, and the size of its file."""
+        """Return a session with its input bound, and the size of its file in bytes."""
         ...
 
 
 class Timer(Protocol):
-    """Makes visits."""
+    """Makes visits: timed runs of one model beside the reference model."""
 
     def setup(self, *, reference: str, batch: int) -> Setup:
-        """Return everything that decides what the measurements mean.
+        """Return every condition that the measurements depend on.
 
         Args:
             reference: key of the model whose runs alternate with those of the timed model.
-            batch: of all models.
+            batch: images per run, for all models.
         """
         ...
 
     def visits(
         self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
     ) -> Generator[Measurement, None, None]:
-        """Make visits; store each one before you ask for the next.
+        """Make visits; store each measurement before you request the next.
 
         Args:
-            due: the visits, in order.
-            files: of their models and of the reference model.
-            setup: what `setup` returned.
-            rounds: of the whole profile; those of `due` may be fewer.
-            kept: whether a later call with this setup may collect what this one did not yield.
+            due: the visits to make, in order.
+            files: the files of the visited models and of the reference model.
+            setup: the conditions that `setup` returned.
+            rounds: rounds of the whole profile; `due` may cover only some of them.
+            kept: whether a later call with this setup may yield what this call did not.
 
         Yields:
-            A measurement of each visit, in any order and none twice; also of earlier visits with
-            this setup that were not stored.
+            One measurement for each visit, in any order, and for each earlier visit with this
+            setup that has not been stored. No measurement is yielded twice.
 
         Raises:
-            DeviceError: the device failed; what was yielded is valid.
+            DeviceError: the device failed; the measurements yielded so far are valid.
         """
         ...

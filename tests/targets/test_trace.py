@@ -245,7 +245,7 @@ def test_a_record_has_an_operation_or_a_reason():
         TracedOp(op=spec, reason="none", nodes=(), kernel="k")
     with pytest.raises(DataError, match="either an operation or a reason"):
         TracedOp(op=None, nodes=(), kernel="k")
-    with pytest.raises(DataError, match="nothing that some 1 would"):
+    with pytest.raises(DataError, match="no operator that some 1 would"):
         Trace(target="t", runtime="some 1", batch=1, ops=(), removed=())
 
 

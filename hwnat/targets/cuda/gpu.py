@@ -1,6 +1,6 @@
-"""What the targets on NVIDIA GPUs share: whether there is one, and its own clock.
+"""The check for an NVIDIA GPU and the GPU's clock, shared by the CUDA targets.
 
-PyTorch provides both, also for models that another runtime executes.
+PyTorch provides both, even for models that another runtime executes.
 """
 
 import warnings
@@ -12,10 +12,10 @@ _INSTALL = "pip install 'hwnat[cuda]', with a PyTorch that is built for CUDA"
 
 
 def require_gpu(target: str) -> str:
-    """Return the name of the GPU that models are run on, the first one.
+    """Return the name of the GPU that runs models: the first one.
 
     Raises:
-        UsageError: there is none, or PyTorch cannot use it.
+        UsageError: there is no GPU, or PyTorch cannot use it.
     """
     try:
         import torch
@@ -23,7 +23,7 @@ def require_gpu(target: str) -> str:
         msg = f"Target {target} needs PyTorch for the GPU's clock; install it with: {_INSTALL}."
         raise UsageError(msg) from error
     with warnings.catch_warnings():
-        # It warns about drivers that are too old, which the error says too.
+        # PyTorch warns about drivers that are too old; the error below reports that too.
         warnings.simplefilter("ignore")
         available = torch.cuda.is_available()
     missing = what_is_missing(str(torch.__version__), torch.version.cuda, available=available)
@@ -34,12 +34,12 @@ def require_gpu(target: str) -> str:
 
 
 def what_is_missing(version: str, cuda: str | None, *, available: bool) -> str | None:
-    """Return why PyTorch has no GPU and what to do about it; None if it has one.
+    """Return why PyTorch cannot use a GPU and what to do about it; None if it can.
 
     Args:
-        version: of PyTorch.
-        cuda: version of CUDA that it is built for; None if it is not.
-        available: whether it finds a GPU and a driver.
+        version: version of PyTorch.
+        cuda: version of CUDA that PyTorch is built for; None if it is built without CUDA.
+        available: whether PyTorch finds a GPU and a driver.
     """
     if cuda is None:
         return f"PyTorch {version} is built without CUDA. Install: {_INSTALL}."
@@ -52,11 +52,11 @@ def what_is_missing(version: str, cuda: str | None, *, available: bool) -> str |
 
 
 class GpuClock:
-    """One stream of the GPU, and the times between events on it.
+    """A stream of the GPU that times runs by events.
 
-    A run is timed from the moment the GPU gets to it to the moment it has finished its last kernel.
-    Where a model is so small that the host hands over kernels more slowly than the GPU is done
-    with them, the time is that of handing over, as it is in use.
+    A run is timed from when the GPU reaches it until its last kernel has finished. For a small
+    model, the GPU may finish kernels faster than the host launches them. The time is then the
+    launch time, as it would be in deployment.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class GpuClock:
         self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def wait(self, call: Callable[[], None]) -> None:
-        """Have a call put its work on the stream, and return when that is done."""
+        """Let a call put its work on the stream, and return when the work is done."""
         import torch
 
         with torch.cuda.stream(self.stream):
@@ -74,10 +74,10 @@ class GpuClock:
         self.stream.synchronize()
 
     def timed(self, call: Callable[[], None]) -> int:
-        """Do the same and return the nanoseconds between the events before and after it.
+        """Run a call like `wait` and return the nanoseconds between the events around it.
 
         Raises:
-            DeviceError: the events are not apart, so the work was not between them.
+            DeviceError: no time passed between the events, so the work ran on another stream.
         """
         import torch
 
@@ -89,8 +89,8 @@ class GpuClock:
         took_ns = round(float(self._begin.elapsed_time(self._end)) * 1e6)
         if took_ns <= 0:
             msg = (
-                f"A run on the GPU took {took_ns} ns by its own clock, which no model does; its "
-                "runtime has put the work elsewhere. Update runtime and driver, run again."
+                f"The GPU's clock measured {took_ns} ns for a run, which is impossible; the "
+                "runtime did not use the timed stream. Update runtime and driver, run again."
             )
             raise DeviceError(msg)
         return took_ns

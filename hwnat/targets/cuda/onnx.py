@@ -1,7 +1,7 @@
 """ONNX files, run by ONNX Runtime's CUDA provider on an NVIDIA GPU. fp32 only.
 
-The GPU's own clock is PyTorch's: the provider is given a stream of PyTorch's to work on, input and
-output are tensors of PyTorch's, and its events stand before and after a run.
+PyTorch provides the clock. The provider works on a PyTorch stream, input and output are PyTorch
+tensors, and PyTorch events surround each run.
 """
 
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ _LEFT_OVER: Final = "fallback to CPU EP has been explicitly disabled"
 
 
 class OnnxCudaTarget(OnnxTarget):
-    """Exporter of target `onnx`, timer through the CUDA provider."""
+    """Exports like target `onnx` and times with the CUDA provider."""
 
     name = "onnx-cuda"
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
-        """Open a file; see `Target.load`. The GPU has as many threads as it has.
+        """Open a file; see `Target.load`. `threads` has no effect on a GPU.
 
         Raises:
-            UsageError: there is no GPU, or no provider for it.
+            UsageError: there is no GPU, or ONNX Runtime has no CUDA provider.
             DeviceError: the provider leaves operators to the CPU.
         """
         del threads
@@ -55,10 +55,10 @@ class OnnxCudaTarget(OnnxTarget):
         raise UsageError(msg)
 
     def runtime(self) -> tuple[str, str]:
-        """Return ("onnxruntime-gpu", version with the GPU it runs on).
+        """Return ("onnxruntime-gpu", version and name of the GPU).
 
         Raises:
-            UsageError: there is no GPU, or no provider for it.
+            UsageError: there is no GPU, or ONNX Runtime has no CUDA provider.
         """
         gpu, ort = require_gpu(self.name), _ort()
         require_provider(ort.get_available_providers())
@@ -83,7 +83,7 @@ def require_provider(offered: Sequence[str]) -> None:
     """Refuse an ONNX Runtime that is built without CUDA.
 
     Raises:
-        UsageError: the provider is not offered.
+        UsageError: the CUDA provider is not among those offered.
     """
     if PROVIDER not in offered:
         msg = (
@@ -94,10 +94,10 @@ def require_provider(offered: Sequence[str]) -> None:
 
 
 def require_used(used: Sequence[str]) -> None:
-    """Refuse a session that went on without the provider, which ONNX Runtime only warns of.
+    """Refuse a session that fell back to another provider; ONNX Runtime only warns about that.
 
     Raises:
-        UsageError: the session's first provider is another one.
+        UsageError: the session's first provider is not the CUDA provider.
     """
     if not used or used[0] != PROVIDER:
         msg = (
@@ -109,11 +109,11 @@ def require_used(used: Sequence[str]) -> None:
 
 
 def open_whole(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Open a file with providers that have to execute all of it.
+    """Open a file with providers that must execute every operator.
 
     Raises:
         DataError: ONNX Runtime refuses the file.
-        DeviceError: operators would be left to the CPU.
+        DeviceError: some operators would run on the CPU.
     """
     options = session_options(1)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -123,14 +123,14 @@ def open_whole(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
         if _LEFT_OVER not in str(error.__cause__):
             raise
         msg = (
-            f"{path}: the CUDA provider does not take every operator of this model, so its time "
-            "would be the CPU's in part. Replace those operators, or name a device of target onnx."
+            f"{path}: the CUDA provider does not take every operator of this model, so part of its "
+            "time would be the CPU's. Replace those operators, or name a device of target onnx."
         )
         raise DeviceError(msg) from error
 
 
 class BoundSession(Session):
-    """A session whose input and output are tensors of PyTorch's, on the CPU or a GPU."""
+    """A session whose input and output are PyTorch tensors, on the CPU or a GPU."""
 
     def __init__(self, path: Path, session: Any, *, device: str) -> None:  # noqa: ANN401
         self._session, self._device = session, device
@@ -166,17 +166,17 @@ class BoundSession(Session):
 
 
 class CudaOnnxSession(BoundSession):
-    """A file on the GPU, timed by events on the stream that the provider works on."""
+    """A file on the GPU, timed by events on the provider's stream."""
 
     def __init__(self, path: Path) -> None:
         self._clock = GpuClock()
-        # Floats are not rounded to the shorter ones that the provider takes by default.
+        # By default, the provider would round float32 to TF32.
         settings = {"user_compute_stream": str(self._clock.stream.cuda_stream), "use_tf32": "0"}
         session = open_whole(path, [(PROVIDER, {"device_id": "0", **settings})])
         require_used(session.get_providers())
         super().__init__(path, session, device="cuda")
         self._options = _ort().RunOptions()
-        # The event after a run waits for it; the host need not come in between.
+        # The event after a run waits for it, so the provider need not synchronise.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     def prepare(self, x: Floats) -> None:

@@ -1,7 +1,7 @@
 """`torch.export` files, run by PyTorch operator by operator on an NVIDIA GPU. fp32 only.
 
-Batch norms stay operators of their own and nothing is compiled or captured as a CUDA graph, so a
-time is that of PyTorch as it comes.
+Batch norms are not folded, and nothing is compiled or captured as a CUDA graph: the times are those
+of PyTorch with its defaults.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class TorchCudaTarget:
-    """Exporter through `torch.export`, timer through PyTorch and the GPU's own clock.
+    """Exports with `torch.export` and times with PyTorch and the GPU's clock.
 
     Args:
-        device: `cpu` runs files without a GPU, to see what they compute; never for timing.
+        device: `cpu` runs files without a GPU to check their results; never use it for timing.
     """
 
     name = "torch-cuda"
@@ -59,7 +59,7 @@ class TorchCudaTarget:
         )
 
     def convert(self, onnx: Path, path: Path) -> None:
-        """Write an ONNX file of the family that can be imported; see `Target.convert`."""
+        """Convert an ONNX file whose operators can be imported; see `Target.convert`."""
         from hwnat.targets.onnx.graph import open_onnx
 
         source = open_onnx(onnx)
@@ -71,7 +71,7 @@ class TorchCudaTarget:
             write_program(imported.module, imported.input_shape, draft)
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
-        """Open a file; see `Target.load`. The GPU has as many threads as it has.
+        """Open a file; see `Target.load`. `threads` has no effect on a GPU.
 
         Raises:
             UsageError: there is no GPU.
@@ -96,7 +96,7 @@ class TorchCudaTarget:
         raise UsageError(msg)
 
     def runtime(self) -> tuple[str, str]:
-        """Return ("torch", version with the GPU it runs on).
+        """Return ("torch", version and name of the GPU).
 
         Raises:
             UsageError: there is no GPU.
@@ -112,7 +112,7 @@ _CHECK: type[Target] = TorchCudaTarget
 
 @contextmanager
 def _whole_floats() -> Iterator[None]:
-    """Run without gradients, and without the shorter floats that convolutions take by default."""
+    """Run without gradients, and without TF32, which convolutions would use by default."""
     import torch
 
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -131,7 +131,7 @@ class TorchSession(Session):
         self.input_shape = _fixed(program, path)
         if device != "cpu":
             program = move_to_device_pass(program, device)
-        # The shape of the input is checked in `prepare`, once.
+        # `prepare` checks the input's shape once, so that runs need not.
         self._module = program.module(check_guards=False)
         self._device = device
         self._x: Any = None
@@ -186,7 +186,7 @@ def _fixed(program: Any, path: Path) -> Shape:  # noqa: ANN401
     """Return the shape of a program's only input.
 
     Raises:
-        DataError: it takes, or returns, something else.
+        DataError: the program does not have one 4-D input and one output.
     """
     signature = program.graph_signature
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
@@ -194,8 +194,8 @@ def _fixed(program: Any, path: Path) -> Shape:  # noqa: ANN401
     shape = tuple(getattr(given[0], "shape", ())) if len(given) == 1 else ()
     if len(shape) != 4 or len(signature.user_outputs) != 1:
         msg = (
-            f"{path} must have one 4-D input of fixed shape and one output; its input is {shape}."
-            " Export it again."
+            f"{path} must have one 4-D input of fixed shape and one output; its input is {shape}. "
+            "Export it again."
         )
         raise DataError(msg)
     check_tensor("input", shape, path)

@@ -1,8 +1,8 @@
 """Files of `torch.export` (.pt2), written and read without pickle.
 
-PyTorch's own reader unpickles what a file asks it to, and has expressions of shapes evaluated. So
-a file is taken apart here, only tensors as raw bytes and a graph of fixed shapes and of operators
-that compute are let through, and what PyTorch gets to read was put together in memory.
+PyTorch's own reader unpickles data from a file and evaluates its shape expressions, so a file could
+run code. This reader takes the file apart and accepts only raw tensors and a graph with fixed
+shapes and known operators. It rebuilds the archive from those in memory and gives it to PyTorch.
 """
 
 import io
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-#: Names of parts, below the archive's own folder, that are taken over as they are.
+#: Names of parts, below the archive's own folder, that are copied unchanged.
 _RAW: Final = re.compile(r"data/(?:weights/weight|constants/tensor)_[0-9]{1,6}")
 _GRAPH: Final = "models/model.json"
 _JSON: Final = (
@@ -32,19 +32,19 @@ _JSON: Final = (
     "data/weights/model_weights_config.json",
     "data/constants/model_constants_config.json",
 )
-#: Parts without content of their own, and the one that holds a pickle of example inputs.
+#: Parts that are not read: metadata, and a pickle of example inputs.
 _ENVELOPE: Final = re.compile(
     r"archive_format|archive_version|byteorder|\.data/\w+|\.format_version|\.storage_alignment"
     r"|data/sample_inputs/model\.pt"
 )
-#: What a graph keeps about the code it came from: folders of the machine that exported it.
+#: Metadata of a node about its source code; it contains paths of the exporting machine.
 _ORIGINS: Final = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
-#: Types of tensors, as numbered in a file, and the bytes of one element.
+#: Number of a tensor type in a file -> bytes of one element.
 _BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1}
 
 
 def write_program(module: "nn.Module", shape: Shape, path: Path) -> dict[str, int]:
-    """Write a module in evaluation mode for one fixed NCHW shape; return what it counts.
+    """Write a module in evaluation mode for one fixed NCHW shape; return operator counts.
 
     Raises:
         UsageError: the module cannot be exported.
@@ -61,16 +61,16 @@ def write_program(module: "nn.Module", shape: Shape, path: Path) -> dict[str, in
     strange = sorted({str(node.target) for node in nodes if not is_known(node.target)})
     if strange:
         msg = (
-            f"No .pt2 file {path.name}: nothing that reads one takes {', '.join(strange)}; "
+            f"No .pt2 file {path.name}: its reader does not accept {', '.join(strange)}; "
             "use a module without it, or the target onnx-cuda."
         )
         raise UsageError(msg)
     for node in program.graph.nodes:
         for key in _ORIGINS:
             node.meta.pop(key, None)
-    # Of examples only a pickle could be made.
+    # PyTorch would store example inputs as a pickle.
     program.example_inputs = None
-    # In memory, for the folder inside of a file is called after it.
+    # Saved in memory, because PyTorch names the archive's folder after the file.
     held = io.BytesIO()
     torch.export.save(program, held)
     path.write_bytes(held.getvalue())
@@ -83,8 +83,8 @@ def read_program(path: Path) -> "ExportedProgram":
     """Load a file.
 
     Raises:
-        DataError: it is damaged, or holds more than raw tensors and a graph of fixed shapes and of
-            operators that compute.
+        DataError: the file is damaged, or contains anything besides raw tensors and a graph with
+            fixed shapes and known operators.
     """
     import torch
 
@@ -98,12 +98,12 @@ def read_program(path: Path) -> "ExportedProgram":
 
 @contextmanager
 def _refused(path: Path) -> Iterator[None]:
-    """Turn whatever a reader raises about a file's content into one error."""
+    """Turn any exception that a reader raises about a file's content into a `DataError`."""
     import logging
 
     log = logging.getLogger("torch.export")
     before = log.disabled
-    # It logs a stack trace of what it raises.
+    # PyTorch logs a stack trace of the exception that it raises.
     log.disabled = True
     try:
         with reading(path, "PyTorch"):
@@ -118,12 +118,12 @@ def _no_model(path: Path, why: object) -> DataError:
 
 
 def _parts(path: Path) -> dict[str, bytes]:
-    """Return the parts of an archive by their names below its folder, each of them whole."""
+    """Return the content of each part of an archive by its name below the archive's folder."""
     with _refused(path), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        # PyTorch compresses nothing, so nothing may come out that is larger than the file.
+        # PyTorch does not compress, so the parts cannot be larger than the file.
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            msg = "it unpacks to more bytes than it has"
+            msg = "it unpacks to more bytes than the file has"
             raise ValueError(msg)
         parts = {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
     for name in parts:
@@ -136,7 +136,7 @@ def _parts(path: Path) -> dict[str, bytes]:
 
 
 def _check_sizes(parts: dict[str, bytes], kind: str) -> None:
-    """Refuse tensors of another size than their description, which the reader does not notice."""
+    """Refuse tensors whose size differs from their description; PyTorch does not check that."""
     config = json.loads(parts[f"data/{kind}/model_{kind}_config.json"])["config"]
     for name, entry in config.items():
         meta = entry["tensor_meta"]
@@ -150,7 +150,7 @@ def _check_sizes(parts: dict[str, bytes], kind: str) -> None:
 
 
 def _rebuilt(parts: dict[str, bytes], path: Path) -> io.BytesIO:
-    """Return an archive of those parts that hold no code."""
+    """Return an archive of the parts that cannot contain code."""
     import torch
 
     nothing, held = io.BytesIO(), io.BytesIO()
@@ -171,7 +171,7 @@ def _rebuilt(parts: dict[str, bytes], path: Path) -> io.BytesIO:
 
 
 def _harmless(content: bytes, name: str, path: Path) -> str:
-    """Return a part in JSON again, once nothing in it makes the reader evaluate or unpickle."""
+    """Return a JSON part, or refuse it if PyTorch would evaluate or unpickle any of it."""
     with _refused(path):
         value = json.loads(content)
     for key, item in items(value):

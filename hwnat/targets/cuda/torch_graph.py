@@ -1,8 +1,8 @@
-"""What the graph in a `torch.export` file may ask of PyTorch: to compute, nothing else.
+"""The operators, arguments and names that the graph in a `torch.export` file may use.
 
-Among the operators of PyTorch are some that open files, so those that our modules need are named
-here, and any other is refused, whatever it does. PyTorch also writes Python of a graph, with the
-graph's own names in it, and runs that: a name has to be one.
+Some of PyTorch's operators open files. The operators that our modules need are listed here, and
+every other operator is refused. PyTorch also generates Python code with the names in the graph and
+runs it, so a name must be an identifier.
 """
 
 import json
@@ -27,30 +27,30 @@ sqrt.default squeeze.dim sub.Tensor sum.dim_IntList tanh.default tanh_.default t
 unsqueeze.default upsample_bilinear2d.vec upsample_nearest2d.vec view.default
 """
 _OPERATORS: Final = frozenset(f"aten.{name}" for name in _AS_TEXT.split())
-#: What an operator may be given; not graphs, objects, devices or names of files.
+#: Kinds of arguments that an operator may have; no graphs, objects, devices or file names.
 _ARGUMENTS: Final = frozenset(
     f"as_{kind}"
     for kind in ("tensor", "tensors", "int", "ints", "float", "floats", "bool", "bools", "none")
 )
-#: Ways to compute that are given as words.
+#: Text arguments that select a mode.
 _WORDS: Final = frozenset({"constant", "same", "valid", "none", "tanh"})
 #: Names of values, and of parameters inside modules.
 _NAME: Final = re.compile(r"[\w.]*", re.ASCII)
-#: What trees of inputs and outputs say besides their form; other words are names of arguments.
+#: Contexts of input and output trees that are not names; any other context names arguments.
 _CONTEXTS: Final = (None, "null", "[]")
 
 
 def is_known(target: object) -> bool:
-    """Whether a node of an exported graph comes back from a file."""
-    # Picking one of several results is no operator in a file.
+    """Whether the reader accepts the operator of an exported graph's node."""
+    # A file does not store the selection of one of several results as an operator.
     return target is operator.getitem or str(target) in _OPERATORS
 
 
 def why_refused(model: Any) -> str | None:  # noqa: ANN401 - JSON
-    """Return what a graph in JSON asks for besides computing; None if nothing.
+    """Return what a graph in JSON contains that is not allowed; None if all of it is.
 
     Raises:
-        LookupError, TypeError, AttributeError: it is garbage.
+        LookupError, TypeError, AttributeError: the JSON is not a graph.
     """
     for node in model["graph_module"]["graph"]["nodes"]:
         target = str(node["target"])
@@ -65,7 +65,7 @@ def why_refused(model: Any) -> str | None:  # noqa: ANN401 - JSON
 
 
 def _names(model: Any) -> Iterator[object]:  # noqa: ANN401
-    """Yield what becomes a name in the Python that PyTorch writes."""
+    """Yield every value that becomes a name in the Python code that PyTorch generates."""
     for key, value in items(model["graph_module"]):
         if key == "name" or key.endswith("_name") or key == "fqn":
             yield value
@@ -77,7 +77,7 @@ def _names(model: Any) -> Iterator[object]:  # noqa: ANN401
 
 
 def items(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    """Yield every key of JSON with its value, however deep."""
+    """Yield every key of nested JSON with its value, at any depth."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -1,11 +1,11 @@
-"""A network in which an operator runs as it does inside one, several times, and one without it.
+"""A small network with several copies of an operator, and its baseline without the operator.
 
-Timed alone, an operator meets its input in the layout of the file, not in that of the runtime's
-kernels: ONNX Runtime would change layouts around each convolution, and fuse nothing that needs a
-second computed tensor. So small stems make the operands from a one-channel image, and of every
-result one pixel is kept. The same network without the operator is its baseline: the difference,
-over the number of copies, is the operator. Repeating small operators inside one graph and
-subtracting a baseline follows the Puzzletron of NVIDIA's Model Optimizer.
+Timed alone, an operator reads its input in the file's layout instead of the layout of the runtime's
+kernels. ONNX Runtime would change layouts around each convolution, and could not fuse anything that
+needs a second computed tensor. So small stems compute the operands from a one-channel image, and
+the network keeps one pixel of each result. The time of an operator is the difference to the
+baseline, divided by the number of copies. The method, repeating small operators in one graph and
+subtracting a baseline, follows Puzzletron in NVIDIA's Model Optimizer.
 """
 
 from collections import Counter
@@ -23,16 +23,16 @@ from hwnat.targets.trace import Trace
 
 Form = Literal["conv", "pool", "slice"]
 
-#: Forms to try, in order, until the runtime executes what is wanted.
+#: Forms to try, in order, until the runtime executes the intended operators.
 FORMS: Final[tuple[Form, ...]] = ("pool", "conv", "slice")
-#: All copies together shall take about so long, so that the difference is no noise.
+#: Intended time of all copies together, so that the difference exceeds the noise.
 _AIM_NS: Final = 150_000
 _MOST: Final = 8
-#: Values that take no time worth counting to copy.
+#: Number of values whose copying takes negligible time.
 _SMALL: Final = 8192
 #: Rough speed of one core: multiply-accumulates and bytes per nanosecond, and a kernel's start.
 _MACS_PER_NS, _BYTES_PER_NS, _START_NS = 15.0, 5.0, 2000
-#: Kinds that have no weights of their own, so that two on one input are one to an optimiser.
+#: Kinds without weights; an optimiser merges two of them that read the same input.
 _WEIGHTLESS: Final = frozenset(
     {"pool", "gpool", "add", "mul", "concat", "act", "softmax", "resize", "move", "matmul"}
 )
@@ -47,12 +47,12 @@ def copies(op: OpSpec) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """An operator so many times in a network, or that network without it.
+    """A network with `count` copies of an operator, or the same network without them.
 
     Attributes:
-        form: how one pixel of a result is taken: by a convolution or a pool, which keep the
-            runtime's layout, or by a slice, which makes it change back to that of the file.
-        base: the network without the operator.
+        form: how one pixel of a result is taken. A convolution or a pool keeps the runtime's
+            layout; a slice makes the runtime change back to the file's layout.
+        base: whether this is the network without the operator.
     """
 
     op: OpSpec
@@ -72,7 +72,7 @@ class Bench:
 
     @property
     def shared(self) -> bool:
-        """Whether all copies read the same operands; a sum may be computed in one's place."""
+        """Whether all copies read the same operands; not for a sum, which may overwrite one."""
         return self.op.kind not in _WEIGHTLESS and not self.op.residual
 
     @property
@@ -82,12 +82,12 @@ class Bench:
 
     @property
     def baseline(self) -> "Bench":
-        """The same without the operator."""
+        """The same network without the operator."""
         return replace(self, base=True)
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """What the module takes: an image of one channel that holds every operand's map."""
+        """The module's input: a one-channel image that is large enough for every operand."""
         shapes = operand_shapes(self.op)
         batch = self.op.in_shape[0]
         first, last = (1, 2) if by_rows(self.op) else (2, 3)
@@ -99,22 +99,23 @@ class Bench:
         """Return the network.
 
         Raises:
-            UsageError: no module computes the operator.
+            UsageError: the operator has no module.
         """
         return _BenchModule(self)
 
 
 def difference(bench: Bench, with_op: Trace, without: Trace) -> Counter[str] | str:
-    """Return what else the runtime executes more often with the operator than without it.
+    """Return how often the runtime executes other operators more with the operator than without.
 
-    Those are moves only, each of which has a latency of its own; a negative count is one that
-    only the baseline makes. What takes one pixel of a map is left out. If something else differs,
-    or the operator does not run as often as it should, the reason is returned instead.
+    Only moves may differ, because each of them has a latency of its own. A negative count is of a
+    move that only the baseline makes. Operators that take one pixel of a map are left out. If any
+    other operator differs, or the operator runs more or less often than `count`, the reason is
+    returned instead.
     """
     one, two = Counter(op.key for op in with_op.specs), Counter(op.key for op in without.specs)
     ran = one[bench.op.key] - two[bench.op.key]
     if ran != bench.count:
-        return f"the runtime executes it {ran} times where {bench.count} were meant"
+        return f"the runtime executes it {ran} times instead of {bench.count}"
     one.subtract(two)
     one[bench.op.key] = 0
     rest = Counter({key: count for key, count in one.items() if count and not _is_tail(key)})
@@ -124,14 +125,14 @@ def difference(bench: Bench, with_op: Trace, without: Trace) -> Counter[str] | s
         if max(prod(other.in_shape), prod(other.out_shape)) <= large:
             del rest[key]
         elif other.kind != "move":
-            return f"with it comes or goes {key}"
+            return f"adding it also adds or removes {key}"
     if len(with_op.unknown) != len(without.unknown):
-        return "with it comes a kernel without a key"
+        return "adding it also adds or removes a kernel without a key"
     return rest
 
 
 def _is_tail(key: str) -> bool:
-    """Whether an operator reads next to nothing of its input."""
+    """Whether an operator reads only a small part of its input."""
     op = OpSpec.from_key(key)
     if op.kind == "move":
         return op.out_hw is not None and min(op.out_hw) == 1
@@ -141,7 +142,7 @@ def _is_tail(key: str) -> bool:
 
 
 class _BenchModule(nn.Module):
-    """Stems, copies of the operator, tails; all small results side by side."""
+    """Stems, copies of the operator and tails; the small results are concatenated."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__()
@@ -154,13 +155,13 @@ class _BenchModule(nn.Module):
         self.stems: Any = nn.ModuleList(
             nn.ModuleList(stem(shape, size) for shape in shapes) for _ in range(sets)
         )
-        # A sum may be computed by either convolution that it adds; not by a pool, and in some
-        # runtimes not by a convolution that has an activation already.
+        # A runtime may fuse a sum into either convolution that it adds, but not into a pool, and
+        # some runtimes not into a convolution that already has an activation.
         self.blur = nn.ReLU() if self.form == "conv" else nn.MaxPool2d(3, 1, 1)
         made = [] if self.base else [Operator(bench.op, alone=False) for _ in range(self.count)]
         self.operators: Any = nn.ModuleList(made)
         self.flatten, self.moves = nn.Flatten(), bench.op.kind == "move"
-        # No two tails are equal, or one of them would be optimised away.
+        # All tails differ, because an optimiser would merge equal ones.
         far = max(*bench.op.in_shape, *bench.op.out_shape)
         widths = [shape[-1 if self.rows else 1] for shape in shapes]
         self.sums = bench.op.residual
@@ -174,7 +175,7 @@ class _BenchModule(nn.Module):
         )
 
         for values in self.operators.parameters():
-            if values.ndim == 1:  # scales begin as ones, and equal operators are one
+            if values.ndim == 1:  # scales start as ones, and an optimiser merges equal operators
                 nn.init.uniform_(values, 0.5, 1.5)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -185,7 +186,7 @@ class _BenchModule(nn.Module):
         if self.flat:
             sets = [[self.flatten(x) for x in operands] for operands in sets]
         pieces = []
-        # A vector is kept whole, so the baseline keeps the one that all copies read only twice.
+        # Vectors are kept whole, so the baseline needs the shared one only once as a result.
         count = 1 if self.base and self.flat and len(sets) < self.count else self.count
         for index in range(count):
             x, *others = sets[index % len(sets)]
@@ -193,14 +194,14 @@ class _BenchModule(nn.Module):
             y = plain if self.base or self._by_slice else self.operators[index].join(x, others)
             pieces.append(self._tail(y, self.results[index], result=True))
         for operands, tails in zip(sets, self.others, strict=True):
-            # Nothing else may read what a sum is computed in the place of.
+            # A sum may overwrite an operand only if nothing else reads that operand.
             read = operands[:1] if self.sums else operands
             pieces += [self._tail(x, tail) for x, tail in zip(read, tails, strict=False)]
         return torch.cat(pieces, 3 if self.rows else 1)
 
     @property
     def _by_slice(self) -> bool:
-        """Whether taking a slice makes the runtime move the whole tensor, as is wanted."""
+        """Whether taking a slice makes the runtime move the whole tensor, as intended."""
         return self.moves and self.form == "slice"
 
     def _tail(self, y: Tensor, pixel: nn.Module, *, result: bool = False) -> Tensor:
@@ -214,12 +215,12 @@ class _BenchModule(nn.Module):
 
 
 def _pixel(form: Form, channels: int, step: int) -> nn.Module:
-    """Return what takes the first pixel of a map of less than `step` pixels a side."""
+    """Return a module that takes the first pixel of a map with sides of less than `step` pixels."""
     return nn.Conv2d(channels, 16, 1, step) if form == "conv" else nn.MaxPool2d(1, step)
 
 
 class _Stem(nn.Module):
-    """Makes a (b, c, h, w) tensor of a one-channel image by a 1x1 convolution."""
+    """Makes a (b, c, h, w) tensor from a one-channel image by a 1x1 convolution."""
 
     def __init__(self, shape: tuple[int, ...], size: tuple[int, int]) -> None:
         super().__init__()
@@ -235,7 +236,7 @@ class _Stem(nn.Module):
 
 
 class _RowStem(nn.Module):
-    """Makes a (b, h, w, c) tensor of a one-channel image by an outer product."""
+    """Makes a (b, h, w, c) tensor from a one-channel image by an outer product."""
 
     def __init__(self, shape: tuple[int, ...], size: tuple[int, int]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""The plain PyTorch module of one operator of any network, for exporting it by itself.
+"""The plain PyTorch module of a single operator of any network, to export it by itself.
 
-An operator that joins several tensors gets one input; the others are stored tensors of the full
-size: no runtime can fold them, no further operator makes them, and they are read from memory as
-computed ones are. Timing wants more, see `hwnat.targets.modules.bench`.
+An operator with several operands gets one input; the other operands are stored tensors of the full
+size. No runtime can fold those, no other operator computes them, and they are read from memory like
+computed ones. For timing, see `hwnat.targets.modules.bench`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hwnat.errors import UsageError
 from hwnat.records.op import OpSpec
 
-#: Kinds whose last axis is computed on: they take (batch, height, width, channels) as it is.
+#: Kinds that compute along the last axis: they take (batch, height, width, channels) directly.
 ROWS: Final = frozenset({"linear", "matmul", "softmax", "norm"})
 
 ACTIVATIONS: Final[dict[str, Callable[[], nn.Module]]] = {
@@ -35,7 +35,7 @@ ACTIVATIONS: Final[dict[str, Callable[[], nn.Module]]] = {
 
 
 def by_rows(op: OpSpec) -> bool:
-    """Whether an operator takes (b, h, w, c) instead of (b, c, h, w); on a 1x1 map it is one."""
+    """Whether an operator takes (b, h, w, c) instead of (b, c, h, w); never on a 1x1 map."""
     if op.kind == "norm" and op.mode in ("batch", "instance", "group"):
         return False
     return op.kind in ROWS and op.in_shape[1:3] != (1, 1)
@@ -48,14 +48,14 @@ def input_shape(op: OpSpec) -> tuple[int, int, int, int]:
 
 
 class Operator(nn.Module):
-    """One operator with its fused tail; further operands are given or stored.
+    """One operator with its fused tail; operands after the first are passed in or stored.
 
     Args:
-        op: of an operator kind.
-        alone: store the operands besides the first, so that there is one input.
+        op: an operation of an operator kind.
+        alone: whether to store the operands after the first, so that there is one input.
 
     Raises:
-        UsageError: no module computes it.
+        UsageError: the operation has no module.
     """
 
     def __init__(self, op: OpSpec, *, alone: bool = True) -> None:
@@ -74,7 +74,7 @@ class Operator(nn.Module):
         return self.join(x, list(self.stored))
 
     def join(self, x: Tensor, others: Sequence[Tensor]) -> Tensor:
-        """Map given operands to the operator's output."""
+        """Map the operands to the operator's output."""
         y = _joined(self.op, self.core, x, others)
         if self.factor is not None:
             for _ in range(self.op.tail):
@@ -83,7 +83,7 @@ class Operator(nn.Module):
 
 
 def operand_shapes(op: OpSpec) -> list[tuple[int, ...]]:
-    """Return the shapes that an operator's computed operands have in its module."""
+    """Return the shapes of an operator's computed operands, as its module takes them."""
     batch, height, width, channels = op.in_shape
     first = input_shape(op)
     if op.kind == "matmul":
@@ -103,11 +103,11 @@ def operand_shapes(op: OpSpec) -> list[tuple[int, ...]]:
 
 
 def _parts(op: OpSpec) -> list[int]:
-    """Return the channels of a concatenation's operands, the widest first."""
+    """Return the number of channels of each operand of a concatenation, the widest first."""
     widest, count = op.in_shape[3], op.operands
     rest = op.out_channels - widest
     if count < 2 or not count - 1 <= rest <= widest * (count - 1):
-        msg = f"Operation {op.key}: {count} operands of at most {widest} channels do not make it."
+        msg = f"Operation {op.key}: {count} operands of up to {widest} channels cannot form it."
         raise UsageError(msg)
     share = rest // (count - 1)
     return [widest, *[share] * (count - 2), rest - share * (count - 2)]
@@ -133,19 +133,19 @@ def _joined(op: OpSpec, core: nn.Module, x: Tensor, others: Sequence[Tensor]) ->
 
 
 class _Constant(nn.Module):
-    """Adds or multiplies with one stored number."""
+    """Adds one stored number, or multiplies by it."""
 
     def __init__(self, op: OpSpec) -> None:
         super().__init__()
         self.plus, self.value = op.kind == "add", nn.Parameter(torch.full((1,), 0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape."""
+        """Map a tensor to one of the same shape."""
         return x + self.value if self.plus else x * self.value
 
 
 class _Move(nn.Module):
-    """Copies a tensor: transposed if all of it is wanted, else cut or padded."""
+    """Copies a tensor: transposes it if the shape stays the same, else cuts or pads it."""
 
     def __init__(self, op: OpSpec) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class _Move(nn.Module):
 
 
 def _core(op: OpSpec) -> nn.Module:
-    """Return what computes an operator's first operand; the identity if joining is all."""
+    """Return the module for the first operand; the identity if the operator only joins operands."""
     if op.kind in ("matmul", "concat"):
         return nn.Identity()
     if op.kind in ("add", "mul"):
@@ -211,10 +211,10 @@ def _pool(op: OpSpec) -> nn.Module:
 
 
 def _padding(op: OpSpec, kernel: tuple[int, int]) -> tuple[nn.Module | None, tuple[int, int]]:
-    """Return the zeros around a window's input: as a module if they are uneven, and its own.
+    """Return a module that pads unevenly, or None, and the padding of the window itself.
 
     Raises:
-        UsageError: no zeros give the output's size.
+        UsageError: no padding gives the output's size.
     """
     edges, even = [], True
     for size, out, k in zip(op.in_shape[1:3], op.out_size, kernel, strict=True):

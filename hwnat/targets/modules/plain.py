@@ -1,7 +1,7 @@
 """The plain PyTorch module of one operation or of a whole network.
 
-The one-block models that are timed, the subnets a supernet hands out and the networks that are
-exported are all built here, so a latency table describes the modules that ship.
+Timed one-block models, subnets of a supernet and exported networks are all built here, so a latency
+table describes the modules that are deployed.
 """
 
 from collections import OrderedDict
@@ -84,12 +84,13 @@ class MBConv(nn.Module):
 
 
 def op_module(op: OpSpec) -> nn.Module:
-    """Return a freshly initialised module that maps NCHW to NCHW; `linear` gives (b, classes).
+    """Return a newly initialised module that maps NCHW to NCHW; `linear` returns (b, classes).
 
-    What works on rows of a map larger than 1x1, see `hwnat.targets.modules.operators`, takes NHWC.
+    Operators that work on the rows of a map larger than 1x1 take NHWC; see
+    `hwnat.targets.modules.operators.by_rows`.
 
     Raises:
-        UsageError: an operator that no module computes.
+        UsageError: the operator has no module.
     """
     channels = op.in_shape[3]
     if op.kind == "mbconv":
@@ -112,7 +113,7 @@ def op_module(op: OpSpec) -> nn.Module:
 
 
 def _in_a_space(op: OpSpec) -> bool:
-    """Whether a network of a space may hold this operation, so that its module is as exported."""
+    """Whether networks of a space may contain this operation, which then needs their module."""
     if op.kind == "conv":
         said = op.residual, op.groups, op.dilation, op.kernel_w, op.out_hw, op.tail
         plain = said == (False, 1, 1, 0, None, 0)

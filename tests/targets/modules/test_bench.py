@@ -96,5 +96,5 @@ def test_what_else_differs_is_noticed():
     linear = "linear|in=1x1x1x8|out=8|float32"
     assert difference(bench, trace(*twice, linear), base) == Counter()
     assert difference(bench, trace(*twice, linear, move), base) == Counter({move: 1})
-    assert "comes or goes dwconv" in difference(bench, trace(*twice, linear, other), base)
-    assert "1 times where 2" in difference(bench, trace(op.key, linear), base)
+    assert "adds or removes dwconv" in difference(bench, trace(*twice, linear, other), base)
+    assert "1 times instead of 2" in difference(bench, trace(op.key, linear), base)

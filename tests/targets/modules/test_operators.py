@@ -92,7 +92,7 @@ def test_a_file_of_any_operator_is_let_through_by_its_reader(key, tmp_path):
     ("key", "said"),
     [
         ("conv|in=1x8x8x6|out=8|k=3|s=1|act=none|o=99x99|float32", "99 outputs of 8 inputs"),
-        ("concat|in=1x8x8x24|out=99|n=3|float32", "at most 24 channels"),
+        ("concat|in=1x8x8x24|out=99|n=3|float32", "up to 24 channels"),
         ("deconv|in=1x8x8x6|out=4|k=2|s=2|act=none|o=99x99|float32", "transposed"),
     ],
 )
