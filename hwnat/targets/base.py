@@ -200,11 +200,18 @@ def get_target(
         msg = f"Plug-in '{name}' of hwnat.targets returned {type(target).__name__}, not a Target."
         raise UsageError(msg)
     if precision not in (None, target.precision):
-        if precision != "int8" or not isinstance(target, Quantising):
+        if precision != "int8":
             msg = (
-                f"Target {name} writes {target.precision} files, not {precision}; "
-                f'set precision = "{target.precision}" in the device file, or name another '
-                "target."
+                f"Target {name} writes {target.precision} files, not {precision}; set "
+                f'precision = "{target.precision}" in the device file, or choose another target.'
+            )
+            raise UsageError(msg)
+        if not isinstance(target, Quantising):
+            msg = (
+                f"Target {name} writes {target.precision} files, not int8; set "
+                f'precision = "{target.precision}" in the device file, or use target tflite for '
+                "INT8, as device host-tflite-int8 does. `hwnat export --to tflite` writes an INT8 "
+                "file if the search or --table uses a table of such a device."
             )
             raise UsageError(msg)
         target = target.quantised()
