@@ -1,4 +1,4 @@
-"""From a latency table to the latency of a whole network, or of many at once.
+"""Predict the latency of one whole network, or of many at once, from a latency table.
 
-Nothing here measures, and nothing skips an operation that the table lacks.
+This package measures nothing, and it never skips an operation that the table lacks.
 """

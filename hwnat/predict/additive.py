@@ -1,4 +1,4 @@
-"""Latency as a calibrated sum of a table's entries, for one network or a population."""
+"""Predict latency as a calibrated sum of table entries, for one network or a population."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,22 +16,22 @@ from hwnat.table.lookup import LatencyTable
 
 
 class AdditivePredictor:
-    """`calibration(overhead + sum of entries, number of operations)` of a table.
+    """Predicts `calibration(overhead + sum of entries, number of operations)` from a table.
 
-    A table measured with 10 classes predicts networks with 37 as well:
+    A table measured with 10 classes can also predict networks with 37:
     `AdditivePredictor(table, classes=37)`. Only the classifier differs. Its entry is interpolated
-    from the one that was measured, and its wider interval widens that of every network.
+    from the measured one, and its wider interval widens the interval of every network.
 
     Args:
-        table: what was measured.
-        space: whose genomes `latency_ns` takes; the table's own if left out.
-        classes: outputs of the networks' classifier; the table's own if left out.
-        batch: refuse a table of another batch.
-        precision: refuse a table of another precision; None takes the table's.
+        table: the measured block table.
+        space: the space of the genomes that `latency_ns` takes; defaults to the table's.
+        classes: outputs of the networks' classifier; defaults to the table's.
+        batch: refuse a table with another batch size.
+        precision: refuse a table with another precision; None takes the table's.
 
     Raises:
-        TableMismatchError: the table is of another space, precision or batch.
-        UncoveredOpError: `classes` are not the table's, and it has no classifier to start from.
+        TableMismatchError: the table is for another space, precision or batch size.
+        UncoveredOpError: `classes` differs from the table's, which has no classifier entry.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class AdditivePredictor:
         for what, (wanted, held) in asked.items():
             if wanted != held:
                 raise mismatch(table, what, held=held, wanted=wanted)
-        # How uncertain entries usually are is a matter of what was measured.
+        # The usual uncertainty comes from the measured table, without an interpolated classifier.
         measured = compile_table(table, self.space)
         self.compiled = measured
         if self.classes != held_classes:
@@ -69,9 +69,9 @@ class AdditivePredictor:
         """Predict one network from its operations.
 
         Raises:
-            UncoveredOpError: the table lacks one; nothing is skipped.
-            TableMismatchError: the network has another batch.
-            UsageError: it has another number of classes.
+            UncoveredOpError: the table lacks an operation; nothing is skipped.
+            TableMismatchError: the network has another batch size.
+            UsageError: the network has another number of classes.
         """
         self._check(ops)
         entries = [(op.key, self._entry(op, image=ops[0].in_shape[1])) for op in ops]
@@ -90,7 +90,7 @@ class AdditivePredictor:
         )
 
     def _entry(self, op: OpSpec, *, image: int) -> Entry:
-        """Look an operation up; what the image's size leaves uncovered is measured with it."""
+        """Look up an operation; an error names the image size to measure it at."""
         entry = self.compiled.table.entries.get(op.key)
         if entry is not None:
             return entry
@@ -109,10 +109,10 @@ class AdditivePredictor:
                 raise UsageError(msg)
 
     def latency_ns(self, genomes: object) -> Latencies:
-        """Predict n networks; returns (n,) nanoseconds.
+        """Predict n networks and return (n,) nanoseconds.
 
         `genomes` is an (n, genes) array of integers, or strings of digits, or `Arch` objects.
-        Exactly what `predict` gives for each row.
+        Each value equals the result of `predict` for that row.
 
         Raises:
             UncoveredOpError: a network needs an entry that the table lacks.
@@ -130,13 +130,13 @@ class AdditivePredictor:
         return self.compiled.estimate(genomes)
 
     def slot_costs(self, resolutions: Sequence[int] | None = None) -> SlotCosts:
-        """Return what each block adds to a network's latency.
+        """Return the latency that each block adds to a network.
 
         Args:
-            resolutions: at which; all that the table covers if left out.
+            resolutions: image sizes in pixels; defaults to all that the table covers.
 
         Raises:
-            UncoveredOpError: an entry is missing there; another choice of resolutions may do.
+            UncoveredOpError: an entry is missing at one of them; try other resolutions.
         """
         return slot_costs(self.compiled, resolutions)
 

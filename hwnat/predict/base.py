@@ -1,4 +1,4 @@
-"""What a prediction is and what can make one."""
+"""Predictions, and the protocol of the classes that make them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Latencies = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One operation's share, as the table holds it: before calibration.
+    """One operation's share of the latency, before calibration.
 
     Attributes:
-        interval_ns: holds the operation's latency nine times in ten; None if nobody says.
-        flags: what to know about it, such as a size beyond what its model was trained on.
-        nodes: of the model file that it stands for; none if the network is a genome.
+        interval_ns: the 90 % interval of the operation's latency; None if unknown.
+        flags: warnings, such as a size outside the range that its model was trained on.
+        nodes: the nodes of the model file that it stands for; empty if the network is a genome.
     """
 
     key: str
@@ -33,12 +33,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """An operation that a network runs and nobody can predict.
+    """An operation that a network runs and that cannot be predicted.
 
     Attributes:
-        key: of the operation; empty if no key describes it.
+        key: the operation's key; empty if no key describes it.
         reason: why there is no latency.
-        nodes: of the model file that it stands for.
+        nodes: the nodes of the model file that it stands for.
     """
 
     key: str
@@ -48,16 +48,16 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """Latency of one network.
+    """The predicted latency of one network.
 
     Attributes:
         latency_ns: the prediction.
-        interval_ns: where the measured latency lies for nine networks in ten; None if the
-            table's calibration has too few networks to say.
-        parts: operations in the order they run.
-        overhead_ns: what starting a run takes; with the parts it adds up to what was calibrated.
-        table_id: of the table it comes from.
-        missing: operations that it leaves out, so that it is too low; only on request.
+        interval_ns: contains the measured latency of nine networks in ten; None if the table's
+            calibration has too few networks.
+        parts: the operations in the order they run.
+        overhead_ns: the time to start a run; calibration takes the sum of this and the parts.
+        table_id: the id of the table it comes from.
+        missing: operations left out, which make the prediction too low; only on request.
     """
 
     latency_ns: float
@@ -69,24 +69,24 @@ class Prediction:
 
     @property
     def sum_ns(self) -> int:
-        """Overhead plus parts, before calibration."""
+        """The overhead plus the parts, before calibration."""
         return self.overhead_ns + sum(part.latency_ns for part in self.parts)
 
 
 class Predictor(Protocol):
-    """Latency of networks of one space on one device."""
+    """Predicts the latency of one space's networks on one device."""
 
     def predict(self, ops: Sequence[OpSpec]) -> Prediction:
         """Predict one network from its operations.
 
         Raises:
             UncoveredOpError: an operation cannot be predicted; nothing is skipped.
-            TableMismatchError: the network has another batch or precision.
+            TableMismatchError: the network has another batch size or precision.
         """
         ...
 
     def latency_ns(self, genomes: npt.ArrayLike) -> Latencies:
-        """Predict (n, genes) canonical genomes; returns (n,) nanoseconds.
+        """Predict (n, genes) canonical genomes and return (n,) nanoseconds.
 
         Raises:
             UncoveredOpError: an operation cannot be predicted; nothing is skipped.

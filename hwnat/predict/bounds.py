@@ -1,4 +1,4 @@
-"""Least and most latency that a network can still have when some of its genes are open."""
+"""Bound the latency of a network when some of its genes are still open."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ FREE = -1
 
 
 class LatencyBounds:
-    """Exact bounds over all completions of a partial genome, by the space's own rules.
+    """Exact bounds over all completions of a partial genome, under the space's own rules.
 
-    Slots add up, so a stage's best completion does not depend on any other stage: bounds are
-    sums of table look-ups, with one look at each corner that an open resolution or width allows.
+    Slots add up, so a stage's best completion does not depend on any other stage. A bound is a
+    sum of table look-ups, tried at each corner that an open resolution or width allows.
     """
 
     def __init__(self, costs: SlotCosts) -> None:
@@ -26,22 +26,22 @@ class LatencyBounds:
         self._most = _Completions(costs, np.max)
 
     def least_ns(self, genomes: npt.ArrayLike) -> Floats:
-        """Return (n,) latencies of the fastest completions of (n, genes) genomes.
+        """Return the (n,) ns of the fastest completions of (n, genes) genomes.
 
-        Exact but for rounding of the last digits. An open resolution or width stands for those
-        that the slot costs cover.
+        The result is exact except for rounding of the last digits. An open resolution or width
+        may take any value that the slot costs cover.
 
         Args:
-            genomes: integers; -1 is an open gene.
+            genomes: integers; -1 marks an open gene.
 
         Raises:
-            UsageError: a gene is out of range, or no canonical genome completes a row.
-            DataError: a resolution or width is not covered.
+            UsageError: a gene is out of range, or a row has no canonical completion.
+            DataError: the slot costs do not cover a resolution or width.
         """
         return self._least(self._rows(genomes))
 
     def most_ns(self, genomes: npt.ArrayLike) -> Floats:
-        """Return (n,) latencies of the slowest completions; the rest as in `least_ns`."""
+        """Return the (n,) ns of the slowest completions; otherwise the same as `least_ns`."""
         return self._most(self._rows(genomes))
 
     def _rows(self, genomes: npt.ArrayLike) -> Integers:
@@ -74,13 +74,13 @@ class LatencyBounds:
 
 
 class _Completions:
-    """Best completion of each stage in each corner, `best` being the least or the most."""
+    """Best completion of each stage in each corner; `best` takes the minimum or the maximum."""
 
     def __init__(self, costs: SlotCosts, best: Callable[..., Floats]) -> None:
         self._costs, self._best = costs, best
         self._never = np.inf if best is np.min else -np.inf
         slots = costs.block_ns.reshape(-1, MAX_DEPTH, *costs.block_ns.shape[1:])
-        # Axis of a gene: open at 0, then its values.
+        # A gene's axis starts with the open gene at 0; its values follow.
         self._first = self._mandatory(slots[:, :MIN_DEPTH, :, 1:])
         pairs = slots[:, 2, :, :, None] + slots[:, 3, :, None, :]
         pairs[:, :, 0, 1:] = self._never
@@ -88,7 +88,7 @@ class _Completions:
         self._last = np.concatenate([best(pairs, axis=3, keepdims=True), pairs], axis=3)
 
     def _mandatory(self, values: Floats) -> Floats:
-        """Put the best of all choices, and a skip that never is, before the choices."""
+        """Prepend the best of all choices and a skip that is never taken."""
         least = self._best(values, axis=-1, keepdims=True)
         never = np.full_like(least, self._never)
         return np.concatenate([least, never, values], axis=-1)

@@ -1,4 +1,4 @@
-"""Which regressor suits a kind of operation, and how wide its intervals are: cross-validated."""
+"""Choose a regressor and an interval width for each kind of operation by cross-validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from hwnat.table.entry import MAX_HALF_WIDTH, FittedModel
 
 Floats = npt.NDArray[np.float64]
 
-#: Share of true latencies that an interval holds.
+#: Share of the true latencies that an interval should contain.
 _COVERAGE: Final = 0.9
-#: Most operations that the choice of a family looks at; beyond them it changes no more.
+#: Most operations used to choose a family; more do not change the choice.
 _MAX_CHOICE: Final = 400
 #: A richer family must beat a plainer one by this factor.
 _WORTH_IT: Final = 0.98
@@ -29,7 +29,7 @@ class Sample:
     """A measured operation.
 
     Attributes:
-        source: what was measured together, such as a network; cross-validation keeps it together.
+        source: a group measured together, such as a network; cross-validation keeps it together.
     """
 
     op: OpSpec
@@ -43,10 +43,10 @@ class Sample:
 
 
 def choose(kind: str, samples: Sequence[Sample], *, seed: int) -> FittedModel:
-    """Choose a family by cross-validation; folds hold whole sources if there are several.
+    """Choose a family by cross-validation; folds keep sources whole if there are several.
 
-    The half-width is the split-conformal rank of the left-out errors (Vovk et al., 2005), taken
-    of absolute logarithms, so an interval is as wide above as below in relative terms.
+    The half-width is the split-conformal rank (Vovk et al., 2005) of the absolute logarithms of
+    the left-out errors, so an interval is as wide above as below in relative terms.
     """
     rng = np.random.default_rng(seed)
     samples = _thinned(samples, rng)
@@ -71,14 +71,14 @@ def choose(kind: str, samples: Sequence[Sample], *, seed: int) -> FittedModel:
 
 
 def _conformal(errors: Floats) -> float:
-    """Return the absolute error that so large a share stays below; more than any if too few."""
+    """Return the conformal rank of (n,) errors; above them all if there are too few."""
     size = np.sort(np.abs(errors))
     rank = ceil(_COVERAGE * (len(size) + 1))
     return float(size[rank - 1]) if rank <= len(size) else 2 * float(size[-1])
 
 
 def _thinned(samples: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
-    """Keep at most `_MAX_CHOICE` different operations, all samples of each."""
+    """Keep at most `_MAX_CHOICE` different operations, with all their samples."""
     ops = list(dict.fromkeys(sample.op for sample in samples))
     if len(ops) <= _MAX_CHOICE:
         return list(samples)
@@ -89,7 +89,7 @@ def _thinned(samples: Sequence[Sample], rng: np.random.Generator) -> list[Sample
 def _folds(
     samples: Sequence[Sample], rng: np.random.Generator, *, count: int
 ) -> npt.NDArray[np.int64]:
-    """Return the (n,) fold of every sample: by source, or by operation if sources are few."""
+    """Return the (n,) fold of every sample, by source or, if sources are few, by operation."""
     sources = [sample.source for sample in samples]
     groups: Sequence[object] = sources
     if len(set(sources)) < 2 * count:
@@ -102,7 +102,7 @@ def _folds(
 def _left_out(
     family: str, samples: Sequence[Sample], folds: npt.NDArray[np.int64], *, seed: int
 ) -> Floats:
-    """Return the (n,) natural logarithms of predicted over measured, each fold left out."""
+    """Return the (n,) natural logarithms of predicted over measured, leaving out each fold."""
     fitted = FittedModel(
         kind="",
         family=family,
@@ -125,7 +125,7 @@ def _left_out(
 
 
 def arrays(samples: Sequence[Sample]) -> tuple[Floats, Floats, Floats]:
-    """Return (n, features), (n, work) and (n,) ns, one row a different operation."""
+    """Return (n, features), (n, work) and (n,) ns, with one row per distinct operation."""
     logs: dict[OpSpec, list[float]] = {}
     for sample in samples:
         logs.setdefault(sample.op, []).append(float(np.log(sample.latency_ns)))
@@ -136,7 +136,7 @@ def arrays(samples: Sequence[Sample]) -> tuple[Floats, Floats, Floats]:
 def fit_pair(
     fitted: FittedModel, x: Floats, amounts: Floats, ns: Floats
 ) -> tuple[Roofline, Regressor]:
-    """Fit a roofline, and the regressor of what it misses."""
+    """Fit a roofline, and a regressor to its errors."""
     roofline = Roofline().fit(amounts, ns)
     learned = regressor(fitted.family, fitted.settings, seed=fitted.seed)
     learned.fit(x, np.log(ns / roofline.predict(amounts)))
@@ -144,5 +144,5 @@ def fit_pair(
 
 
 def predict_pair(roofline: Roofline, learned: Regressor, x: Floats, amounts: Floats) -> Floats:
-    """Return (n,) nanoseconds."""
+    """Predict (n,) nanoseconds."""
     return np.asarray(roofline.predict(amounts) * np.exp(learned.predict(x)))

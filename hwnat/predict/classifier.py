@@ -1,8 +1,8 @@
-"""A table measured with one number of classes, for networks with another.
+"""Adapt a table measured with one number of classes to networks with another.
 
-Only the classifier differs, a product of one row with a matrix. Its time follows a start and a
-rate a weight, both fitted to the products of that kind that the table holds. The interval spans
-both extremes: all of the measured time is start, or none is.
+Only the classifier differs; it multiplies one row by a matrix. Its time is a start plus a rate
+per weight, fitted to the table's products of that kind. The interval spans both extremes: all
+of the measured time is start, or none is.
 """
 
 from dataclasses import replace
@@ -18,24 +18,24 @@ from hwnat.table.dense import half_width_ns
 from hwnat.table.entry import Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
 
-#: Products of one row with a matrix.
+#: Operations that multiply one row by a matrix.
 _PRODUCTS: Final = ("mix", "linear")
-#: Least relative error of an entry against a start and a rate: products of one size differed by
-#: up to a third.
+#: Least relative error of an entry from its start and rate: products of one size differed by up
+#: to a third.
 _MISFIT: Final = 0.25
 
 
 def with_classes(table: LatencyTable, space: Space, classes: int) -> LatencyTable:
-    """Return the table for networks of `classes`, with interpolated entries of their classifiers.
+    """Return the table for networks with `classes`, interpolating their classifiers' entries.
 
     Args:
-        table: of `space`; returned as it is if it was measured with that many classes.
-        space: the table's.
+        table: a table of `space`; returned unchanged if it was measured with that many classes.
+        space: the table's space.
         classes: outputs of the classifier.
 
     Raises:
         UncoveredOpError: the table lacks the classifier that it was measured with.
-        TableMismatchError: it holds operators of no particular space.
+        TableMismatchError: the table holds operators, not the blocks of a space.
     """
     _, held = table.of_space()
     if classes == held:
@@ -53,7 +53,7 @@ def with_classes(table: LatencyTable, space: Space, classes: int) -> LatencyTabl
 
 
 def _priced(table: LatencyTable, known: OpSpec, wanted: OpSpec) -> Entry:
-    """Interpolate a classifier from the one that the table holds."""
+    """Interpolate a classifier from the one in the table."""
     if known.key not in table.entries:
         raise table.uncovered(known.key)
     entry = table.entries[known.key]
@@ -61,16 +61,16 @@ def _priced(table: LatencyTable, known: OpSpec, wanted: OpSpec) -> Entry:
     growth = wanted_weights / weights
     low, high = entry.low_ns * min(1.0, growth), entry.high_ns * max(1.0, growth)
     ns = max(low, entry.p50_ns + _rate(table) * (wanted_weights - weights))
-    # An entry that is hardly above its noise says little about one of many times the size.
+    # An entry barely above its noise says little about a classifier many times as large.
     ends = min(low, ns / (1 + _MISFIT)), max(high, ns * (1 + _MISFIT))
     return derived_entry(ns, *ends, n=entry.n, provenance="interpolated")
 
 
 def _rate(table: LatencyTable) -> float:
-    """Return the ns that a weight of a product takes, by the table's own products.
+    """Fit the ns per weight to the table's own products.
 
-    A start is expected to take no longer than the quickest entry; without that, products of
-    nearly equal size would not tell start from rate.
+    The start is assumed to take no longer than the quickest entry. Otherwise, products of nearly
+    equal size could not separate start from rate.
     """
     products = [
         (op_cost(OpSpec.from_key(key)).folded_params, entry)

@@ -1,8 +1,8 @@
 """Expected latency of a distribution over networks, differentiable in its probabilities.
 
 Source: ProxylessNAS (arXiv:1812.00332) and FBNet (arXiv:1812.03443) train architecture
-probabilities with this term in the loss. Deviation: depth is part of the distribution, so the
-space's rules for skipped blocks enter, and the expectation stays exact.
+probabilities with this term in the loss. Deviation: depth is part of the distribution, and the
+space's rules for skipped blocks apply, so the expectation stays exact.
 """
 
 import torch
@@ -16,17 +16,17 @@ from hwnat.records.space import MAX_DEPTH, MIN_BLOCK, MIN_DEPTH
 class ExpectedLatency(nn.Module):
     """Mean latency in ns of networks whose slots are drawn independently, then repaired.
 
-    A drawn genome becomes a network through `Space.repair`, and the mean is over what comes out:
-        - a fourth block runs only if the third does: its cost counts with P(third is not skipped);
-        - a mandatory block cannot be skipped: what is drawn as 0 there becomes the smallest
-          block, so probability on choice 0 counts as probability on choice 1.
+    `Space.repair` turns a drawn genome into a network; the mean is over the repaired networks:
+        - a fourth block runs only if the third does: its cost is weighted by P(third not skipped);
+        - a mandatory block cannot be skipped: repair turns a 0 into the smallest block, so
+          probability on choice 0 counts as probability on choice 1.
 
-    For one-hot rows of a canonical genome that is the predictor's `latency_ns`. Costs stay
-    double precision whatever the module is cast to, because nanoseconds overflow half precision;
-    they follow the input to its device. There is nothing to train and no state to save.
+    For one-hot rows of a canonical genome, this equals the predictor's `latency_ns`. Costs stay
+    in double precision even if you cast the module, because nanoseconds overflow half precision.
+    They follow the input to its device. The module has no parameters and no state to save.
 
     Args:
-        costs: from `AdditivePredictor.slot_costs`.
+        costs: slot costs from `AdditivePredictor.slot_costs`.
     """
 
     def __init__(self, costs: SlotCosts) -> None:
@@ -34,7 +34,7 @@ class ExpectedLatency(nn.Module):
         block_ns = torch.tensor(costs.block_ns).unflatten(0, (-1, MAX_DEPTH))
         block_ns[:, :MIN_DEPTH, :, 0] = block_ns[:, :MIN_DEPTH, :, MIN_BLOCK]
         self._slots = costs.block_ns.shape[0]
-        # No buffers: a cast of the model would cast them.
+        # Not buffers: casting the model would cast them too.
         self._block_ns = block_ns
         self._fixed_ns = torch.tensor(costs.fixed_ns)
 
@@ -42,13 +42,13 @@ class ExpectedLatency(nn.Module):
         """Return (...) expected nanoseconds.
 
         Args:
-            probabilities: (..., slots, choices), each row sums to 1 (logits need a softmax, or
-                a Gumbel softmax, first); half precision is computed in single.
+            probabilities: (..., slots, choices); each row sums to 1 (apply a softmax or a Gumbel
+                softmax to logits first); half precision is computed in single precision.
             corner_weights: (..., corners) probabilities of the pairs of resolution and width, drawn
-                independently of the slots; needed if there is more than one.
+                independently of the slots; required if there are several corners.
 
         Raises:
-            UsageError: another shape, or no weights for several corners.
+            UsageError: a shape is wrong, or weights are missing for several corners.
         """
         stages, _, corners, choices = self._block_ns.shape
         if probabilities.shape[-2:] != (self._slots, choices):
@@ -66,9 +66,9 @@ class ExpectedLatency(nn.Module):
         dtype = torch.promote_types(probabilities.dtype, torch.float32)
         block_ns = self._block_ns.to(probabilities.device, dtype)
         p = probabilities.to(dtype).unflatten(-2, (stages, MAX_DEPTH))
-        # Products and sums, no matrix product: automatic mixed precision would halve that.
+        # Not a matrix product: automatic mixed precision would compute it in half precision.
         costs = (p.unsqueeze(-2) * block_ns).sum(-1)
-        # A block runs if no optional one before it in its stage is skipped.
+        # A block runs if no optional block before it in its stage is skipped.
         active = 1 - p[..., MIN_DEPTH : MAX_DEPTH - 1, 0]
         sure = torch.ones_like(p[..., : MIN_DEPTH + 1, 0])
         runs = torch.cat([sure, active.cumprod(-1)], dim=-1)

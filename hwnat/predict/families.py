@@ -1,7 +1,7 @@
-"""Regressors that an operator model chooses from: scikit-learn's, over a roofline.
+"""The scikit-learn regressors that an operator model chooses from, on top of a roofline.
 
-Each predicts the natural logarithm of time over the roofline's, so that a regressor that knows
-nothing is a roofline, and trees never predict beyond what the work allows.
+Each predicts the natural logarithm of the time divided by the roofline's. A regressor that has
+learned nothing therefore equals the roofline, and trees extrapolate with the amount of work.
 """
 
 import warnings
@@ -17,30 +17,30 @@ from hwnat.predict.features import COMPACT, NAMES
 Floats = npt.NDArray[np.float64]
 Settings = Mapping[str, float]
 
-#: Family -> settings, from the plainest; ties are for the plainer one.
+#: Family -> settings, plainest first; the plainer one wins a tie.
 FAMILIES: Final[Mapping[str, Settings]] = {
     "roofline": {},
     "gaussian_process": {"smoothness": 2.5},
     "extra_trees": {"trees": 100.0, "columns": 0.5},
     "boosted_trees": {"trees": 150.0, "depth": 6.0, "rate": 0.08, "columns": 0.3, "rows": 0.7},
 }
-#: Most samples of a Gaussian process, whose cost grows with their cube.
+#: Most samples for a Gaussian process, whose cost grows with their cube.
 _MAX_EXACT: Final = 240
-#: Steps of the search for its length scales; more change predictions by less than their error.
+#: Steps of the length-scale search; more change predictions by less than their error.
 _STEPS: Final = 25
-#: Fewest samples of families that have something to choose.
+#: Fewest samples for any family but the plain roofline.
 _MIN_LEARNED: Final = 12
 
 
 class Regressor(Protocol):
-    """Scikit-learn's protocol, as far as it is used."""
+    """The part of scikit-learn's regressor protocol used here."""
 
     def fit(self, x: Floats, y: Floats) -> object:
-        """Fit (n, features) to (n,)."""
+        """Fit (n, features) inputs to (n,) targets."""
         ...
 
     def predict(self, x: Floats) -> Floats:
-        """Predict (n,)."""
+        """Predict (n,) targets from (n, features) inputs."""
         ...
 
 
@@ -48,7 +48,7 @@ class Roofline:
     """Time as a non-negative sum of launches, operations and bytes, each at its own rate.
 
     Source: Williams et al., Roofline (2009), with a sum in place of the maximum because a kernel
-    overlaps memory and arithmetic only in part. Fitted to relative errors.
+    overlaps memory and arithmetic only in part. The fit minimises relative errors.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Roofline:
 
 
 class _Nothing:
-    """Leaves the roofline as it is, but for the median of its logarithmic errors."""
+    """Corrects the roofline only by the median of its logarithmic errors."""
 
     def __init__(self) -> None:
         self._middle = 0.0
@@ -85,7 +85,7 @@ class _Nothing:
 
 
 class _Process:
-    """A Gaussian process over the compact features, each with a length scale of its own."""
+    """A Gaussian process over the compact features, with one length scale per feature."""
 
     def __init__(self, smoothness: float) -> None:
         self._smoothness = smoothness
@@ -130,7 +130,7 @@ def _climb(objective: Any, start: Floats, bounds: Floats) -> tuple[Floats, float
 
 
 def plainer(family: str) -> Settings:
-    """Return a family's settings for its cross-validation: a third of a forest tells its worth."""
+    """Return a family's cheaper settings for cross-validation: a third of a forest is enough."""
     settings = dict(FAMILIES[family])
     if family == "extra_trees":
         settings["trees"] = settings["trees"] // 3
@@ -150,7 +150,7 @@ def regressor(family: str, settings: Settings, *, seed: int) -> Regressor:
     """Return an unfitted regressor.
 
     Raises:
-        DataError: this hwnat knows no such family, or not with these settings.
+        DataError: this version of hwnat does not know the family or its settings.
     """
     expected = FAMILIES.get(family)
     if expected is None or settings.keys() != expected.keys():

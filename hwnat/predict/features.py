@@ -1,9 +1,8 @@
-"""What decides how long an operation takes on parallel hardware, as named numbers.
+"""Named features that determine an operation's latency on parallel hardware.
 
-Sources: tensors of four channels a texel, work groups and their division of a map as TensorFlow
-Lite's GPU delegate documents them in its sources (delegates/gpu/common), of which any hardware
-with fixed tiles has a counterpart; bytes and multiply-accumulates as in the roofline model
-(Williams et al., 2009).
+Sources: TensorFlow Lite's GPU delegate (delegates/gpu/common) for texels of four channels and
+for work groups and how they divide a map; other hardware with fixed tiles has counterparts.
+The roofline model (Williams et al., 2009) for bytes and multiply-accumulates.
 """
 
 from collections.abc import Iterator
@@ -22,29 +21,29 @@ from hwnat.records.op import OpSpec
 Floats = npt.NDArray[np.float64]
 
 _BYTES: Final = {"float32": 4, "float16": 2, "int8": 1}
-#: Channels that hardware moves and multiplies at once.
+#: Channels that the hardware moves and multiplies at once.
 _SLICE: Final = 4
-#: Outputs of one thread along width, height and slices, as delegates choose them.
+#: Outputs per thread along width, height and slices, as GPU delegates choose them.
 _BLOCKS: Final = ((1, 1, 1), (2, 1, 1), (2, 1, 2), (2, 2, 2), (1, 1, 4))
-#: Most threads of a work group, and most of them along slices.
+#: Most threads in a work group, and most of them along slices.
 _GROUP: Final = 256
 _GROUP_DEPTH: Final = 64
-#: Tile of Winograd's 3x3 convolution (Lavin and Gray, 2016).
+#: Output tile of Winograd's 3x3 convolution (Lavin and Gray, 2016).
 _WINOGRAD_TILE: Final = 4
 #: Columns of `work`.
 WORK: Final = ("launches", "macs", "padded_macs", "in_bytes", "out_bytes", "weight_bytes", "texels")
-#: Sizes that a model may not be asked about outside what it was trained on.
+#: Sizes that define a model's trained range; a prediction outside it is flagged.
 EXTENT: Final = (
     *("in_channels", "out_channels", "mid_channels", "se_channels", "in_side", "out_side"),
     *("kernel", "stride", "fan_in", "operands", "macs", "bytes"),
 )
-#: Features that describe an operation without naming tiles: enough for smooth models.
+#: Features that describe an operation without tiles; enough for smooth models.
 COMPACT: Final = (*EXTENT, "residual", "act", "tail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """An operation as one loop nest: `fan_in` channels and a window for each output value."""
+    """An operation as one loop nest; each output value reads a window of `fan_in` channels."""
 
     height: int
     width: int
@@ -54,11 +53,11 @@ class _Shape:
 
 
 def features(op: OpSpec) -> dict[str, float]:
-    """Return name to value, the same names in the same order for every operation.
+    """Map each feature's name to its value; names and their order are the same for every operation.
 
     Units: sizes, counts, bytes and multiply-accumulates are base-2 logarithms of at least 1;
-    `fill_*` are shares of an aligned size that hold data, 0 to 1; `pad_*` are base-2 logarithms
-    of computed over needed work; `depth_*` are threads of a work group along slices.
+    `fill_*` is the share of an aligned size that holds data, 0 to 1; `pad_*` is the base-2
+    logarithm of computed over needed work; `depth_*` counts a work group's threads along slices.
 
     >>> features(OpSpec(kind="conv", in_shape=(1, 8, 8, 4), out_channels=6))["fill_out_8"]
     0.75
@@ -76,7 +75,7 @@ def row(op: OpSpec) -> Floats:
 
 @lru_cache(maxsize=1 << 14)
 def work(op: OpSpec) -> Floats:
-    """Return the (7,) amounts named by `WORK`, as they are: launches, operations, bytes."""
+    """Return the (7,) amounts named by `WORK`, without logarithms: launches, operations, bytes."""
     shape = _shape(op)
     macs = max(op_cost(op).macs, int(np.prod(op.in_shape)))
     texels = op.in_shape[0] * _texels(shape)
@@ -85,7 +84,7 @@ def work(op: OpSpec) -> Floats:
     in_bytes = size * int(np.prod(op.in_shape))
     out_bytes = size * int(np.prod(op.out_shape))
     if op.kind == "mbconv":
-        # The expanded map is written and read before and after the depthwise convolution.
+        # The expanded map is written and read both before and after the depthwise convolution.
         padded = macs
         in_bytes += 2 * size * op.mid_channels * op.in_shape[1] * op.in_shape[2]
         out_bytes += 2 * size * op.mid_channels * op.out_size[0] * op.out_size[1]
@@ -96,14 +95,14 @@ def work(op: OpSpec) -> Floats:
 
 
 def model_kind(op: OpSpec) -> str:
-    """Return the name under which operations of one kernel are modelled together."""
+    """Return the name that groups the operations that share a kernel and a model."""
     if op.kind == "conv" and op.in_shape[1:3] == (1, 1) and op.groups == 1:
         return "linear"
     return f"grouped-{op.kind}" if op.groups > 1 else op.kind
 
 
 def _shape(op: OpSpec) -> _Shape:
-    """Return the loop nest; of a block, that of its widest map."""
+    """Return the loop nest; for a block, the loop nest of its widest map."""
     height, width = op.in_shape[1:3] if op.kind == "convpool" else op.out_size
     channels = max(op.mid_channels, op.out_shape[3])
     window = op.kernel * (op.kernel_w or op.kernel)
@@ -176,7 +175,7 @@ def _alignment(op: OpSpec, shape: _Shape) -> Iterator[tuple[str, float]]:
 
 
 def _launch(shape: _Shape, block: tuple[int, int, int]) -> Iterator[tuple[str, float]]:
-    """Yield how a map is divided if each thread makes `block` outputs and groups fill slices."""
+    """Yield features of a launch: threads make `block` outputs each and groups fill slices."""
     width, height, slices = (
         -(-size // outputs)
         for size, outputs in zip((shape.width, shape.height, shape.slices), block, strict=True)
@@ -196,7 +195,7 @@ def _launch(shape: _Shape, block: tuple[int, int, int]) -> Iterator[tuple[str, f
 
 
 def _tiles(shape: _Shape, depth: int) -> Iterator[tuple[str, float]]:
-    """Yield numbers of groups of 32 threads over a map cut into tiles, pixels, or texels."""
+    """Yield the numbers of 32-thread groups over a map cut into tiles, pixels or texels."""
     slices = -(-shape.slices // depth)
     tiles = -(-shape.width // 8) * -(-shape.height // 4)
     pixels = shape.width * shape.height
@@ -206,17 +205,17 @@ def _tiles(shape: _Shape, depth: int) -> Iterator[tuple[str, float]]:
 
 
 def _special(op: OpSpec, shape: _Shape, weight_bytes: float) -> Iterator[tuple[str, float]]:
-    """Yield what runtimes look at when they choose a special kernel."""
+    """Yield the features by which runtimes choose a special kernel."""
     winograd = op.kind == "conv" and (op.kernel, op.stride, op.dilation, op.groups) == (3, 1, 1, 1)
     depth = min(-(-op.in_shape[3] // _SLICE), shape.slices) if winograd else 0
     tiles = -(-shape.width // _WINOGRAD_TILE) * -(-shape.height // _WINOGRAD_TILE)
     yield "winograd_slices", float(depth)
     yield "winograd_tiles", float(tiles if winograd else 0)
-    # Few outputs a pixel and small weights: weights in constant memory, one thread a pixel.
+    # With few outputs per pixel and small weights, the weights go to constant memory.
     yield "constant_weights", float(weight_bytes if shape.slices <= 8 else 1 << 20)
 
 
-#: Names of the features, in order.
+#: Feature names, in order.
 NAMES: Final = tuple(
     name for name, _ in _features(OpSpec(kind="linear", in_shape=(1, 1, 1, 1), out_channels=1))
 )

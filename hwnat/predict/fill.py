@@ -1,7 +1,7 @@
-"""Entries for the operations of a table that nobody timed, each from what tells most about it.
+"""Predict the entries of a table's untimed operations, each from the best evidence there is.
 
-Other devices' tables tell most, if there are any; then the same block at other map sizes; then
-operations of the same kind. What none of them covers is an error.
+Other devices' tables are the best evidence, then the same block at other map sizes, then
+operations of the same kind. An operation that none of them covers is an error.
 """
 
 from collections import Counter
@@ -21,11 +21,11 @@ from hwnat.table.entry import Entry, Filled, FittedModel, derived_entry
 from hwnat.table.lookup import LatencyTable
 from hwnat.table.nearest import nearest_keys
 
-#: Transfer from other devices; interpolate over map sizes, then ask models; ask models only.
+#: Transfer from other devices; interpolate over map sizes, then use models; use models only.
 Way = Literal["transfer", "sizes", "models"]
 
 _FOLDS: Final = 5
-#: Map sizes of a block between which others are interpolated.
+#: Timed map sizes that a block needs before others are interpolated.
 _SIZES: Final = 2
 
 
@@ -39,15 +39,15 @@ def fill(
     """Predict the entries of `wanted` from `timed` and from other devices' tables.
 
     Args:
-        timed: operation key to measured entry, on one device.
-        wanted: keys without one.
+        timed: measured entries of one device, by operation key.
+        wanted: keys without an entry.
         sources: tables of other devices to transfer from.
-        seed: of random choices.
+        seed: seed of random choices.
 
     Raises:
-        UncoveredOpError: nothing covers one of `wanted`; the message names it.
+        UncoveredOpError: one of `wanted` cannot be predicted; the message names it.
     """
-    # Regressors see rows in one order, whoever timed them in which.
+    # Sorted, so that regressors do not depend on the order of timing.
     timed = {key: timed[key] for key in sorted(timed)}
     error, way = _best_way(timed, sources=sources, seed=seed)
     predicted, models = _predict(timed, wanted, sources=sources, way=way, seed=seed)
@@ -69,10 +69,10 @@ def fill(
 def held_out_error(
     timed: Mapping[str, Entry], *, sources: Sequence[LatencyTable] = (), seed: int = 0
 ) -> float:
-    """Return the mean absolute relative error of timed entries, predicted without themselves.
+    """Return the mean absolute relative error of timed entries, each predicted from the others.
 
-    Five-fold cross-validation. An entry that nothing but itself covers is not counted; if none
-    is, the error is 1.
+    This is five-fold cross-validation. Entries that the others do not cover are not counted; if
+    none can be predicted, the error is 1.
     """
     return _best_way(timed, sources=sources, seed=seed)[0]
 
@@ -80,7 +80,7 @@ def held_out_error(
 def _best_way(
     timed: Mapping[str, Entry], *, sources: Sequence[LatencyTable], seed: int
 ) -> tuple[float, Way]:
-    """Return the least held-out error of all ways, and that way."""
+    """Return the least held-out error and the way that reaches it."""
     ways: tuple[Way, ...] = ("transfer",) if sources else ("models",)
     if not sources and len(set(map(family, map(OpSpec.from_key, timed)))) < len(timed):
         ways = ("sizes", "models")
@@ -116,7 +116,7 @@ def _predict(
     chosen: Sequence[FittedModel] = (),
     seed: int,
 ) -> tuple[dict[str, Entry], tuple[FittedModel, ...]]:
-    """Return entries of those of `wanted` that something covers, and the models in use."""
+    """Return the entries of `wanted` that can be predicted, and the models used."""
     if sources:
         held = {key for table in sources for key in table.entries}
         covered = [key for key in wanted if key in held]
@@ -139,7 +139,7 @@ def _predict(
 
 
 def _estimated(models: OperatorModels, ops: Sequence[OpSpec], *, n: int) -> dict[str, Entry]:
-    """Return the models' entries; outside the trained range the interval is wider."""
+    """Return the models' entries; the interval is wider outside the trained range."""
     if not ops:
         return {}
     estimates = models.predict(ops)

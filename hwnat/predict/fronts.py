@@ -1,4 +1,4 @@
-"""Pareto fronts of partial networks in (latency, score), and what they can still become."""
+"""Pareto fronts of partial networks in (latency, score), and bounds on their completions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ import numpy.typing as npt
 from hwnat.errors import UsageError
 from hwnat.predict.slots import Floats, Integers
 
-#: Two sums of the same numbers in another order differ by less than this, relatively.
+#: Relative difference that two sums of the same numbers in another order stay below.
 LATENCY_ROUNDING: Final = 1e-12
-#: Pairs that are merged at a time.
+#: Pairs merged at a time.
 _PAIRS: Final = 1 << 21
-#: Points of one front that are worth waiting for; they take half a gigabyte.
+#: Most points in one front; they take half a gigabyte.
 _MOST_POINTS: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Points:
-    """Partial networks: (n,) latencies, (n,) scores and (n, some) genes."""
+    """Partial networks: (n,) latencies in ns, (n,) scores and (n, some) genes."""
 
     latency_ns: Floats
     score: Floats
@@ -28,7 +28,7 @@ class Points:
 
     @classmethod
     def joined(cls, parts: Sequence["Points"]) -> "Points":
-        """Return what no other point beats in both, fastest first."""
+        """Return the points that no other point beats in both, fastest first."""
         whole = cls(
             latency_ns=np.concatenate([part.latency_ns for part in parts]),
             score=np.concatenate([part.score for part in parts]),
@@ -38,7 +38,7 @@ class Points:
 
     @property
     def genomes(self) -> Integers:
-        """(n, some) genes as integers of 64 bits."""
+        """The (n, some) genes as 64-bit integers."""
         return self.genes.astype(np.int64)
 
     def __getitem__(self, kept: Integers) -> "Points":
@@ -48,9 +48,9 @@ class Points:
 
 
 class Relaxed:
-    """Best score for a latency when neighbours on a group's concave hull may be mixed.
+    """Best score for a latency if neighbours on a group's concave hull may be mixed.
 
-    At its breakpoints nothing is mixed, so networks with that latency and score exist.
+    Its breakpoints mix nothing, so networks with their latencies and scores exist.
     """
 
     def __init__(self, groups: Sequence[Points]) -> None:
@@ -60,20 +60,20 @@ class Relaxed:
         self.latency_ns, self.score = np.cumsum(np.vstack([first, steps]), axis=0).T
 
     def bound(self, limit_ns: Floats) -> Floats:
-        """Return (n,) scores that no network within (n,) limits exceeds; -inf if there is none."""
+        """Return upper bounds (n,) on scores within (n,) limits in ns; -inf if no network fits."""
         score = np.interp(limit_ns, self.latency_ns, self.score)
         # Rounding must not lose a network that fits exactly.
         least = self.latency_ns[0] * (1 - LATENCY_ROUNDING)
         return np.where(limit_ns < least, -np.inf, score)
 
     def reached(self, limit_ns: float) -> float:
-        """Return the score of some network within the limit; -inf if there is none."""
+        """Return the score of an existing network within the limit; -inf if there is none."""
         at = int(np.searchsorted(self.latency_ns, limit_ns, side="right"))
         return float(self.score[at - 1]) if at else -np.inf
 
 
 def _hull_steps(group: Points) -> Floats:
-    """Return (steps, 2) latency and score from each point of the concave hull to the next."""
+    """Return the (steps, 2) latency and score between neighbours on the concave hull."""
     hull: list[tuple[float, float]] = []
     for x, y in zip(group.latency_ns.tolist(), group.score.tolist(), strict=True):
         while len(hull) > 1:
@@ -86,7 +86,7 @@ def _hull_steps(group: Points) -> Floats:
 
 
 def merge(left: Points, right: Points, rest: Relaxed, *, within: float, known: float) -> Points:
-    """Return the front of all sums that can still end within a latency and above a score."""
+    """Return the front of the sums that can still end within a latency and above a score."""
     rows = max(1, _PAIRS // len(right.score))
     parts = []
     for start in range(0, max(1, len(left.score)), rows):
@@ -112,7 +112,7 @@ def merge(left: Points, right: Points, rest: Relaxed, *, within: float, known: f
 
 
 def undominated(latency_ns: Floats, score: Floats) -> Integers:
-    """Return where points lie that nothing as fast scores as well, fastest first."""
+    """Return the indices of the Pareto-optimal points, fastest first."""
     order = np.lexsort((-score, latency_ns))
     best = np.maximum.accumulate(np.concatenate([[-np.inf], score[order]]))
     return np.asarray(order[best[1:] > best[:-1]])

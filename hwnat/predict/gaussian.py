@@ -1,7 +1,7 @@
-"""Gaussian-process regression of what is left of a latency once other devices are accounted for.
+"""Gaussian-process regression of the part of a latency that other devices do not explain.
 
-Small on purpose: tens to hundreds of points, one kernel made for this, its hyperparameters fitted
-with priors, because thirty timings cannot carry seventeen free numbers.
+It is small on purpose: it has tens to hundreds of points and one special-purpose kernel. Its
+hyperparameters have priors, because thirty timings cannot determine seventeen free numbers.
 
 Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: prediction eq. 2.25
 and 2.26, marginal likelihood and its gradient eq. 5.8 and 5.9, leave-one-out eq. 5.12.
@@ -17,10 +17,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-#: Logs of standard deviations, in log latency: linear in level, in contrasts between sources,
-#: in sizes; offset of a kind; smooth rest; noise.
+#: Logs of the standard deviations of log latency: linear in level, in contrasts between sources
+#: and in sizes; offset of a kind; smooth rest; noise.
 _AMPLITUDES: Final = np.log([0.1, 0.1, 0.05, 0.05, 0.08, 0.03])
-#: How far these and the others may move: standard deviations of their normal priors.
+#: Standard deviations of the normal priors on these logs.
 _AMPLITUDE_SD: Final = np.array([0.5, 0.5, 0.5, 0.5, 0.5, 0.7])
 _SLOPE_SD: Final = 0.3
 _SCALE: Final = np.log(0.3)
@@ -28,25 +28,25 @@ _SCALE_SD: Final = 0.3
 _NOISE: Final = 5
 _SLOPES: Final = slice(6, 8)
 _SCALES: Final = slice(8, None)
-#: Variance of noise that is always there: a tenth of a percent.
+#: Least noise variance: a standard deviation of a tenth of a percent.
 _FLOOR: Final = 1e-6
-#: Standard deviations of its prior that a hyperparameter may move.
+#: How far a hyperparameter may move, in standard deviations of its prior.
 _REACH: Final = 8
-#: Rows predicted at a time: the kernel between them and the timings stays small.
+#: Rows predicted at a time, to keep the kernel between them and the timings small.
 _CHUNK: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is known of each of n operations, standardised.
+    """Standardised inputs of n operations.
 
     Attributes:
         level: (n, 1) mean log latency over the sources.
-        contrasts: (n, sources - 1 at most) how the sources differ.
+        contrasts: (n, sources - 1 at most) differences between the sources.
         sizes: groups of (n, any) log sizes; each group has one length scale.
         kind: (n,) number of the operation's kind.
-        noise: (n, 2) what the noise's log may depend on, linearly.
-        extra: (n,) variance that is known beforehand, added to the noise.
+        noise: (n, 2) columns that the noise's log may depend on linearly.
+        extra: (n,) variance known beforehand and added to the noise.
     """
 
     level: Floats
@@ -58,21 +58,21 @@ class Inputs:
 
     @property
     def groups(self) -> tuple[Floats, ...]:
-        """The groups that have a length scale each."""
+        """The groups of columns; each group has one length scale."""
         contrasts = (self.contrasts,) if self.contrasts.shape[1] else ()
         return (self.level, *contrasts, *self.sizes)
 
     @property
     def linear(self) -> tuple[Floats, Floats, Floats]:
-        """What the latency may depend on linearly, with one amplitude each."""
+        """The inputs with a linear effect on latency; each has one amplitude."""
         return self.level, self.contrasts, np.concatenate(self.sizes, axis=1)
 
     def prior(self) -> Floats:
-        """Most plausible hyperparameters before anything is timed."""
+        """The most plausible hyperparameters before any timing."""
         return np.concatenate([_AMPLITUDES, [0.0, 0.0], np.full(len(self.groups) + 1, _SCALE)])
 
     def prior_sd(self) -> Floats:
-        """Standard deviations of the hyperparameters' priors."""
+        """The standard deviations of the hyperparameters' priors."""
         scales = np.full(len(self.groups) + 1, _SCALE_SD)
         return np.concatenate([_AMPLITUDE_SD, [_SLOPE_SD, _SLOPE_SD], scales])
 
@@ -104,7 +104,7 @@ class Kernel:
         return self.parts(pairs, theta)[0]
 
     def parts(self, pairs: _Pairs, theta: Floats) -> tuple[Floats, list[Floats], list[Floats]]:
-        """Return covariances, and derivatives by log amplitudes and by log inverse scales."""
+        """Return covariances and derivatives by log amplitude and by log inverse scale."""
         weights = np.exp(2 * theta)
         distance = np.sqrt(3 * np.tensordot(weights[_SCALES], pairs.distances, 1) + 1e-12)
         decay = np.exp(-distance)
@@ -131,9 +131,9 @@ class Regression:
     """A Gaussian process fitted to a few rows.
 
     Args:
-        inputs: of all operations.
-        rows: those that were timed.
-        values: (rows,) what is to be explained, zero without any information.
+        inputs: the inputs of all operations.
+        rows: the timed operations.
+        values: (rows,) values to explain; zero is the prediction without any information.
     """
 
     def __init__(self, inputs: Inputs, rows: Sequence[int], values: npt.ArrayLike) -> None:
@@ -150,7 +150,7 @@ class Regression:
         self._weights = self._inverse @ self._values
 
     def _fitted(self) -> Floats:
-        """Maximise the marginal likelihood times the priors."""
+        """Return the hyperparameters that maximise the marginal likelihood times the priors."""
         from scipy.optimize import minimize
 
         start = self._kernel.inputs.prior()
@@ -166,7 +166,7 @@ class Regression:
         return np.asarray(optimum.x, np.float64)
 
     def _loss(self, theta: Floats) -> tuple[float, Floats]:
-        """Return minus the log posterior of the hyperparameters, and its gradient."""
+        """Return the negative log posterior of the hyperparameters, and its gradient."""
         inputs = self._kernel.inputs
         full, by_amplitude, by_scale = self._kernel.parts(self._pairs, theta)
         noise = self._kernel.noise(self._rows, theta)
@@ -204,7 +204,7 @@ class Regression:
         return mean + self._centre, np.sqrt(variance)
 
     def left_out(self) -> tuple[Floats, Floats]:
-        """Return each timing's error when predicted from the others, and its claimed deviation."""
+        """Return each timing's leave-one-out error and its predicted standard deviation."""
         precision = np.diag(self._inverse)
         return np.asarray(self._weights / precision), np.asarray(1 / np.sqrt(precision))
 
@@ -212,12 +212,12 @@ class Regression:
 def most_informative(
     inputs: Inputs, candidates: Integers, targets: Integers, count: int
 ) -> list[int]:
-    """Pick rows one by one, each taking the most variance off the targets.
+    """Pick rows one by one; each removes the most variance from the targets.
 
-    Nothing but the prior is used, so it needs no timing.
+    It uses only the prior, so it needs no timing.
 
-    Source: Cohn, Neural network exploration using optimal experiment design, 1996, in the form
-    for Gaussian processes: the chosen row's covariances are projected out after every pick.
+    Source: Cohn, Neural network exploration using optimal experiment design, 1996, in its form
+    for Gaussian processes: every pick projects out the chosen row's covariances.
     """
     kernel, theta = Kernel(inputs), inputs.prior()
     within = kernel.covariance(kernel.pairs(candidates, candidates), theta)

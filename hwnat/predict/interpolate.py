@@ -1,9 +1,9 @@
-"""Fill a block table for map sizes that nobody measured.
+"""Fill a block table at map sizes that were not measured.
 
-A block that was measured is looked up, by the true size of its map: at an off-grid resolution
-most deep blocks have the map of a measured one, because strides round up. For the others, a model
-of the work to do, with tiles of pixels, carries what is known about alignment; what it does not
-explain is smooth over the map size and shared by related blocks, and is interpolated.
+A measured block is looked up by the true size of its map: strides round up, so most deep blocks
+at an off-grid resolution have the map of a measured one. For the others, a model of the work in
+tiles of pixels accounts for alignment. The rest of the latency is smooth over the map size and
+shared by related blocks, so it is interpolated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,21 +25,21 @@ from hwnat.table.nearest import nearest_keys
 
 Floats = npt.NDArray[np.float64]
 
-#: What was derived is never learned from.
+#: Derived entries are never learned from.
 _LEARNED_FROM: Final = ("measured", "imported")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpolated:
-    """Entries for all that was asked for, and how their errors go together.
+    """The requested entries and the covariance of their errors.
 
     Attributes:
-        entries: key to entry, in the order asked; those that the table has are unchanged.
+        entries: the entries by key, in the requested order; the table's own are unchanged.
         interpolated: keys that the table lacked.
-        covariance: (n, n) of the logarithms of the entries, against another measurement.
-        shared: standard deviation of an error that all entries of a resolution share, found by
-            leaving out sizes.
-        tile: pixels in a tile, as chosen.
+        covariance: (n, n) covariance of the entries' logarithms, against a new measurement.
+        shared: standard deviation of the error that all entries of a resolution share, estimated
+            by leaving out sizes.
+        tile: the chosen number of pixels in a tile.
     """
 
     entries: Mapping[str, Entry]
@@ -49,10 +49,10 @@ class Interpolated:
     tile: int
 
     def sums(self, counts: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """Return (m,) sums of entries in ns, and the lows and highs of their 90 % intervals.
+        """Return the (m,) sums of entries in ns, and the lows and highs of their 90 % intervals.
 
         Args:
-            counts: (m, n), how often each network has each entry.
+            counts: (m, n) uses of each entry in each network.
         """
         shares = np.asarray(counts) * [float(entry.p50_ns) for entry in self.entries.values()]
         totals = shares.sum(axis=1)
@@ -68,13 +68,13 @@ def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -
     Entries inside the range of measured map sizes are `interpolated`, others `estimated`.
 
     Args:
-        table: with at least two measured sizes of each block that is to be filled.
-        space: the table's; its list of resolutions does not limit the new ones.
-        resolutions: of the input image, in pixels.
+        table: a table with at least two measured sizes of each block to fill.
+        space: the table's space; its list of resolutions does not limit the new ones.
+        resolutions: input image sizes, in pixels.
 
     Raises:
         UncoveredOpError: a block was not measured at two sizes.
-        TableMismatchError: the table is of another space.
+        TableMismatchError: the table is for another space.
     """
     name, classes = table.of_space()
     if name != space.name:
@@ -97,16 +97,16 @@ def interpolate(table: LatencyTable, space: Space, resolutions: Sequence[int]) -
 def interpolate_entries(
     entries: Mapping[str, Entry], wanted: Iterable[OpSpec], *, name: str = "given"
 ) -> Interpolated:
-    """Look up what the table has and interpolate the rest over map sizes; deterministic.
+    """Look up existing entries and interpolate the rest over map sizes; deterministic.
 
     Args:
-        entries: operation key to entry; only measured and imported ones are learned from.
-        wanted: operations; each needs an entry, or two measured ones of its like at other sizes.
-        name: of the table, for messages.
+        entries: entries by operation key; only measured and imported ones are learned from.
+        wanted: operations; each needs an entry, or two measured sizes of its family.
+        name: the table's name, for messages.
 
     Raises:
-        UncoveredOpError: neither is there.
-        UsageError: nothing is wanted, or nothing is to be interpolated or was measured.
+        UncoveredOpError: an operation has neither.
+        UsageError: `wanted` is empty, or no operation of a wanted kind was measured.
     """
     ops = {op.key: op for op in wanted}
     known = {k: OpSpec.from_key(k) for k, e in entries.items() if e.provenance in _LEARNED_FROM}
@@ -154,7 +154,7 @@ def _check(
     *,
     name: str,
 ) -> None:
-    """Refuse an operation whose like was not measured at two sizes."""
+    """Refuse an operation whose family was not measured at two sizes."""
     for op in new:
         if len(sizes.get(family(op), ())) < 2:
             raise UncoveredOpError(
@@ -166,14 +166,14 @@ def _check(
 
 
 def _variance(entry: Entry | None) -> float:
-    """Return the variance that an interval stands for; of an entry that is still missing, 0."""
+    """Return the variance that an entry's interval implies, or 0 for a missing entry."""
     if entry is None:
         return 0.0
     return float(np.log(entry.high_ns / entry.low_ns) / (2 * Z90)) ** 2
 
 
 def _entry(ns: float, variance: float, sizes: Sequence[float], size: float) -> Entry:
-    """Make an entry from a prediction and the variance of its logarithm; `sizes` were measured."""
+    """Make an entry from a prediction, its log variance and the measured `sizes`."""
     width = float(np.exp(Z90 * np.sqrt(variance)))
     return derived_entry(
         ns,

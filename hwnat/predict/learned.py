@@ -1,8 +1,8 @@
 """Predict operations that were not measured from those that were.
 
-One model for each kind of operation: a roofline, and a regressor for what the roofline misses,
-chosen by cross-validation. Nothing is pickled: a table keeps the choice, and the model is fitted
-again to the table's own measured entries.
+Each kind of operation has one model: a roofline, and a regressor for its errors, chosen by
+cross-validation. Nothing is pickled: a table keeps the choice, and the model is fitted again to
+the table's own measured entries.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,11 +24,11 @@ from hwnat.table.nearest import nearest_keys
 
 Floats = npt.NDArray[np.float64]
 
-#: Fewest different operations of a kind that carry a model.
+#: Fewest different operations of a kind to fit a model to.
 MIN_SAMPLES: Final = 5
 #: An interval grows by its own width for every octave beyond the trained range.
 _WIDER: Final = 1.0
-#: Sizes this far beyond the trained range, in octaves, are still inside.
+#: Sizes up to this far beyond the trained range, in octaves, still count as inside.
 _TOLERANCE: Final = 0.01
 
 
@@ -38,8 +38,8 @@ class OperatorEstimates:
 
     Attributes:
         ns: latencies in nanoseconds.
-        low_ns: `low_ns` to `high_ns` holds the latency nine times in ten inside the trained range.
-        in_range: False where a size is outside what the model was trained on.
+        low_ns: `low_ns` to `high_ns` is a 90 % interval for sizes inside the trained range.
+        in_range: False where a size is outside the trained range.
     """
 
     ns: Floats
@@ -49,7 +49,7 @@ class OperatorEstimates:
 
 
 class OperatorModel:
-    """A fitted model of one kind of operation; `fitted` says all that is needed to make it."""
+    """A fitted model of one kind of operation; `fitted` is enough to fit it again."""
 
     def __init__(self, fitted: FittedModel, samples: Sequence[Sample]) -> None:
         self.fitted = fitted
@@ -59,7 +59,7 @@ class OperatorModel:
         self._low, self._high = extent.min(axis=0), extent.max(axis=0)
 
     def predict(self, ops: Sequence[OpSpec]) -> OperatorEstimates:
-        """Predict operations of this kind, whatever their size; beyond its range it says so."""
+        """Predict operations of this kind; `in_range` marks those inside the trained range."""
         x = np.stack([row(op) for op in ops])
         ns = predict_pair(self._roofline, self._regressor, x, np.stack([work(op) for op in ops]))
         if not (np.isfinite(ns) & (ns > 0)).all():
@@ -76,13 +76,13 @@ class OperatorModel:
 
 
 class OperatorModels:
-    """Models of several kinds, asked as one.
+    """Models of several kinds of operation behind one interface.
 
     Args:
-        models: kind, as of `model_kind`, to its model.
-        dtype: of the samples' operations.
-        table: name of what they were trained on, for messages.
-        keys: of the operations they were trained on, for messages.
+        models: models by kind, as `model_kind` names it.
+        dtype: data type of the samples' operations.
+        table: name of the training data, for messages.
+        keys: keys of the training operations, for messages.
     """
 
     def __init__(
@@ -95,18 +95,18 @@ class OperatorModels:
 
     @property
     def fitted(self) -> tuple[FittedModel, ...]:
-        """What a table keeps of the models."""
+        """The chosen families and settings, which a table stores."""
         return tuple(self._models[kind].fitted for kind in sorted(self._models))
 
     def covers(self, op: OpSpec) -> bool:
-        """Whether there is a model for operations like this one."""
+        """Return whether there is a model for this kind of operation."""
         return model_kind(op) in self._models and op.dtype == self._dtype
 
     def predict(self, ops: Sequence[OpSpec]) -> OperatorEstimates:
-        """Predict (n,) operations of any kinds.
+        """Predict (n,) operations, which may be of different kinds.
 
         Raises:
-            UncoveredOpError: there is no model for one of them; nothing is skipped.
+            UncoveredOpError: an operation has no model; nothing is skipped.
         """
         if missing := next((op for op in ops if not self.covers(op)), None):
             raise self._uncovered(missing)
@@ -136,13 +136,13 @@ def fit_samples(
     name: str = "measurements",
     chosen: Iterable[FittedModel] = (),
 ) -> OperatorModels:
-    """Fit a model to every kind with enough different operations; deterministic by `seed`.
+    """Fit a model to every kind with enough different operations; `seed` makes it deterministic.
 
     Args:
         samples: measured operations of one data type; equal ones are averaged.
-        seed: of folds and regressors.
-        name: of the measurements, for messages.
-        chosen: models chosen earlier; their kinds are fitted again without a choice.
+        seed: seed of the folds and regressors.
+        name: name of the measurements, for messages.
+        chosen: models chosen earlier; their kinds are refitted without choosing again.
 
     Raises:
         DataError: no kind has enough samples, or they are of several data types.
@@ -172,10 +172,10 @@ def fit_samples(
 
 
 def fit_models(table: LatencyTable, *, seed: int = 0) -> OperatorModels:
-    """Fit models to a table's measured or imported entries, as chosen earlier if it says so.
+    """Fit models to a table's measured or imported entries, reusing the choice that it stores.
 
     Raises:
-        DataError: it has too few of them.
+        DataError: the table has too few of these entries.
     """
     samples = [
         Sample(op=OpSpec.from_key(key), latency_ns=entry.p50_ns)

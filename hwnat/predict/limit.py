@@ -1,7 +1,7 @@
-"""The best additive score under a latency limit, exactly.
+"""Find the best additive score under a latency limit, exactly.
 
 Source of the problem: HardCoRe-NAS (arXiv:2102.11646), whose accuracy is a sum over blocks and
-whose latency is a hard limit. Given a corner, that is a multiple-choice knapsack. It is solved by
+whose latency is a hard limit. In one corner, this is a multiple-choice knapsack. It is solved by
 merging Pareto fronts of (latency, score) group by group, so latencies are never rounded to a grid.
 """
 
@@ -17,13 +17,13 @@ from hwnat.predict.fronts import LATENCY_ROUNDING, Points, Relaxed, merge
 from hwnat.predict.slots import Floats, Integers, SlotCosts
 from hwnat.records.space import MAX_DEPTH, MIN_BLOCK, MIN_DEPTH
 
-#: Scores of one network, summed in another order, differ by less, relatively.
+#: Relative difference that one network's scores, summed in another order, stay below.
 _SCORE_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A network and what it was chosen for."""
+    """A chosen network with its latency and score."""
 
     genome: tuple[int, ...]
     score: float
@@ -32,12 +32,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoreFront:
-    """All Pareto-optimal networks, fastest first; equal ones are there once.
+    """All Pareto-optimal networks, fastest first, without duplicates.
 
     Attributes:
-        genomes: (n, genes).
-        latency_ns: (n,), rising.
-        score: (n,), rising.
+        genomes: (n, genes) genomes.
+        latency_ns: (n,) latencies, rising.
+        score: (n,) scores, rising.
     """
 
     genomes: Integers
@@ -52,23 +52,23 @@ def best_under(
     limit_ns: float,
     corner_scores: npt.ArrayLike | None = None,
 ) -> Choice:
-    """Maximise the sum of scores over networks that take `limit_ns` at most.
+    """Maximise the sum of scores over networks that take at most `limit_ns`.
 
-    Exact; among equal scores the fastest network. Fronts are cut by the score that their
-    points can still reach (the knapsack's linear relaxation) and by the best known network, which
-    leaves few points; without the cut they could grow exponentially in the number of slots.
+    The result is exact; the fastest network wins a tie. Each front drops the points that cannot
+    reach the best known network's score (by the knapsack's linear relaxation), so few remain.
+    Without this, fronts could grow exponentially in the number of slots.
 
     Args:
-        costs: from `AdditivePredictor.slot_costs`.
-        scores: (slots, choices), or (slots, corners, choices); what a skipped block scores is
-            in its choice 0. Mandatory blocks never take it.
-        limit_ns: latency that must not be exceeded, but for rounding of the last digits.
-        corner_scores: (corners,) added to every network of a corner.
+        costs: slot costs from `AdditivePredictor.slot_costs`.
+        scores: (slots, choices), or (slots, corners, choices); choice 0 is the score of a skipped
+            block. Mandatory blocks never take it.
+        limit_ns: latency that must not be exceeded, except for rounding of the last digits.
+        corner_scores: (corners,) scores added to every network of a corner.
 
     Raises:
         InfeasibleError: no network is that fast; the message names the fastest.
-        UsageError: scores of another shape or not finite, scores that leave millions of points,
-            or a limit that is not positive.
+        UsageError: scores have the wrong shape, are not finite or leave millions of points, or
+            the limit is not positive.
     """
     if not 0 < limit_ns < np.inf:
         msg = f"Latency limit {limit_ns} ns is not above zero."
@@ -95,8 +95,8 @@ def score_front(
 ) -> ScoreFront:
     """Return every trade-off of latency and score; arguments and errors as in `best_under`.
 
-    Nothing but dominance cuts the fronts here, so time and memory grow with the front: a stage
-    takes O(n * choices² * log n) for a front of n points so far.
+    Only dominance removes points here, so time and memory grow with the front: a stage takes
+    O(n * choices² * log n) for a front of n points so far.
     """
     front = Points.joined([corner.merge() for corner in _corners(costs, scores, corner_scores)])
     return ScoreFront(genomes=front.genomes, latency_ns=front.latency_ns, score=front.score)
@@ -111,7 +111,7 @@ class _Corner:
         self.size = sum(float(np.abs(group.score).max()) for group in self.groups)
 
     def merge(self, *, within: float = np.inf, known: float = -np.inf) -> Points:
-        """Return the front of whole networks within a latency and not below a score."""
+        """Return the front of whole networks within a latency and with at least a score."""
         front = self.groups[0]
         for index in range(1, len(self.groups)):
             rest = Relaxed(self.groups[index + 1 :])
@@ -159,7 +159,7 @@ def _checked(
 
 
 def _groups(latency_ns: Floats, scores: Floats) -> list[Points]:
-    """Split (slots, choices) into fronts: each mandatory block, and each pair of later ones."""
+    """Split (slots, choices) into one front per mandatory block and per pair of later blocks."""
     choices = np.arange(latency_ns.shape[1], dtype=np.int16)
     lone = choices[MIN_BLOCK:, None]
     pairs = np.array([(a, b) for a in choices for b in choices if a or not b], np.int16)

@@ -1,4 +1,4 @@
-"""Latency of any network from a table of operators, given what the runtime executes of it."""
+"""Predict any network from a table of operators and a trace of what the runtime executes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _OUT_OF_RANGE: Final = "outside the sizes its model was trained on"
 
 
 class _Estimates(Protocol):
-    """Predictions for (n,) operations, as of `hwnat.predict.learned`."""
+    """Predictions for (n,) operations, as in `hwnat.predict.learned`."""
 
     @property
     def ns(self) -> npt.NDArray[np.float64]: ...
@@ -31,20 +31,20 @@ class _Estimates(Protocol):
 
 
 class Fallback(Protocol):
-    """What predicts operations that a table does not hold."""
+    """Predicts operations that a table does not hold."""
 
     def covers(self, op: OpSpec) -> bool:
-        """Whether there is a model for operations like this one."""
+        """Return whether there is a model for this kind of operation."""
         ...
 
     def predict(self, ops: Sequence[OpSpec]) -> _Estimates:
-        """Predict (n,) operations that are covered."""
+        """Predict (n,) covered operations."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoFallback:
-    """Predicts nothing: a table whose entries are too few to fit a model to; `why` says so."""
+    """Covers nothing, because the table has too few entries to fit a model; `why` says so."""
 
     why: str = ""
 
@@ -64,14 +64,14 @@ class NoFallback:
 
 
 class OperatorPredictor:
-    """`calibration(overhead + sum of operators, number of operators)` of a table.
+    """Predicts `calibration(overhead + sum of operators, number of operators)` from a table.
 
-    An operator that the table holds costs what was measured; any other what a model says that
-    was fitted to the table's entries.
+    An operator in the table costs its measured latency. For any other, a model fitted to the
+    table's entries predicts it.
 
     Args:
-        table: of operators.
-        fit: makes the models; called once, and only if some operator is not in the table.
+        table: a table of operators.
+        fit: fits the models; called once, and only if some operator is not in the table.
 
     Raises:
         TableMismatchError: the table holds the blocks of a space.
@@ -92,12 +92,12 @@ class OperatorPredictor:
         """Predict a traced network.
 
         Args:
-            trace: of the table's target.
-            partial: leave out what cannot be predicted, and say so in the prediction.
+            trace: the network's trace for the table's target.
+            partial: leave out operators that cannot be predicted, and list them in the prediction.
 
         Raises:
-            DataError: operators cannot be predicted; all of them are named.
-            TableMismatchError: it was traced for another target or batch.
+            DataError: operators cannot be predicted; the message names all of them.
+            TableMismatchError: the network was traced for another target or batch size.
         """
         self._check(trace)
         unseen = [op for op in trace.specs if op.key not in self.table.entries]
@@ -129,13 +129,13 @@ class OperatorPredictor:
                 raise TableMismatchError(msg)
 
     def _of(self, unseen: Sequence[OpSpec]) -> Fallback:
-        """Return the models, which are only fitted when an operator needs them."""
+        """Return the models, fitting them when an operator first needs them."""
         if not unseen:
             return NoFallback()
         if self._models is None:
             try:
                 self._models = self._fit(self.table)
-            except DataError as error:  # what is missing is named, with this reason
+            except DataError as error:  # the message for missing operators gives this reason
                 self._models = NoFallback(why=f" ({error})")
         return self._models
 
@@ -182,7 +182,7 @@ class OperatorPredictor:
         half = table.half_width
         interval = None
         if half is not None and not missing:
-            # What whole networks missed by, and what the models may add to that.
+            # The calibration's error on whole networks, plus the error that the models may add.
             below, above = (latency_ns / total * half for half in _spread(parts))
             low, high = latency_ns / (1 + half), latency_ns / max(1 - half, 1e-9)
             interval = (
@@ -199,7 +199,7 @@ class OperatorPredictor:
         )
 
     def _unpredictable(self, missing: Sequence[Missing], ops: int) -> str:
-        """Name every operator that is missing, equal ones once, with its nodes."""
+        """Name every missing operator once, with its nodes."""
         places: dict[str, list[str]] = {}
         for op in missing:
             what = op.key or op.reason
@@ -217,10 +217,10 @@ def _place(traced: TracedOp) -> tuple[str, ...]:
 
 
 def _spread(parts: Sequence[Part]) -> tuple[float, float]:
-    """Return how far the estimated parts may lie below and above, nine times in ten.
+    """Return how far the sum of the estimated parts may lie below and above, nine times in ten.
 
-    Errors of one model have one cause and add up; those of models of different kinds do not. The
-    noise of measured parts is in what the whole networks of the calibration missed by.
+    Errors of one model have one cause and add up; errors of different models do not. The
+    calibration's error on whole networks already includes the noise of measured parts.
     """
     below: dict[str, float] = {}
     above: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Inputs of the transfer's regression, from other devices' tables."""
+"""Derive the inputs of the transfer's regression from other devices' tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from hwnat.table.lookup import LatencyTable
 
 Booleans = npt.NDArray[np.bool_]
 
-#: Operations that two tables must share before one can stand in for what the other lacks.
+#: Operations that two tables must share before one can fill the gaps of the other.
 _MIN_SHARED: Final = 5
-#: Shared operations that this is learned from, at most.
+#: Most shared operations that this is learned from.
 _MAX_SHARED: Final = 200
-#: A difference between sources below this share of their largest one is rounding.
+#: Differences between sources below this share of the largest are rounding.
 _FLAT: Final = 1e-3
 
 
@@ -29,9 +29,9 @@ class Relation:
     """Operations that at least one source holds.
 
     Attributes:
-        ops: n of them, by their keys' order.
-        keys: of the operations, sorted.
-        inputs: of the regression.
+        ops: the n operations, in the order of their keys.
+        keys: the operations' keys, sorted.
+        inputs: the regression's inputs.
         base: (n,) mean log latency over the sources.
     """
 
@@ -41,19 +41,19 @@ class Relation:
     base: Floats
 
     def rows(self, keys: Sequence[str]) -> list[int]:
-        """Return the row of every key that a source holds."""
+        """Return the rows of those keys that a source holds."""
         index = {key: row for row, key in enumerate(self.keys)}
         return [index[key] for key in keys if key in index]
 
 
 def relate(sources: Sequence[LatencyTable], *, seed: int = 0) -> Relation:
-    """Bring the tables of other devices onto common rows.
+    """Align the tables of other devices on common rows.
 
-    What one source lacks is filled in from the source that holds the most, as a transfer from
-    that one; the variance of doing so is known to the regression.
+    A source's gaps are filled by a transfer from the source that holds the most; the regression
+    accounts for the variance of this.
 
     Raises:
-        DataError: no source, a source twice, or two sources with too little in common.
+        DataError: there is no source, one is given twice, or two have too little in common.
     """
     names = [table.name for table in sources]
     if not sources or len({table.table_id for table in sources}) < len(names):
@@ -68,14 +68,14 @@ def relate(sources: Sequence[LatencyTable], *, seed: int = 0) -> Relation:
 
 
 def without_sources(relation: Relation) -> Relation:
-    """Relate the same operations by their work alone, as if there were no other device."""
+    """Describe the same operations by their work alone, as if there were no other device."""
     logs = np.log([[float(work(op))] for op in relation.ops])
     inputs = _inputs(relation.ops, logs, np.zeros(len(logs)))
     return replace(relation, inputs=inputs, base=logs[:, 0])
 
 
 def work(op: OpSpec) -> int:
-    """Return multiply-accumulates, or values written where there are none."""
+    """Return the multiply-accumulates, or the values written if there are none."""
     batch, height, width, channels = op.out_shape
     return max(op_cost(op).macs, batch * height * width * channels)
 
@@ -108,7 +108,7 @@ def _inputs(ops: Sequence[OpSpec], logs: Floats, extra: Floats) -> Inputs:
 
 
 def _standard(columns: Floats) -> Floats:
-    """Centre columns and divide them by their deviation; a constant one becomes zero."""
+    """Centre columns and divide them by their deviation; a constant column becomes zero."""
     centred = columns - columns.mean(axis=0)
     deviation = centred.std(axis=0)
     return np.asarray(centred / np.where(deviation > 1e-9, deviation, 1.0))
@@ -117,8 +117,8 @@ def _standard(columns: Floats) -> Floats:
 def _contrasts(differences: Floats) -> Floats:
     """Rotate (n, sources) differences from the mean into independent columns, largest first.
 
-    All are divided by the largest one's deviation, so that which mixture of sources a device is
-    has the same prior in every direction.
+    All are divided by the largest column's deviation, so that a device's mixture of sources has
+    the same prior in every direction.
     """
     centred = differences - differences.mean(axis=0)
     columns, sizes, _ = np.linalg.svd(centred, full_matrices=False)
@@ -132,7 +132,7 @@ def _contrasts(differences: Floats) -> Floats:
 def _filled(
     ops: Sequence[OpSpec], logs: Floats, names: Sequence[str], *, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Fill the holes of (n, sources) logs; returns them, and the variance of their mean."""
+    """Fill the gaps of (n, sources) logs; return them and the (n,) variance of their mean."""
     held = np.isfinite(logs)
     variance = np.zeros_like(logs)
     full, first = logs.copy(), int(held.sum(axis=0).argmax())
@@ -166,7 +166,7 @@ def _bridge(
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
-    """Predict one source from another; returns means and variances of the wanted rows."""
+    """Predict one source from another; return the means and variances of the wanted rows."""
     given, asked = pair
     if not wanted.any():
         return np.zeros(0), np.zeros(0)

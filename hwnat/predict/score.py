@@ -1,4 +1,4 @@
-"""How well predictions agree with measurements."""
+"""Score how well predictions agree with measurements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hwnat.errors import DataError, UsageError
 
 Floats = npt.NDArray[np.float64]
-#: How an evaluation was made, so that it can be repeated.
+#: The settings of an evaluation, so that you can repeat it.
 Facts = Mapping[str, str | int | float | bool | list[str] | None]
 
 
@@ -25,7 +25,7 @@ class Agreement:
         within5: share of errors of at most 5 %; `within10` likewise.
         spearman: rank correlation, ties averaged; None where either side is constant.
         kendall: tau-b; None where either side is constant.
-        coverage90: share of measurements inside their 90 % interval; None without intervals.
+        coverage90: share of measurements inside their 90 % intervals; None without intervals.
     """
 
     n: int
@@ -50,11 +50,11 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(Agreement):
-    """A method's agreement, with that of simpler methods on the same measurements.
+    """A method's agreement, and the agreement of simpler methods on the same measurements.
 
     Attributes:
-        baselines: name of a simpler method to its agreement.
-        facts: what was evaluated: format, device, split, seed, and what was left out.
+        baselines: agreement of each simpler method, by name.
+        facts: settings such as format, device, split and seed, and the networks left out.
     """
 
     baselines: Mapping[str, Agreement] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def agreement(
     """Compare (n,) predictions, and the (n,) lows and highs of `interval`, with measurements.
 
     Raises:
-        UsageError: lengths differ, nothing to compare, or a value is not finite and positive.
+        UsageError: lengths differ or are 0, or a value is not finite and positive.
 
     >>> agreement([1.0, 2.3], [1.0, 2.0], ([0.9, 2.1], [1.1, 2.5])).coverage90
     0.5
@@ -82,7 +82,7 @@ def agreement(
         msg = "Predictions and measurements must be finite and positive."
         raise UsageError(msg)
     error = p / m - 1
-    # A limit of 5 % includes an error of 5 % that floating point puts a hair above.
+    # A limit of 5 % includes an error of 5 % that floating point rounds slightly up.
     size = np.abs(error) - 1e-12
     spearman, kendall = _rank_correlations(p, m)
     return Agreement(
@@ -99,7 +99,7 @@ def agreement(
 
 
 def evaluation(own: Agreement, *, baselines: Mapping[str, Agreement], facts: Facts) -> Evaluation:
-    """Put a method's agreement beside that of its baselines."""
+    """Combine a method's agreement with that of its baselines."""
     values = {name: getattr(own, name) for name in Agreement.__dataclass_fields__}
     return Evaluation(**values, baselines=baselines, facts=facts)
 

@@ -1,4 +1,4 @@
-"""Latency of a block over the size of its map: work in tiles, and smooth deviations from it."""
+"""Model a block's latency over its map size: work in tiles, plus smooth deviations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from hwnat.records.op import OpSpec
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-#: Pixels in a tile of a matrix product; the measurements' own evidence chooses.
+#: Pixels in a tile of a matrix product; chosen by the evidence of the measurements.
 TILES: Final = (1, 2, 4, 6, 8, 12, 16)
-#: Tiles must explain so much more, in natural logarithms of evidence, than no tiles: 20 to 1.
+#: Log evidence (natural) that tiles must gain over no tiles: odds of 20 to 1.
 _TILES_WORTH: Final = 3.0
-#: What is expected of the error that a resolution's operations share before any is seen, and how
-#: many left-out sizes that is worth: two or three sizes alone would often say there is none. Tables
-#: of one phone differed by 0.5 and 0.1 % on the blocks that they share.
+#: Prior for the error that a resolution's operations share, and the number of left-out sizes that
+#: it weighs as much as: two or three sizes alone would often show none. Tables of one phone
+#: differed by 0.5 and 0.1 % on the blocks that they share.
 _SHARED: Final = 0.003
 _SHARED_WORTH: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeModel:
-    """What `fit` found.
+    """A size model, as `fit` returns it.
 
     Attributes:
-        ops: that were measured.
+        ops: the n measured operations.
         ns: (n,) their latencies.
         tile: pixels in a tile.
-        parts: what deviations from the work model are made of.
-        shared: standard deviation of an error that all operations of a resolution share.
+        parts: the components of the deviations from the work model.
+        shared: standard deviation of the error that all operations of a resolution share.
     """
 
     ops: tuple[OpSpec, ...]
@@ -44,9 +44,9 @@ class SizeModel:
     shared: float
 
     def predict(self, wanted: Sequence[OpSpec]) -> tuple[Floats, Floats]:
-        """Return (m,) latencies in ns of new operations, (m, m) covariance of their logarithms.
+        """Return the (m,) ns of new operations and the (m, m) covariance of their logarithms.
 
-        The covariance is against a measurement of them, whose noise it includes, but for `shared`.
+        The covariance includes the noise of a new measurement, but not `shared`.
         """
         return _predict(self.ops, self.ns, wanted, self.tile, self.parts)
 
@@ -55,8 +55,8 @@ def fit(ops: Sequence[OpSpec], ns: Floats) -> SizeModel:
     """Choose tile and smoothness by evidence; deterministic.
 
     Args:
-        ops: what was measured, families at several map sizes.
-        ns: (n,) latencies.
+        ops: n measured operations; families at several map sizes.
+        ns: (n,) their latencies.
     """
     by_tile = {
         tile: fit_smoothness(list(_points(ops, np.log(ns / _work_ns(ops, ns, ops, tile))).values()))
@@ -71,9 +71,9 @@ def fit(ops: Sequence[OpSpec], ns: Floats) -> SizeModel:
 
 
 def _shared(ops: Sequence[OpSpec], ns: Floats, tile: int, parts: Smoothness) -> float:
-    """Leave out one map size of every neighbourhood at a time; return what errors have in common.
+    """Leave out one map size of every neighbourhood at a time; return the error they share.
 
-    It is the excess of the mean error, weighted by latency, over what `parts` expect of it.
+    This is the excess of the mean error, weighted by latency, over the value that `parts` expect.
     """
     excess = [_SHARED**2] * _SHARED_WORTH
     for out in _left_out(ops):
@@ -87,7 +87,7 @@ def _shared(ops: Sequence[OpSpec], ns: Floats, tile: int, parts: Smoothness) -> 
 
 
 def _left_out(ops: Sequence[OpSpec]) -> list[npt.NDArray[np.bool_]]:
-    """Mark, for each rank between first and last, the operations of their neighbourhood's rank."""
+    """Mark the operations of each size rank in their neighbourhood, except the first and last."""
     sizes: dict[str, set[float]] = {}
     for op in ops:
         sizes.setdefault(neighbourhood(op), set()).add(log_size(op))
@@ -126,7 +126,7 @@ def _rows(ops: Sequence[OpSpec]) -> dict[str, Rows]:
 def _points(
     ops: Sequence[OpSpec], y: Floats | None, others: Sequence[OpSpec] = ()
 ) -> dict[str, Deviations]:
-    """Group operations; families get the same number whichever of both lists is first."""
+    """Group operations by neighbourhood; family numbers do not depend on the lists' order."""
     names = sorted({family(op) for op in (*ops, *others)})
     number = {name: index for index, name in enumerate(names)}
     families = np.array([number[family(op)] for op in ops], np.int64)
@@ -138,7 +138,7 @@ def _points(
 
 
 def _work_ns(ops: Sequence[OpSpec], ns: Floats, wanted: Sequence[OpSpec], tile: int) -> Floats:
-    """Fit each kind's non-negative costs of work to `ops`; return those of `wanted` in ns."""
+    """Fit each kind's non-negative work costs to `ops`; return the ns of `wanted`."""
     from scipy.optimize import nnls
 
     work_ns = np.empty(len(wanted))

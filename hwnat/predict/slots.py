@@ -1,4 +1,4 @@
-"""What each block adds to a network's latency: the exact decomposition of a calibrated sum."""
+"""Split a calibrated sum exactly into the latency that each block adds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotLabel:
-    """What one cell of `SlotCosts.block_ns` stands for; `gene` 0 is a skipped block."""
+    """The meaning of one cell of `SlotCosts.block_ns`; `gene` 0 is a skipped block."""
 
     slot: int
     resolution: int
@@ -29,16 +29,16 @@ class SlotLabel:
 class SlotCosts:
     """`latency = fixed_ns[corner] + sum over slots of block_ns[slot, corner, gene]`.
 
-    A corner is a pair of resolution and width that the table covers. Calibration is inside:
-    its scale and its share of an operation in each cell, its constant in `fixed_ns`.
+    A corner is a pair of resolution and width that the table covers. The costs are calibrated:
+    each cell includes the scale and the cost per operation, and `fixed_ns` the constant.
 
     Attributes:
-        space: whose genomes these costs are of.
+        space: the space of the genomes that these costs are for.
         resolutions: (corners,) image size of each corner, in pixels.
         width_genes: (corners,) gene 1 of each corner.
-        fixed_ns: (corners,) what every network pays.
-        block_ns: (slots, corners, choices); gene 0 costs 0. Fewer choices than the space
-            has stand for a space reduced to its first genes.
+        fixed_ns: (corners,) latency that every network of the corner includes.
+        block_ns: (slots, corners, choices); gene 0 costs 0. With fewer choices than the space,
+            the space is reduced to its first genes.
     """
 
     space: Space
@@ -74,17 +74,17 @@ class SlotCosts:
 
     @property
     def choices(self) -> int:
-        """Values a block's gene can have."""
+        """The number of values that a block's gene can have."""
         return int(self.block_ns.shape[-1])
 
     @property
     def heads(self) -> Integers:
-        """(corners, 2): genes 0 and 1 of each corner."""
+        """The (corners, 2) genes 0 and 1 of each corner."""
         genes = [resolution_gene(self.space, resolution) for resolution in self.resolutions]
         return np.stack([np.array(genes), np.array(self.width_genes)], axis=1)
 
     def label(self, slot: int, corner: int, gene: int) -> SlotLabel:
-        """Say what `block_ns[slot, corner, gene]` is the cost of."""
+        """Return the meaning of `block_ns[slot, corner, gene]`."""
         return SlotLabel(
             slot=slot,
             resolution=self.resolutions[corner],
@@ -93,15 +93,15 @@ class SlotCosts:
         )
 
     def labels(self) -> Iterator[tuple[SlotLabel, float]]:
-        """Yield every cell with what it stands for, in the order of `block_ns`."""
+        """Yield the label and cost of every cell, in the order of `block_ns`."""
         for (slot, corner, gene), cost in np.ndenumerate(self.block_ns):
             yield self.label(slot, corner, gene), float(cost)
 
     def corner(self, genomes: npt.ArrayLike) -> Integers:
-        """Return (n,) the corners of (n, genes) genomes.
+        """Return the (n,) corners of (n, genes) genomes.
 
         Raises:
-            DataError: a resolution or width is not covered.
+            DataError: the costs do not cover a resolution or width.
         """
         rows = np.asarray(genomes)
         same = (rows[:, None, :2] == self.heads).all(axis=2)
@@ -120,9 +120,9 @@ class SlotCosts:
         return DataError(msg)
 
     def latency_ns(self, genomes: npt.ArrayLike) -> Floats:
-        """Add up (n, genes) canonical genomes; returns (n,) nanoseconds.
+        """Add up the costs of (n, genes) canonical genomes and return (n,) nanoseconds.
 
-        Equal to the predictor's `latency_ns` but for rounding of the last digits.
+        Equal to the predictor's `latency_ns` except for rounding of the last digits.
         """
         rows = np.asarray(genomes)
         corners = self.corner(rows)
@@ -133,12 +133,12 @@ class SlotCosts:
 
 
 def slot_costs(compiled: CompiledTable, resolutions: Sequence[int] | None = None) -> SlotCosts:
-    """Take a compiled table apart, at the resolutions that it covers or at some of them.
+    """Decompose a compiled table at `resolutions`, by default all that it covers.
 
     Raises:
-        UncoveredOpError: an entry is missing there. Nothing stands for it: every use of a
-            decomposition (a bound, a limit, an expectation) would be wrong.
-        UsageError: no resolution, or one that the space does not have.
+        UncoveredOpError: an entry is missing at one of them. It gets no substitute, because every
+            use of the costs (a bound, a limit, an expectation) would be wrong.
+        UsageError: there is no resolution, or the space does not have one of them.
     """
     table, space, dense = compiled.table, compiled.space, compiled.dense
     asked = table.resolutions if resolutions is None else resolutions

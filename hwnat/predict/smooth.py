@@ -1,8 +1,8 @@
-"""Smooth deviations over map size, shared by related operations: a Gaussian process.
+"""A Gaussian process for deviations that are smooth over map size and shared by related blocks.
 
-Latencies of neighbouring sizes deviate from a work model alike (caches, thread start), and so
-do those of blocks that differ in kernel and expansion only. What they do not share with other
-sizes is noise: of a size (its alignment) or of a single measurement.
+Latencies of neighbouring sizes deviate from a work model in similar ways (caches, thread start),
+and so do those of blocks that differ only in kernel and expansion. Deviations not shared with
+other sizes are noise, of one size (its alignment) or of one measurement.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-#: Where the logarithms of the six hyperparameters begin and what keeps them near: they are
-#: deviations of 2 % over distances of half an e-fold, and noise of 0.5 %.
+#: Prior means and initial values of the six log hyperparameters: deviations of 2 % over distances
+#: of half an e-fold, and noise of 0.5 %.
 _PRIOR: Final = np.log([0.02, 0.5, 0.02, 0.5, 0.005, 0.005])
 _BOUNDS: Final = [(-7.0, -1.0), (-2.0, 1.5), (-7.0, -1.0), (-2.0, 1.5), (-8.0, -2.0), (-7.0, -1.0)]
-#: Variance of an offset of a family, or of a neighbourhood, from the work model.
+#: Variance of a family's or a neighbourhood's offset from the work model.
 _OFFSET: Final = 0.05**2
-#: Points of a neighbourhood that the hyperparameters are fitted to: time grows with the cube.
+#: Most points per neighbourhood for fitting hyperparameters: time grows with their cube.
 _FITTED: Final = 90
 _JITTER: Final = 1e-8
 
@@ -31,8 +31,8 @@ class Deviations:
 
     Attributes:
         x: (n,) logarithms of map sides.
-        family: (n,) numbers that tell families apart.
-        y: (n,) logarithms of latency over work model; None where they are wanted.
+        family: (n,) family numbers.
+        y: (n,) logarithms of latency over work model; None for points to predict.
     """
 
     x: Floats
@@ -40,21 +40,21 @@ class Deviations:
     y: Floats | None = None
 
     def take(self, rows: npt.NDArray[np.bool_]) -> "Deviations":
-        """Return some of the points."""
+        """Return the marked points."""
         y = None if self.y is None else self.y[rows]
         return Deviations(x=self.x[rows], family=self.family[rows], y=y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoothness:
-    """Standard deviations and distances of the parts that deviations are made of.
+    """Standard deviations and distances of the components of the deviations.
 
     Attributes:
-        family, family_distance: smooth part of a family.
-        shared, shared_distance: smooth part that a neighbourhood shares.
-        size: part of one map size that a neighbourhood shares.
-        noise: of one measurement.
-        evidence: logarithm of the likelihood with the prior, up to a constant.
+        family, family_distance: the smooth component of one family.
+        shared, shared_distance: the smooth component that a neighbourhood shares.
+        size: the component of one map size that a neighbourhood shares.
+        noise: the noise of one measurement.
+        evidence: logarithm of prior times likelihood, up to a constant.
     """
 
     family: float
@@ -74,9 +74,9 @@ class Smoothness:
         return np.asarray(same * own + shared + self.size**2 * (apart < _JITTER))
 
     def predict(self, known: Deviations, wanted: Deviations) -> tuple[Floats, Floats]:
-        """Return (m,) deviations and their (m, m) covariance, the noise of a measurement included.
+        """Return (m,) deviations and their (m, m) covariance, which includes measurement noise.
 
-        The level of a neighbourhood is its generalised mean: nothing is drawn to zero.
+        The level of a neighbourhood is its generalised mean and is not shrunk towards zero.
         """
         measured = np.zeros(0) if known.y is None else known.y
         variance = self.covariance(known, known) + (self.noise**2 + _JITTER) * np.eye(len(known.x))
@@ -94,10 +94,10 @@ class Smoothness:
 
 
 def fit_smoothness(neighbourhoods: Sequence[Deviations]) -> Smoothness:
-    """Find the most probable parts of deviations; deterministic.
+    """Find the most probable components of the deviations; deterministic.
 
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, chapter 5.4.1; the
-    level of each neighbourhood has a vague prior, the hyperparameters a log-normal one.
+    level of each neighbourhood has a vague prior; the hyperparameters have a log-normal prior.
     """
     from scipy.optimize import minimize
 

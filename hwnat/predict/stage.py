@@ -1,4 +1,4 @@
-"""Prediction as one stage: from a table and a network to a latency."""
+"""The prediction stage: predict a network's latency from a table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,18 +29,18 @@ def predict(
     """Predict the latency of one network.
 
     Args:
-        table: a latency table, or the path of one.
+        table: a latency table or its path.
         network: for a table of a space, an `Arch` or a genome as digits or integers; for a table
             of operators, the path of a model file.
         classes: outputs of the genome's classifier; None takes the table's.
-        partial: leave out operators of a model that cannot be predicted, and list them in
+        partial: leave out a model's operators that cannot be predicted, and list them in
             `Prediction.missing`.
 
     Raises:
         UncoveredOpError: the table lacks an operation of the genome.
         DataError: an operator of the model cannot be predicted and `partial` is false.
         TableMismatchError: the table is for other networks.
-        UsageError: not a genome of the table's space.
+        UsageError: `network` is not a genome of the table's space.
     """
     loaded = table if isinstance(table, LatencyTable) else load_table(table)
     if loaded.space is None and isinstance(network, (str, Path)):

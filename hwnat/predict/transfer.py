@@ -1,10 +1,10 @@
-"""A full table for a new device, from other devices' tables and a few timings of its own.
+"""Fill a new device's table from other devices' tables and a few timings of its own.
 
 Devices differ less than networks do: the log of a latency is close to the mean of its logs on
-other devices. A Gaussian process explains what is left of it, from how the other devices differ
-on that operation, its kind and its sizes. A second one does without the other devices and starts
-from the work of each operation; left-out timings decide how much each has to say, so tables that
-mislead, as another runtime's may, are not followed.
+other devices. A Gaussian process explains the rest from the operation's kind and sizes, and from
+how the other devices differ on it. A second process ignores the other devices and starts from
+the work of each operation. Left-out timings set the weight of each, so misleading tables, such as
+those of another runtime, lose influence.
 
 Source of the mixture: Breiman, Stacked regressions, 1996, with one weight and leave-one-out.
 """
@@ -20,28 +20,28 @@ from hwnat.predict.relation import Relation, relate, without_sources
 from hwnat.table.entry import Z90, Entry, derived_entry
 from hwnat.table.lookup import LatencyTable
 
-#: Fewest timings that tell a device's speed from chance.
+#: Fewest timings that show a device's speed.
 MIN_TIMINGS: Final = 3
-#: Operations that the planner weighs, and those it wants to know about.
+#: Operations that the planner chooses from, and those whose variance it reduces.
 _CANDIDATES: Final = 1000
 _TARGETS: Final = 1000
-#: So many left-out timings weigh as much as the assumption that errors are normal.
+#: Number of left-out timings that weigh as much as the assumption of normal errors.
 _TRUST: Final = 30
 _COVERAGE: Final = 0.9
-#: Mixtures of two models that are tried.
+#: Steps in the grid of mixtures of two models.
 _STEPS: Final = 20
 
 
 def choose_timings(
     sources: Sequence[LatencyTable], budget: int, *, seed: int = 0
 ) -> tuple[str, ...]:
-    """Return the keys of the operations to time on a new device, the most telling first.
+    """Return the keys of the operations to time on a new device, the most informative first.
 
-    A prefix of the answer is the answer to a smaller budget.
+    A prefix of the result is the result for a smaller budget.
 
     Raises:
         UsageError: the budget is below `MIN_TIMINGS`.
-        DataError: the sources cannot be brought together.
+        DataError: the sources cannot be aligned.
     """
     if budget < MIN_TIMINGS:
         msg = f"A transfer needs at least {MIN_TIMINGS} timings; a budget of {budget} is too small."
@@ -61,22 +61,22 @@ def transfer(
     keys: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Entry]:
-    """Return the entries of a new device: what was timed as it is, the rest transferred.
+    """Return the entries of a new device: timed entries unchanged, the rest transferred.
 
     Args:
         sources: tables of other devices, one or more.
         measured: entries of the new device.
-        keys: what to return; everything that is timed or that a source holds if left out.
-        seed: of the shared operations that sources with holes are matched on.
+        keys: keys to return; defaults to all that are timed or that a source holds.
+        seed: seed for drawing the shared operations that align sources with gaps.
 
     Returns:
-        Entries by key, sorted. `p50_ns` of a transferred one is the expected latency, so that
-        sums are not biased; its interval holds nine latencies in ten.
+        Entries by key, sorted. `p50_ns` of a transferred entry is the expected latency, so that
+        sums are not biased; its interval covers nine latencies in ten.
 
     Raises:
-        UncoveredOpError: a key that neither the timings nor a source hold.
-        DataError: too few timings of operations that a source holds, or the sources cannot be
-            brought together.
+        UncoveredOpError: neither the timings nor a source hold a key.
+        DataError: there are too few timings of operations that a source holds, or the sources
+            cannot be aligned.
     """
     relation = relate(sources, seed=seed)
     wanted = sorted({*measured, *relation.keys} if keys is None else set(keys))
@@ -93,15 +93,15 @@ def transfer(
 def expected(
     relations: Sequence[Relation], measured: Mapping[str, int], keys: Sequence[str]
 ) -> tuple[Floats, Floats, Floats]:
-    """Return (n,) latencies of `keys` and their intervals' ends, in ns.
+    """Return the (n,) latencies of `keys` and the ends of their intervals, in ns.
 
     Args:
-        relations: one or two of the same operations, mixed as left-out timings tell.
-        measured: latencies of the new device in ns.
-        keys: of operations in the relations.
+        relations: one or two relations of the same operations, weighted by left-out timings.
+        measured: latencies of the new device in ns, by key.
+        keys: keys of operations in the relations.
 
     Raises:
-        DataError: too few timings of operations that the relations hold.
+        DataError: there are too few timings of operations that the relations hold.
     """
     timed = sorted(measured.keys() & set(relations[0].keys))
     if len(timed) < MIN_TIMINGS:
@@ -126,10 +126,10 @@ def expected(
 
 
 def _shares(errors: Floats, claimed: Floats) -> Floats:
-    """Return the shares of one or two models, from their (models, timings) left-out errors.
+    """Return the weights of one or two models, from their (models, timings) left-out errors.
 
-    A timing that stands alone is hard to predict for any model and says little about the rest,
-    so errors count by what the models claim.
+    An isolated timing is hard for any model to predict and says little about the rest, so errors
+    are divided by the models' own uncertainty.
     """
     if len(errors) == 1:
         return np.ones(1)
@@ -141,10 +141,10 @@ def _shares(errors: Floats, claimed: Floats) -> Floats:
 
 
 def _quantile(errors: Floats, claimed: Floats) -> float:
-    """Return the half-width of an interval, in the deviations that the model claims.
+    """Return the half-width of an interval, in units of the model's own standard deviation.
 
-    The conformal rank of the left-out errors; few of them are mixed, by their logs, with what a
-    normal distribution says.
+    This is the conformal rank of the left-out errors, mixed by logs with the quantile of a normal
+    distribution. The fewer the errors, the more the normal distribution counts.
     """
     count = len(errors)
     rank = min(count, int(np.ceil(_COVERAGE * (count + 1))))
@@ -161,7 +161,7 @@ def _entries(relation: Relation, measured: Mapping[str, Entry], keys: Sequence[s
 
 
 def _uncovered(key: str, sources: Sequence[LatencyTable]) -> UncoveredOpError:
-    """Return the first source's error, naming all of them."""
+    """Return the first source's error; it names all sources."""
     error = sources[0].uncovered(key)
     tables = " and ".join(table.name for table in sources)
     remedy = f"hwnat profile --device {sources[0].setup.device} --op '{key}'"

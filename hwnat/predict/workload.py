@@ -1,9 +1,9 @@
-"""What an operation has to do, in the units that hardware works in.
+"""The work of an operation, in the units that hardware works in.
 
-The terms are counts, never times: a fit gives each its nanoseconds. They carry the two facts
-that plain interpolation over image size misses: a stride of 2 rounds an odd map up, so its output
-has more than a quarter of the pixels; and a matrix product runs in tiles of several pixels, so
-its last tile is paid in full.
+The terms are counts, never times; a fit gives each term its nanoseconds. They include two effects
+that plain interpolation over image size misses. A stride of 2 rounds an odd map up, so its output
+has more than a quarter of the pixels. A matrix product runs in tiles of several pixels, so a
+partial last tile costs as much as a full one.
 """
 
 from math import ceil, log
@@ -21,7 +21,7 @@ _KERNELS: Final = (1, 3, 5, 7)
 
 
 def family(op: OpSpec) -> str:
-    """Return what an operation has in common with itself on other map sizes.
+    """Return the part of an operation's key that does not depend on its map size.
 
     >>> family(OpSpec(kind="linear", in_shape=(1, 1, 1, 64), out_channels=10))
     'linear|in=1xHxWx64|out=10|float32'
@@ -32,23 +32,23 @@ def family(op: OpSpec) -> str:
 
 
 def neighbourhood(op: OpSpec) -> str:
-    """Return what families have in common that differ in kernel, expansion and activation."""
+    """Return the key shared by families that differ only in kernel, expansion or activation."""
     batch, _, _, channels = op.in_shape
     return f"{op.kind}|{batch}|{channels}|{op.out_channels}|{op.stride}|{op.dtype}"
 
 
 def log_size(op: OpSpec) -> float:
-    """Return the logarithm of the map's side; of a map that is no square, the geometric mean."""
+    """Return the logarithm of the map's side, or of the geometric mean of unequal sides."""
     _, height, width, _ = op.in_shape
     return 0.5 * log(height * width)
 
 
 def terms(op: OpSpec, *, tile: int) -> Floats:
-    """Return the work of an operation; equal kinds give arrays of equal length.
+    """Return the work of an operation; operations of one kind give arrays of equal length.
 
     Args:
         op: an operation.
-        tile: pixels that a matrix product handles at a time; a part of a tile is paid in full.
+        tile: pixels that a matrix product handles at a time; a partial tile counts as a full one.
 
     Returns:
         (terms,) non-negative counts, the last of them 1.
@@ -57,17 +57,17 @@ def terms(op: OpSpec, *, tile: int) -> Floats:
         return _block_terms(op, tile=tile)
     batch, height, width, channels = op.in_shape
     pixels, out_pixels = height * width, op.out_size[0] * op.out_size[1]
-    # The product of a `convpool` runs over the map, before the pooling.
+    # A `convpool` runs its matrix product over the map before pooling.
     rows = pixels if op.kind == "convpool" else out_pixels
     macs = total_cost([op]).macs * _rounded(rows, tile) / rows
     return np.array([macs, batch * pixels * channels, batch * rows * op.out_shape[3], 1.0])
 
 
 def _block_terms(op: OpSpec, *, tile: int) -> Floats:
-    """Products, depthwise by kernel and stride, element-wise work, start.
+    """Return terms for products, depthwise by kernel and stride, element-wise work and start.
 
-    Squeezing, activations and rows of the depthwise window were tried as terms of their own and
-    predicted hidden sizes no better: what they add is smooth over the size.
+    Separate terms for squeezing, activations and rows of the depthwise window did not predict
+    hidden sizes any better, because their cost is smooth over the size.
     """
     batch, height, width, channels = op.in_shape
     pixels, out_pixels = height * width, op.out_size[0] * op.out_size[1]
