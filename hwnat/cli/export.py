@@ -105,11 +105,12 @@ def export(request: ExportRequest) -> None:
     Each file is compared with PyTorch, scored on the test set through its own runtime, and timed
     if there is a latency table for it. If a file differs from PyTorch, nothing is written.
     """
-    from hwnat.search.run import read_front
+    from hwnat.search.run import read_front, weights_path
 
-    # The options are checked before PyTorch or a runtime is loaded.
+    # Options and folder are checked before PyTorch or a runtime is loaded.
     targets = request.targets
     read_front(request.folder).pick(request.pick)
+    weights_path(request.folder)
     if request.tables:
         tables = _load_tables(request.tables, targets)
     else:
@@ -200,7 +201,7 @@ def export_pick(
 
     from hwnat.data.readers import load_dataset
     from hwnat.export.subnet import export_subnet
-    from hwnat.search.run import read_config, read_front
+    from hwnat.search.run import read_config, read_front, weights_path
     from hwnat.supernet.accuracy import Evaluator
     from hwnat.supernet.inputs import network_inputs
     from hwnat.supernet.network import Supernet
@@ -208,7 +209,7 @@ def export_pick(
     front, config = read_front(folder), read_config(folder)
     _, arch = front.pick(pick)
     data = load_dataset(front.data)
-    supernet = Supernet.load(folder / "supernet.safetensors")
+    supernet = Supernet.load(weights_path(folder))
     seen = data.train.take(np.arange(min(len(data.train), _CALIBRATION_IMAGES)))
     evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
     return export_subnet(

@@ -23,6 +23,7 @@ from hwnat.search.pareto import hypervolume, non_dominated
 from hwnat.search.problem import Region, evolve, survive
 from hwnat.search.run import (
     FRONT_SCHEMA,
+    WEIGHTS_NAME,
     Candidate,
     Front,
     Iteration,
@@ -141,7 +142,7 @@ class Search:
             objectives=tuple(objective.name for objective in self.costs.objectives),
             candidates=tuple(candidates),
         )
-        self.supernet.save(self.folder / "supernet.safetensors")
+        self.supernet.save(self.folder / WEIGHTS_NAME)
         write_text(self.folder / "front.json", front.text)
         return front
 

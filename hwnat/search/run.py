@@ -19,6 +19,8 @@ from hwnat.supernet.recipe import MAX_RATE, NAT_BATCH, NAT_RATE
 # Format history of front.json. Never edit an entry; add one and a migration.
 #   1  genomes with validation and test error and the objectives' costs
 FRONT_SCHEMA: Final = 1
+#: Adapted weights in the folder of a search, beside `front.json`.
+WEIGHTS_NAME: Final = "supernet.safetensors"
 _COUNTS: Final = (
     "iterations",
     "population",
@@ -248,6 +250,19 @@ def read_front(folder: Path) -> Front:
         raise UsageError(msg)
     raw = strict_json(read_text(path, what="front"), where=str(path))
     return record(Front, raw, where=str(path))
+
+
+def weights_path(folder: Path) -> Path:
+    """Return the adapted weights of a finished search.
+
+    Raises:
+        DataError: the folder does not hold them.
+    """
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        msg = f"{path} is missing; copy it there, or run the same hwnat search again."
+        raise DataError(msg)
+    return path
 
 
 def kept_table(folder: Path, objective: str) -> Path | None:

@@ -15,6 +15,7 @@ from hwnat.search.run import (
     read_config,
     read_front,
     read_iteration,
+    weights_path,
 )
 
 SMALL, LARGE = MBV3_NANO.smallest(), MBV3_NANO.largest()
@@ -213,3 +214,10 @@ def test_the_fastest_network_has_the_lowest_first_cost_beside_the_error(front):
         candidates=rows,
     )
     assert both.pick("fastest")[0] == 2
+
+
+def test_a_search_without_weights_is_refused_before_anything_is_loaded(tmp_path):
+    with pytest.raises(DataError, match=r"supernet\.safetensors is missing; .* hwnat search"):
+        weights_path(tmp_path)
+    (tmp_path / "supernet.safetensors").write_bytes(b"")
+    assert weights_path(tmp_path) == tmp_path / "supernet.safetensors"
