@@ -1,4 +1,4 @@
-"""Labelled pictures as arrays: readers of data sets, and their split into three parts.
+"""Readers of labelled image data sets, and their split into three parts.
 
-Needs NumPy, and Pillow for picture files; no framework. It augments and normalises nothing.
+They need NumPy, and Pillow for image files, but no framework. Nothing is augmented or normalised.
 """

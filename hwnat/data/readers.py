@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 
-#: Classes that a data set may have: the labels run from 0 to the largest one.
+#: Limit on the classes of a data set; labels run from 0 to the largest one.
 MAX_CLASSES: Final = 32_768
-#: Pixels of one picture file.
+#: Limit on the pixels of one image file.
 MAX_PIXELS: Final = 64 << 20
-#: Bytes of the pixels of a whole data set in memory.
+#: Limit on the bytes of all pixels of a data set in memory.
 MAX_BYTES: Final = 4 << 30
-#: Bytes that any file may unpack to; larger sets may unpack to `MAX_RATIO` times their files.
+#: Bytes that any data set may unpack to; above that, the limit is `MAX_RATIO` times its files.
 _FREE_BYTES: Final = 128 << 20
 MAX_RATIO: Final = 20
 _MAX_VALIDATION: Final = 5000
@@ -36,7 +36,7 @@ class Images:
     """Images and labels.
 
     Attributes:
-        pixels: (n, c, h, w) uint8, c is 1 or 3.
+        pixels: (n, c, h, w) uint8, where c is 1 or 3.
         labels: (n,) int64.
     """
 
@@ -53,11 +53,11 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Three disjoint parts of one set; `validation` steers a search, `test` is looked at once.
+    """Three disjoint parts of a data set: use `validation` to guide a search and `test` once.
 
     Attributes:
-        mean: grey level subtracted from pixels scaled to 0..1.
-        std: divisor after that.
+        mean: grey level that is subtracted from pixels scaled to 0..1.
+        std: divisor that is applied after the subtraction.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """Hash of all images and labels in their parts."""
+        """SHA-256 hash of the images and labels of all three parts."""
         digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
             digest.update(part.pixels.tobytes())
@@ -79,17 +79,17 @@ class Dataset:
 
 
 def load_dataset(source: str, *, seed: int = 0) -> Dataset:
-    """Read a data set and cut off a validation part (and a test part if there is none).
+    """Read a data set and split off a validation part, and a test part if there is none.
 
     Args:
-        source: `digits` (bundled with scikit-learn), a path to an .npz file with `x_train`,
-            `y_train`, `x_test`, `y_test` or `x`, `y`; a folder with IDX files; a folder with
-            one folder of images per class, or `train/` and `test/` holding such folders.
-        seed: of the stratified split.
+        source: `digits` (bundled with scikit-learn); an .npz file with `x_train`, `y_train`,
+            `x_test`, `y_test` or `x`, `y`; a folder of IDX files; or a folder with one folder
+            of images for each class, or with `train/` and `test/` that contain such folders.
+        seed: seed of the stratified split.
 
     Raises:
-        UsageError: nothing of that kind is there.
-        DataError: it is there, but empty, damaged or inconsistent.
+        UsageError: there is no such data set at `source`.
+        DataError: the data set is empty, damaged, inconsistent or over a limit.
     """
     path = Path(source)
     if source == "digits":
@@ -143,7 +143,7 @@ def _split(source: str, parts: list[Images], *, seed: int) -> Dataset:
 
 
 def _mean_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Return mean and sample deviation of pixels scaled to 0..1, from how often each level is."""
+    """Return the mean and sample deviation of pixels scaled to 0..1, from a histogram."""
     counts = np.zeros(256, np.int64)
     for image in pixels:
         counts += np.bincount(image.reshape(-1), minlength=256)
@@ -171,10 +171,10 @@ def _cut_off(
 
 
 def _check_bytes(unpacked: int, stored: int, where: object) -> None:
-    """Refuse what would fill the memory, or is far larger than the files that it comes from.
+    """Refuse data that would fill the memory or is far larger than its files.
 
     Raises:
-        DataError: it is over `MAX_BYTES`, or `MAX_RATIO` times as large as its files.
+        DataError: the data exceeds `MAX_BYTES`, or `MAX_RATIO` times the size of its files.
     """
     limit = min(MAX_BYTES, max(_FREE_BYTES, MAX_RATIO * stored))
     if unpacked > limit:
@@ -194,7 +194,7 @@ def _digits() -> Images:
 
 
 def _images(pixels: npt.NDArray[np.generic], labels: npt.ArrayLike, where: str) -> Images:
-    """Check and convert (n, h, w) or (n, h, w, c) bytes."""
+    """Check (n, h, w) or (n, h, w, c) bytes and convert them to `Images`."""
     array, numbers = np.asarray(pixels), np.asarray(labels)
     if array.ndim == 3:
         array = array[..., None]
@@ -225,7 +225,7 @@ def _read_npz(path: Path) -> list[Images]:
             arrays = dict(file)
     except DataError:
         raise
-    except Exception as error:  # its readers raise errors of every kind
+    except Exception as error:  # NumPy and zipfile raise many kinds of errors
         msg = (
             f"{path} is not a readable .npz file ({type(error).__name__}); write it with "
             "numpy.savez."
@@ -258,7 +258,7 @@ def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
             body = np.frombuffer(file.read(math.prod(shape) + 1), np.uint8)
         if zero != 0 or kind != _IDX_BYTES:
             msg = f"type code {kind:#x} is not unsigned bytes"
-            raise ValueError(msg)  # noqa: TRY301 - joins the other ways of being damaged
+            raise ValueError(msg)  # noqa: TRY301 - handled like other damage
         return body.reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         msg = f"{path} is not a whole IDX file: {error}."
@@ -266,7 +266,7 @@ def _read_idx_file(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_folders(roots: list[Path]) -> list[Images]:
-    """Read one folder per class; images are brought to the size of the first one."""
+    """Read one folder for each class; resize all images to the size of the first one."""
     names = sorted(entry.name for entry in roots[0].iterdir() if entry.is_dir())
     parts: list[Images] = []
     size: tuple[int, int] | None = None
@@ -303,16 +303,16 @@ def _read_image(path: Path, size: tuple[int, int] | None) -> npt.NDArray[np.uint
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the size is checked here, with an error
+            warnings.simplefilter("ignore")  # `_check_pixels` raises an error instead
             with Image.open(path) as image:
                 _check_pixels(image.width * image.height, path)
                 rgb = image.convert("RGB")
     except DataError:
         raise
-    except Image.DecompressionBombError:  # over a limit of Pillow's own, which is higher
+    except Image.DecompressionBombError:  # over Pillow's own limit, which is higher
         _check_pixels(MAX_PIXELS + 1, path)
         raise
-    except Exception as error:  # Pillow's readers raise errors of every kind
+    except Exception as error:  # Pillow's readers raise many kinds of errors
         msg = f"{path} is not a readable image ({type(error).__name__}); replace or delete it."
         raise DataError(msg) from error
     return np.asarray(rgb if size in (None, rgb.size) else rgb.resize(size))

@@ -1,4 +1,4 @@
-"""Network inputs: pictures as tensors, resized, normalised and augmented."""
+"""Network inputs: images as tensors, resized, normalised and augmented."""
 
 from typing import Final
 
@@ -18,13 +18,13 @@ def network_inputs(data: Dataset, images: Images, resolution: int) -> Tensor:
 
 
 def normalise(data: Dataset, pixels: Tensor) -> Tensor:
-    """Scale 0..255 to zero mean and unit deviation; repeat a grey channel three times."""
+    """Normalise pixels of 0..255 with the data set's mean and deviation; expand grey to RGB."""
     scaled = (pixels / 255 - data.mean) / data.std
     return scaled.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def resize(pixels: Tensor, resolution: int) -> Tensor:
-    """Resize (n, c, h, w) floats bilinearly, with antialiasing when shrinking."""
+    """Resize (n, c, h, w) floats bilinearly, with antialiasing if the images shrink."""
     if pixels.shape[-2:] == (resolution, resolution):
         return pixels
     return functional.interpolate(
@@ -40,17 +40,17 @@ def augment(
     generator: torch.Generator,
     jitter: float = JITTER,
 ) -> Tensor:
-    """Shift, scale, optionally mirror each image at random, and resize.
+    """Shift and scale each image at random, mirror it if `flip` is set, and resize it.
 
     Args:
         pixels: (n, c, h, w) floats.
-        resolution: of the result.
-        generator: decides all draws, four for each image.
-        flip: mirror half of the images; wrong for characters.
-        jitter: largest change of scale and position, as a share of the image.
+        resolution: height and width of the result.
+        flip: whether to mirror half of the images; do not use it for characters.
+        generator: source of all random draws, four for each image.
+        jitter: largest change of scale and position, as a fraction of the image.
 
     Returns:
-        (n, c, resolution, resolution) floats; what lies outside an image is 0.
+        (n, c, resolution, resolution) floats; pixels outside the image are 0.
     """
     count = len(pixels)
     draws = torch.rand((count, 4), generator=generator)

@@ -1,4 +1,4 @@
-"""A PyTorch module under construction: the nodes of an ONNX graph, one after another."""
+"""The builder that turns the nodes of an ONNX graph into a PyTorch module, one by one."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ Rule = Callable[["ModuleBuilder", Node, dict[str, Any]], fx.Node]
 
 
 class Refused(Exception):
-    """Why one node cannot be imported."""
+    """The reason why one node cannot be imported."""
 
 
 class ModuleBuilder:
-    """Walks the nodes in order and appends a module for each."""
+    """Visits the nodes in order and appends a module for each one."""
 
     def __init__(self, source: OnnxGraph, rules: "Mapping[str, Rule]") -> None:
         import onnx
@@ -50,7 +50,7 @@ class ModuleBuilder:
             except Exception as why:  # noqa: BLE001 - attributes of any form reach the rules
                 reason = str(why) if isinstance(why, Refused) else f"damaged: {why!r:.100}"
                 refused.append(f"{node.kind} at '{node.name}' ({reason})")
-                # What follows is judged by itself.
+                # Go on, so that the message can name every node that cannot be imported.
                 self.made.update(dict.fromkeys(node.outputs, self.made[image]))
         if refused:
             more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
@@ -61,13 +61,13 @@ class ModuleBuilder:
             raise UsageError(msg)
 
     def finish(self) -> fx.GraphModule:
-        """Return the module; its first result is its output."""
+        """Return the finished module, whose output is the graph's first output."""
         first = self.source.model.graph.output[0].name
         self.graph.output(self.made[first])
         return fx.GraphModule(self.root, self.graph).eval().requires_grad_(False)
 
     def _constant(self, node: Node) -> bool:
-        """Note the value of a node without computed inputs."""
+        """Record the value of a node without computed inputs; return whether it is one."""
         import onnx
 
         if node.kind == "Constant":
@@ -78,7 +78,7 @@ class ModuleBuilder:
         if node.kind == "Identity" and node.inputs[0] in self.values:
             self.values[node.outputs[0]] = self.values[node.inputs[0]]
             return True
-        # Arithmetic on shapes; only a Reshape reads it, whose result's shape is known anyway.
+        # Shape arithmetic: only a Reshape reads it, and the shape of its output is known anyway.
         return all(value in self.source.graph.constants for value in node.outputs)
 
     def _import(self, node: Node) -> None:
@@ -89,10 +89,10 @@ class ModuleBuilder:
         self.made[node.outputs[0]] = rule(self, node, self.source.attributes(node.name))
 
     def input(self, node: Node, index: int = 0) -> fx.Node:
-        """Return what makes an input.
+        """Return the module node that computes an input.
 
         Raises:
-            Refused: it is a constant or absent.
+            Refused: the input is a constant or absent.
         """
         name = node.inputs[index] if index < len(node.inputs) else ""
         if name not in self.made:

@@ -1,4 +1,4 @@
-"""An ONNX file opened for tracing: checked, every node named, every shape known."""
+"""ONNX files opened for tracing: checked, with a name for every node and inferred shapes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from hwnat.targets.limits import check_depth, check_operators, check_tensor, rea
 from hwnat.targets.trace import Graph, Node
 
 _CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan", "SequenceMap"})
-#: Domains whose operators a stock runtime brings along.
+#: Domains whose operators a standard runtime contains.
 _DOMAINS: Final = frozenset({"", "ai.onnx", "com.microsoft"})
 _SHOWN: Final = 5
 
@@ -23,13 +23,13 @@ class OnnxGraph:
     """A checked ONNX model.
 
     Attributes:
-        model: the protobuf; every node has a name of its own.
-        graph: its nodes.
+        model: the protobuf model; every node has a unique name.
+        graph: nodes of the model.
         nodes: name -> protobuf node.
-        shapes: value -> shape, of all values that shape inference reaches and all constants.
-        inputs: name -> (element type, shape) of what has to be fed.
+        shapes: value -> shape, for constants and values that shape inference reaches.
+        inputs: name -> (element type, shape) of each input without a stored value.
         batch: leading size of the first input.
-        renamed: nodes had to be named, so the file itself does not tell these names.
+        renamed: whether nodes were renamed, so that their names differ from those in the file.
     """
 
     model: Any
@@ -52,11 +52,11 @@ class OnnxGraph:
 
 
 def open_onnx(path: Path) -> OnnxGraph:
-    """Read a model of fixed shapes.
+    """Read a model with fixed shapes.
 
     Raises:
-        DataError: the file is missing or damaged, lacks its external data, branches or loops, is
-            over a limit, or holds inputs without a fixed shape or operators that nobody knows.
+        DataError: the file is missing or damaged, lacks its external data, contains control flow,
+            exceeds a limit, or has inputs with dynamic shapes or unknown operators.
     """
     model = _read(require_file(path, "ONNX"))
     _check_functions(model, path)
@@ -103,7 +103,7 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - onnx has no types
     except DecodeError as error:
         msg = f"{path} is not an ONNX file or is cut short; export it again."
         raise DataError(msg) from error
-    except Exception as error:  # its reader does not check the numbers that it is given
+    except Exception as error:  # the reader does not check offsets and lengths
         reason = str(error).strip().partition("\n")[0]
         msg = f"{path}: its external data cannot be read ({reason}); put the data file beside it."
         raise DataError(msg) from error
@@ -114,9 +114,9 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - onnx has no types
 
 
 def _check_functions(model: Any, path: Path) -> None:  # noqa: ANN401
-    """Refuse local functions that run themselves, branch or loop, and what they unroll to.
+    """Refuse local functions that are recursive, contain control flow or expand over a limit.
 
-    Readers put the operators of a function in the place of each call, however many that makes.
+    Readers replace each call with the operators of the function, however many these are.
     """
     functions = {(f.domain, f.name): f for f in model.functions}
     called = {key: [_called(node) for node in f.node] for key, f in functions.items()}
@@ -148,14 +148,14 @@ def _called(node: Any) -> tuple[str, str]:  # noqa: ANN401
 
 
 def _branches(node: Any) -> bool:  # noqa: ANN401
-    """Whether a node holds graphs of its own."""
+    """Whether a node contains subgraphs."""
     return node.op_type in _CONTROL_FLOW or any(
         attribute.HasField("g") or attribute.graphs for attribute in node.attribute
     )
 
 
 def _check_text(model: Any, path: Path) -> None:  # noqa: ANN401
-    """Refuse names that are no text; protobuf hands those over as bytes."""
+    """Refuse text that is not UTF-8; protobuf returns it as bytes."""
     waiting = [model]
     while waiting:
         message = waiting.pop()
@@ -192,7 +192,7 @@ def _check_stored(model: Any, path: Path) -> None:  # noqa: ANN401
 
 
 def _name_all(model: Any) -> bool:  # noqa: ANN401
-    """Give every node a name of its own; return whether one had none."""
+    """Give every node a unique name; return whether any node was renamed."""
     counts = Counter(node.name for node in model.graph.node)
     wrong = [n for n in model.graph.node if not n.name or counts[n.name] > 1]
     for index, node in enumerate(wrong):
@@ -229,7 +229,7 @@ def _check_operators(model: Any, path: Path) -> None:  # noqa: ANN401
 def _check_values(
     nodes: Sequence[Node], given: set[str], results: Sequence[str], path: Path
 ) -> None:
-    """Refuse a file in which a node reads what does not exist when it runs."""
+    """Refuse a file in which a node reads a value that no earlier node computes."""
     made = set(given)
     for node in nodes:
         if missing := [value for value in node.inputs if value not in made]:
@@ -245,12 +245,12 @@ def _check_values(
 
 
 def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN401
-    """Return element type and shape of an input."""
+    """Return the element type and the shape of an input."""
     import onnx
 
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
-        msg = f"{path}: input '{value.name}' is no tensor of known rank; export it again."
+        msg = f"{path}: input '{value.name}' is not a tensor of known rank; export it again."
         raise DataError(msg)
     sizes = [(d.dim_value if d.HasField("dim_value") else 0, d.dim_param) for d in tensor.shape.dim]
     if any(size < 1 for size, _ in sizes):

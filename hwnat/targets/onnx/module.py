@@ -1,8 +1,7 @@
-"""A PyTorch module from an ONNX file, for the family of networks that the TFLite writer knows.
+"""A PyTorch module from an ONNX file, for networks that the TFLite writer supports.
 
-Every node becomes one module under the node's own name, so that what is written and traced can be
-told by it. What has no module here is refused, all of it at once and by name; nothing is
-approximated.
+Every node becomes one module with the node's name, so that a written or traced operator can be
+matched to its node. One error names all nodes that have no module. Nothing is approximated.
 """
 
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ class Imported:
     """An imported network.
 
     Attributes:
-        module: in evaluation mode; takes and returns NCHW.
-        names: name of a module -> name of the node it stands for.
-        graph: the file's.
+        module: the module in evaluation mode; it takes and returns NCHW.
+        input_shape: shape of the input, NCHW.
+        names: name of a module -> name of its ONNX node.
+        graph: nodes of the file.
     """
 
     module: fx.GraphModule
@@ -34,7 +34,7 @@ class Imported:
     graph: Graph
 
     def node(self, name: str) -> str:
-        """Return the ONNX node of a module's name."""
+        """Return the name of a module's ONNX node."""
         return self.names.get(name, name)
 
 
@@ -42,11 +42,11 @@ def import_onnx(source: OnnxGraph, path: Path) -> Imported:
     """Return an opened ONNX file as a module.
 
     Args:
-        source: what `open_onnx` returned; it refuses damaged files before torch is loaded.
-        path: of the file, for messages.
+        source: the result of `open_onnx`, which refuses damaged files before torch is loaded.
+        path: path of the file, for messages.
 
     Raises:
-        UsageError: it holds what has no module here; every such node is named.
+        UsageError: some nodes have no module; the message names the first ones.
     """
     inputs = list(source.inputs.items())
     if len(inputs) != 1 or len(inputs[0][1][1]) != 4 or inputs[0][1][0] != 1:

@@ -1,4 +1,4 @@
-"""How each ONNX operator that the TFLite writer can express becomes a PyTorch module."""
+"""Rules that turn the ONNX operators that the TFLite writer can express into PyTorch modules."""
 
 import operator
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def _pads(
     x: fx.Node,
     window: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
 ) -> tuple[fx.Node, tuple[int, int]]:
-    """Return the padding of a window; an uneven one is put around its input first."""
+    """Return a window's input and padding; uneven padding becomes a module before the window."""
     edges = [int(edge) for edge in said.get("pads", (0, 0, 0, 0))]
     auto = said.get("auto_pad", b"NOTSET").decode()
     if auto in ("SAME_UPPER", "SAME_LOWER"):
@@ -128,7 +128,7 @@ def _arithmetic(m: ModuleBuilder, node: Node, _: dict[str, Any]) -> fx.Node:
 
 
 def _gated(m: ModuleBuilder, node: Node) -> fx.Node | None:
-    """Recognise x sigmoid(x) and x tanh(softplus(x)), which older opsets write out."""
+    """Recognise x tanh(softplus(x)), which older opsets use for Mish; None if it is not one."""
     producer = m.source.graph.producer
     for x, gate in (node.inputs[:2], node.inputs[1::-1]):
         made = producer.get(gate)
@@ -146,7 +146,7 @@ def _gated(m: ModuleBuilder, node: Node) -> fx.Node | None:
 
 
 def _softplus(m: ModuleBuilder, node: Node, _: dict[str, Any]) -> fx.Node:
-    """Let a Softplus pass that is part of a Mish; its product is what is imported."""
+    """Skip a Softplus that is part of a Mish; the product at its end is imported instead."""
     graph = m.source.graph
     tanh = graph.followers(node)
     product = graph.followers(tanh[0]) if len(tanh) == 1 and tanh[0].kind == "Tanh" else []

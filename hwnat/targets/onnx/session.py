@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: the settings that models are timed and traced with."""
+"""ONNX Runtime sessions and their settings for timing and tracing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from hwnat.targets.runtimes import load_onnxruntime
 
 
 def session_options(threads: int) -> Any:  # noqa: ANN401 - ONNX Runtime has no types
-    """Return the settings that models are timed and traced with."""
+    """Return the settings for timing and tracing a model."""
     ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
-    # Idle workers of one session must not spin on the cores while another one is timed.
+    # Idle threads of one session must not spin on the cores while another session is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
@@ -32,10 +32,10 @@ def open_session(
     *,
     providers: Sequence[Any] = ("CPUExecutionProvider",),
 ) -> Any:  # noqa: ANN401
-    """Load a file, on the CPU unless other providers are named.
+    """Load a file, on the CPU unless you name other providers.
 
     Raises:
-        DataError: ONNX Runtime refuses it.
+        DataError: ONNX Runtime refuses the file.
     """
     ort = load_onnxruntime()
     with reading(path, "ONNX Runtime"):
@@ -43,7 +43,7 @@ def open_session(
 
 
 class OnnxSession(Session):
-    """Inputs and outputs are bound once, so a run allocates and copies nothing."""
+    """A session that binds its input and output once, so that runs allocate and copy nothing."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
@@ -79,7 +79,7 @@ def fixed_shape(inputs: Any, path: Path) -> Shape:  # noqa: ANN401 - ONNX Runtim
     """Return the shape of a session's only input.
 
     Raises:
-        DataError: it has several, or one whose shape is open.
+        DataError: the session has several inputs, or its input has a dynamic shape.
     """
     shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
     if len(shape) != 4 or not all(isinstance(size, int) and size > 0 for size in shape):

@@ -19,7 +19,7 @@ OPSET: Final = 17
 
 
 class OnnxTarget:
-    """Exporter through torch's graph tracer, timer through ONNX Runtime."""
+    """Exports with torch's graph tracer and times with ONNX Runtime."""
 
     name = "onnx"
     suffix = ".onnx"
@@ -48,7 +48,7 @@ class OnnxTarget:
         return OnnxSession(require_file(path, "ONNX"), threads)
 
     def trace(self, path: Path) -> "Trace":
-        """Return what ONNX Runtime executes; see `Target.trace`."""
+        """Return the kernels that ONNX Runtime executes; see `Target.trace`."""
         from hwnat.targets.onnx.trace import trace_onnx
 
         return trace_onnx(path, runtime=" ".join(self.runtime()))
@@ -64,11 +64,11 @@ _CHECK: type[Target] = OnnxTarget
 def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str, int]:
     """Write a checked, self-contained opset-17 file for one fixed NCHW shape; return its counts.
 
-    The graph tracer is deprecated but writes the same graph in a tenth of the time that the
-    torch.export one needs, without stack traces of this machine in the file.
+    The graph tracer is deprecated, but it writes the same graph in a tenth of the time of the
+    exporter based on torch.export, and puts no stack traces of this machine into the file.
 
     Raises:
-        UsageError: the module cannot be traced or holds an operator without an ONNX form.
+        UsageError: the module cannot be traced or contains an operator without an ONNX form.
     """
     import onnx
     import torch
@@ -78,7 +78,7 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
             warnings.filterwarnings("ignore", said, DeprecationWarning)
         # Padding becomes arithmetic on constants, which every runtime folds.
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
-        # Instance norms have no running statistics, so training and evaluation are one.
+        # Instance norms have no running statistics, so training and evaluation do not differ.
         warnings.filterwarnings(
             "ignore", "ONNX export mode is set to TrainingMode.EVAL", UserWarning
         )

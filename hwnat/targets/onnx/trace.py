@@ -1,8 +1,8 @@
-"""What ONNX Runtime executes of an ONNX file: its optimised graph beside its profile.
+"""The kernels that ONNX Runtime executes, from its optimised graph and its profile.
 
-The optimiser fuses convolutions with activations and sums, folds batch norms, and changes layouts:
-a node of the domain com.microsoft.nchwc works on channels in blocks, padded to whole ones. So
-shapes come from the file wherever the node can be found there, else from the profile.
+The optimiser fuses convolutions with activations and sums, folds batch norms and changes layouts. A
+node of the domain com.microsoft.nchwc works on blocks of channels and pads the last block. So
+shapes are taken from the file if it contains the node, and from the profile otherwise.
 """
 
 import json
@@ -22,17 +22,17 @@ from hwnat.targets.onnx.graph import OnnxGraph, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
 from hwnat.targets.trace import Removed, Trace, TracedOp
 
-#: ONNX Runtime's own names of what ONNX calls otherwise.
+#: ONNX Runtime's operator -> ONNX operator, where the names differ.
 _SAME: Final = {"FusedConv": "Conv"}
-#: What the profile calls a data type.
+#: Data type in the profile -> data type in a key.
 _DTYPES: Final = {"float": "float32", "float16": "float16"}
 _SUFFIX: Final = "_nchwc"
 _CONVS: Final = frozenset({"Conv", "FusedConv"})
-#: What the optimiser appends to a node's name -> operators that it then includes.
+#: Suffix that the optimiser appends to a node's name -> operators that it fused into the node.
 _JOINED: Final = {"MatMulAddFusion": {"Add"}, "MatMulScaleFusion": {"Mul", "Div"}}
-#: Changes of layout; they write what another node computed, under its name.
+#: Changes of layout; they copy another node's output and keep its name.
 _INSERTED: Final = frozenset({"ReorderInput", "ReorderOutput"})
-#: Runs that are profiled: the first one also allocates and touches memory.
+#: Number of profiled runs; the first one is slower because it allocates memory.
 _RUNS: Final = 5
 
 
@@ -49,7 +49,7 @@ def trace_onnx(path: Path, *, runtime: str) -> Trace:
 
 
 def _run(path: Path, source: OnnxGraph, folder: Path) -> tuple[Any, list[dict[str, Any]]]:
-    """Return the optimised model, and the profile's events of a few runs."""
+    """Return the optimised model and the profile's events from several runs."""
     import onnx
 
     file = path
@@ -80,7 +80,7 @@ def _run(path: Path, source: OnnxGraph, folder: Path) -> tuple[Any, list[dict[st
 
 
 class _Reading:
-    """Joins file, optimised graph and profile."""
+    """Joins the file, the optimised graph and the profile."""
 
     def __init__(
         self,
@@ -139,10 +139,10 @@ class _Reading:
         )
 
     def _anchors(self, node: Any) -> list[str]:  # noqa: ANN401
-        """Return the file's nodes that a node of the optimised graph is known to be made of.
+        """Return the file's nodes that a node of the optimised graph was certainly made from.
 
-        Its name is the file's name, or that of a value or node of the file and what was done to
-        it. An activation or sum that joined it later shows in its attributes and inputs only.
+        Its name is that of a node or a value in the file, perhaps with a suffix for the fusion. An
+        activation or a sum that was fused later appears only in its attributes and inputs.
         """
         graph = self.source.graph
         stem, _, done = node.name.rstrip("/").rpartition("/")
@@ -174,7 +174,7 @@ class _Reading:
         }
 
     def _note_shapes(self, index: int, node: Any, arguments: Mapping[str, Any]) -> None:  # noqa: ANN401
-        """Note the shapes of a node's outputs, without the padding of blocked channels."""
+        """Record the shapes of a node's outputs, without the padding of blocked channels."""
         group = [self.source.graph.by_name[name] for name in self.groups[index]]
         made = self.source.shapes.get(group[-1].outputs[0]) if group else None
         ran = [
@@ -197,7 +197,7 @@ class _Reading:
         kind = _SAME.get(node.op_type, node.op_type)
         attributes = self._attributes(node)
         for name in self.groups[index]:
-            if self.source.nodes[name].op_type == "Conv":  # its groups are not padded
+            if self.source.nodes[name].op_type == "Conv":  # the file's groups are not padded
                 attributes["group"] = self.source.attributes(name).get("group", 1)
         given = [name for name in node.input if name]
         computed = [name for name in given if name not in self.stored]
@@ -221,7 +221,7 @@ class _Reading:
         )
 
     def _axes(self, node: Any, attributes: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-        """Return axes that stand in a stored input, as later opsets have it."""
+        """Return the axes of a reduction that later opsets store as an input."""
         import onnx
 
         if "Reduce" not in node.op_type or "axes" in attributes or len(node.input) < 2:

@@ -1,4 +1,4 @@
-"""The words of OpenVINO's graphs, in those of ONNX."""
+"""OpenVINO's graphs in ONNX terms."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from hwnat.targets.kernel import ACTIVATIONS
 from hwnat.targets.limits import check_operators, check_tensor
 from hwnat.targets.trace import Graph, Node
 
-#: OpenVINO's operator -> ONNX's, where they differ.
+#: OpenVINO operator -> ONNX operator, where the names differ.
 ONNX: Final = {
     "Convolution": "Conv",
     "GroupConvolution": "Conv",
@@ -30,7 +30,7 @@ ONNX: Final = {
     "VariadicSplit": "Split",
     "Broadcast": "Expand",
 }
-#: Layer of the executable graph -> ONNX operator, where that is clear without the model's nodes.
+#: Layer of the executable graph -> ONNX operator, where the layer's name alone decides it.
 LAYERS: Final = {
     "Convolution": "Conv",
     "Deconvolution": "ConvTranspose",
@@ -45,10 +45,10 @@ ELEMENTWISE: Final = frozenset({"Add", "Mul", "Sub", *ACTIVATIONS})
 
 
 def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO has no types here
-    """Refuse dynamic shapes, control flow, and what is over a limit.
+    """Refuse dynamic shapes, control flow, and models over a limit.
 
     Raises:
-        DataError: the model has some; the message names it.
+        DataError: the model has one of these; the message names it.
     """
     for value in model.inputs:
         if value.partial_shape.is_dynamic:
@@ -102,7 +102,7 @@ class Layer:
 
 
 def written_out(parts: list[tuple[str, str]], kinds: set[str]) -> list[tuple[str, str]]:
-    """Name an activation that the file writes out, and whose last product the plug-in reports."""
+    """Recognise an activation that the file spells out as a product with Erf or Sigmoid."""
     for sign, act in (("Erf", "Gelu"), ("Sigmoid", "Swish")):
         product = [part for part in parts if part[1] == "Mul"]
         if sign in kinds and product:
@@ -112,7 +112,7 @@ def written_out(parts: list[tuple[str, str]], kinds: set[str]) -> list[tuple[str
 
 
 def tail_of(loose: list[str], *, rooted: bool, sums: int) -> int:
-    """Count element-wise parts besides bias, shortcut and one activation."""
+    """Count the element-wise parts except the bias, the shortcut and one activation."""
     acts = sum(kind in ACTIVATIONS for kind in loose)
     others = len(loose) - acts
     if rooted:

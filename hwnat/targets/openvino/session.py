@@ -15,11 +15,11 @@ from hwnat.targets.runtimes import load_openvino
 
 @cache
 def core() -> Any:  # noqa: ANN401 - OpenVINO has no types here
-    """Return the one OpenVINO core of this process; it lives as long as the process.
+    """Return this process's only OpenVINO core, which lives as long as the process.
 
-    With each core comes a CPU plug-in, which gives the calling thread an alternate signal stack
-    and, when it goes, restores the stack that it found. Of two plug-ins, the one that goes last
-    restores the freed stack of the first, and the next Ctrl-C ends in a segmentation fault.
+    Each core loads a CPU plug-in, which gives the calling thread an alternate signal stack and
+    restores the previous stack when it is unloaded. With two plug-ins, the last one unloaded
+    restores the freed stack of the other, and the next Ctrl-C causes a segmentation fault.
     """
     return load_openvino().Core()
 
@@ -30,10 +30,10 @@ def cpu_config(threads: int) -> dict[str, object]:
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        # Each model would be bound to a core of its own: one of two that are timed in
-        # alternation then waits for whatever else runs there, and their ratio means nothing.
+        # With pinning, each model is bound to its own core. Other programs on one of the cores
+        # would then delay only one of two models that are timed in alternation.
         "ENABLE_CPU_PINNING": False,
-        # Without it a CPU with bf16 instructions computes in bf16.
+        # Without this hint, a CPU with bf16 instructions computes in bf16.
         "INFERENCE_PRECISION_HINT": "f32",
     }
 

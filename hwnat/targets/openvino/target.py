@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OpenvinoTarget:
-    """Exporter through ONNX, timer through OpenVINO's CPU plug-in."""
+    """Exports through ONNX and times with OpenVINO's CPU plug-in."""
 
     name = "openvino"
     suffix = ".xml"
@@ -86,8 +86,8 @@ def _write_ir(onnx: Path, path: Path) -> list[str]:
     ov = load_openvino()
     from openvino.passes import ConstantFolding, Manager
 
-    # The reader alone, not convert_model: that one sends telemetry. The shape arithmetic which
-    # the reader leaves is folded here, and its process-wide numbering is made this file's own.
+    # `read_model` sends no telemetry; `convert_model` does. `read_model` leaves shape arithmetic,
+    # which is folded here, and numbers nodes across the process, so the nodes are renamed.
     with reading(onnx, "OpenVINO"):
         model = core().read_model(onnx)
     passes = Manager()

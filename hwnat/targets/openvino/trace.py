@@ -1,7 +1,7 @@
-"""What OpenVINO's CPU plug-in executes of a model: its executable graph with counters.
+"""The kernels that OpenVINO's CPU plug-in executes: its executable graph with counters.
 
-Each of that graph's nodes says which nodes of the model it is made of, in which layout it computes
-and with which kernel. Attributes such as strides are the model's own.
+Each node of that graph reports the model's nodes that it was made from, its layout and its kernel.
+Attributes such as strides come from the model.
 """
 
 import re
@@ -31,7 +31,7 @@ from hwnat.targets.openvino.graph import (
 from hwnat.targets.openvino.session import core, cpu_config
 from hwnat.targets.trace import Graph, Removed, Trace, TracedOp
 
-#: Layers that hand on their input's memory unless they are seen to take time.
+#: Layers that pass on their input's memory, unless the counters show that they take time.
 _IN_PLACE: Final = frozenset({"Reorder", "Split", "Concatenation", "StridedSlice"})
 _VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _NAMED_BY_KIND: Final = re.compile(r"([A-Za-z]+)_\d+(?:/.*)?")
@@ -43,8 +43,8 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
     """Compile a model as it is timed, run it, and describe every kernel that ran.
 
     Args:
-        path: OpenVINO's .xml, or an ONNX file.
-        runtime: name and version.
+        path: an OpenVINO .xml file or an ONNX file.
+        runtime: name and version of the runtime.
 
     Raises:
         DataError: see `Target.trace`.
@@ -89,7 +89,7 @@ class _Reading:
         self.constants: set[str] = set()
 
     def trace(self, executable: Any, runtime: str) -> Trace:  # noqa: ANN401
-        """Describe every node of the executable graph that computes something."""
+        """Describe every node of the executable graph that computes a value."""
         every = [self._layer(node) for node in executable.get_ordered_ops()]
         layers = [layer for layer in every if layer is not None and layer.inputs]
         anchors = {index: self._anchors(layer) for index, layer in enumerate(layers)}
@@ -148,7 +148,7 @@ class _Reading:
         )
 
     def _anchors(self, layer: Layer) -> list[str]:
-        """Return the file's nodes that a layer says it is made of."""
+        """Return the file's nodes that a layer was made from."""
         names = []
         for part in layer.parts:
             node = self._file_node(part)
@@ -157,7 +157,7 @@ class _Reading:
         return names
 
     def _file_node(self, part: str) -> str | None:
-        """Return the file's node that a node of the model stands for, alone or with others."""
+        """Return the file's node that a node of the model belongs to; None if there is none."""
         at = self.model.get(part)
         for _ in range(_STEPS):
             name = part.removesuffix("/WithoutBiases")
@@ -173,14 +173,14 @@ class _Reading:
         return None
 
     def _kind(self, part: str) -> str:
-        """Return the ONNX operator of a part; the plug-in names what it adds by its kind."""
+        """Return the ONNX operator of a part; the plug-in names parts that it adds by kind."""
         node = self.model.get(part)
         named = _NAMED_BY_KIND.fullmatch(part)
         kind = node.get_type_name() if node is not None else named[1] if named else ""
         return ONNX.get(kind, kind)
 
     def _describe(self, layer: Layer, group: tuple[str, ...]) -> OpSpec | str:
-        """Return the operation of a layer, or why there is none."""
+        """Return the operation of a layer, or the reason why there is none."""
         parts = [(part, self._kind(part)) for part in layer.parts]
         parts = written_out(parts, {self.graph.by_name[name].kind for name in group})
         loose = [(part, kind) for part, kind in parts if kind in ELEMENTWISE]
@@ -227,7 +227,7 @@ class _Reading:
         elif kind.startswith("Reduce"):
             axes = node.input(1).get_source_output().get_node()
             shape = node.output(0).get_shape()
-            # The ONNX reader computes the axes of a global pool, which are kept with size 1.
+            # For a global pool, the ONNX reader computes the axes instead of storing them.
             known = hasattr(axes, "get_data")
             attributes["axes"] = axes.get_data().ravel().tolist() if known else range(2, len(shape))
         return attributes

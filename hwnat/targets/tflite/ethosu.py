@@ -1,7 +1,7 @@
 """INT8 TFLite files for Arm's Ethos-U, estimated by its compiler Vela.
 
-Vela's cycles are those of its model of the hardware; it runs nothing. It is a process of its own,
-because it keeps global state and may end with a traceback.
+Vela computes cycles from a model of the hardware and runs nothing. It runs in its own process,
+because it keeps global state and may exit with a traceback.
 """
 
 import sys
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from hwnat.targets.trace import Trace
 
-#: The largest networks of our spaces take some seconds.
+#: The largest networks of the bundled spaces take a few seconds.
 _TIMEOUT_S: Final = 300.0
 
 
 class EthosuTarget:
-    """Exporter of INT8 files with native h-swish, estimated through Vela.
+    """Exports INT8 files with a native hard swish and estimates their latency with Vela.
 
     Args:
-        calibration: (n, channels, height, width) inputs that the scales are fitted to.
+        calibration: (n, channels, height, width) inputs that determine the scales.
     """
 
     name = "ethosu"
-    #: Not that of target tflite, whose file may lie beside it.
+    #: Differs from target tflite's suffix, because both files may be in one folder.
     suffix = ".ethosu.tflite"
     layout: Layout = "NHWC"
     precision: Precision = "int8"
@@ -59,7 +59,7 @@ class EthosuTarget:
         )
 
     def convert(self, onnx: Path, path: Path) -> None:
-        """Write an ONNX file of the family that the writer knows; see `Target.convert`."""
+        """Convert an ONNX file whose operators the writer supports; see `Target.convert`."""
         from hwnat.targets.onnx.graph import open_onnx
 
         source = open_onnx(onnx)
@@ -77,16 +77,16 @@ class EthosuTarget:
             shape,
             path,
             calibration=self._calibration,
-            split_depthwise=False,  # that is for XNNPACK
+            split_depthwise=False,  # only XNNPACK needs it
             native_hswish=True,
         )
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
-        """Open a file on this CPU, to compare what it computes; its time is not the NPU's."""
+        """Open a file on this CPU to compare its outputs; its time is not the NPU's."""
         return TfliteTarget().load(path, threads=threads)
 
     def trace(self, path: Path) -> "Trace":
-        """Refuse: which operators Vela fuses and cascades is known of whole networks only.
+        """Refuse: Vela reports fused and cascaded operators for whole networks only.
 
         Raises:
             UsageError: always.
@@ -98,7 +98,7 @@ class EthosuTarget:
         raise UsageError(msg)
 
     def runtime(self) -> tuple[str, str]:
-        """Return package and version of the compiler."""
+        """Return the package and the version of the compiler."""
         return installed("ethos-u-vela", extra="ethosu")
 
     def estimate(self, path: Path, npu: Npu, *, link: Transport) -> str:

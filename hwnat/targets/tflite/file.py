@@ -1,4 +1,4 @@
-"""A TFLite flatbuffer under construction: tensors, constants and operators, nothing else."""
+"""The builder of a TFLite flatbuffer from tensors, constants and operators."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,7 +19,7 @@ class FileBuilder:
     """Collects one graph; `kinds` lists its operators in the order they run.
 
     Args:
-        versions: of the operators that need a later one than 1.
+        versions: operator -> version, for operators that need a later version than 1.
     """
 
     def __init__(self, versions: Mapping[str, int] | None = None) -> None:
@@ -32,7 +32,7 @@ class FileBuilder:
         self._producers: dict[int, Any] = {}
 
     def tensor(self, shape: Sequence[int], name: str, *, dtype: str = "float32") -> int:
-        """Declare a tensor that an operator or the caller fills; return its index."""
+        """Declare a tensor that an operator or the caller fills; return the tensor's index."""
         tensor = schema.TensorT()
         tensor.shape, tensor.name, tensor.type = list(shape), name, _TYPES[dtype]
         self._tensors.append(tensor)
@@ -54,13 +54,13 @@ class FileBuilder:
     def quantise(
         self, tensor: int, scales: npt.ArrayLike, *, zero_point: int = 0, axis: int = 0
     ) -> None:
-        """Say what the integers of a tensor mean: value = scale * (integer - zero point).
+        """Set the quantisation of a tensor: value = scale * (integer - zero point).
 
         Args:
-            tensor: its index; one of floats becomes one of int8.
-            scales: one, or one for each place along `axis`.
-            zero_point: the same for all.
-            axis: along which there are several scales.
+            tensor: index of the tensor; a float tensor becomes an int8 tensor.
+            scales: one scale, or one for each position along `axis`.
+            zero_point: zero point for all scales.
+            axis: axis along which the scales differ.
         """
         parameters = schema.QuantizationParametersT()
         parameters.scale = np.atleast_1d(np.asarray(scales, np.float32))
@@ -83,8 +83,8 @@ class FileBuilder:
 
         Args:
             kind: builtin operator, such as CONV_2D.
-            inputs: tensor indices.
-            shape: of the output, as the file has it.
+            inputs: indices of the input tensors.
+            shape: shape of the output in the file's layout.
             options: name of the operator's options table, such as Conv2DOptions.
             **fields: fields of that table.
         """
@@ -104,7 +104,7 @@ class FileBuilder:
         return output
 
     def fuse(self, tensor: int, activation: str) -> bool:
-        """Let the operator that makes `tensor` apply RELU or RELU6 itself, if it can."""
+        """Fuse RELU or RELU6 into the operator that computes `tensor`; return whether it can."""
         options: Any = getattr(self._producers.get(tensor), "builtinOptions", None)
         if getattr(options, "fusedActivationFunction", None) != 0:
             return False
@@ -129,13 +129,13 @@ def _code(kind: str, version: int) -> Any:  # noqa: ANN401 - generated code has 
     code = schema.OperatorCodeT()
     code.version = version
     code.builtinCode = getattr(schema.BuiltinOperator, kind)
-    code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # what runtimes before 2020 read
+    code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # read by runtimes before 2020
     return code
 
 
 class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """Aligns constants to 16 bytes, as the schema demands and the generated code forgets."""
+    """Aligns constants to 16 bytes, which the schema requires and the generated code omits."""
 
     def StartVector(self, elem_size: int, count: int, alignment: int) -> int:
-        """Start a vector; byte vectors are the constants."""
+        """Start a vector; only constants are vectors of bytes."""
         return int(super().StartVector(elem_size, count, 16 if elem_size == 1 else alignment))

@@ -1,8 +1,8 @@
-"""TFLite files on this machine's GPU: LiteRT's compiled models over WebGPU.
+"""TFLite files on this machine's GPU, run by LiteRT's compiled models over WebGPU.
 
-The driver may be one in software, such as Mesa's lavapipe; LiteRT names the adapter that it took
-on stderr. A run is asynchronous, so it is not over, nor timed, before its output has been read.
-Floats stay float32; of INT8 files only the tensors are int8, the arithmetic is the driver's.
+The driver may be a software driver, such as Mesa's lavapipe; LiteRT prints the adapter that it uses
+on stderr. Runs are asynchronous, so a timed run includes reading its output. Floats stay float32.
+In INT8 files only the tensors are int8; the driver decides how to compute with them.
 """
 
 import ctypes
@@ -20,16 +20,16 @@ from hwnat.errors import DeviceError, UsageError
 from hwnat.targets.base import Floats, Session
 from hwnat.targets.tflite.session import open_interpreter, tensor_form
 
-#: How LiteRT says that operators would have to run elsewhere.
+#: Part of LiteRT's message that some operators would not run on the GPU.
 _LEFT_OVER = "ops are not accelerated"
 
 
 @cache
 def _environment() -> Any:  # noqa: ANN401 - LiteRT has no types
-    """Return what all models of this process share: the driver's connection and its compiler.
+    """Return LiteRT's environment, with the driver and its compiler; all models share it.
 
     Raises:
-        UsageError: LiteRT is not installed, or too old.
+        UsageError: LiteRT is not installed or is too old.
     """
     try:
         from ai_edge_litert.environment import Environment
@@ -43,7 +43,7 @@ def _environment() -> Any:  # noqa: ANN401 - LiteRT has no types
 
 
 def open_model(path: Path) -> Any:  # noqa: ANN401
-    """Load a file onto the GPU, all of it.
+    """Load a file onto the GPU with all of its operators.
 
     Raises:
         UsageError: there is no GPU that LiteRT can use.
@@ -83,24 +83,24 @@ def open_model(path: Path) -> Any:  # noqa: ANN401
 
 @contextmanager
 def _words_on_stderr() -> Iterator[None]:
-    """Send there what LiteRT's library says on stdout, which is for results."""
+    """Redirect the LiteRT library's stdout to stderr, because stdout is for results."""
     sys.stdout.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        # The library's words wait in C's buffer, which is otherwise written at the end.
+        # Flush C's buffer now; otherwise its text would reach stdout when the process ends.
         ctypes.CDLL(None).fflush(None)
         os.dup2(stdout, 1)
         os.close(stdout)
 
 
 class GpuSession(Session):
-    """A model on the GPU. A run ends with its output in main memory."""
+    """A model on the GPU; a run includes copying its output to main memory."""
 
     def __init__(self, path: Path) -> None:
-        # The interpreter tells a damaged file from a missing GPU, and knows the scales of int8.
+        # The interpreter reports a damaged file as such, and provides the scales of int8 tensors.
         self._form = tensor_form(open_interpreter(path, 1), path)
         self.input_shape = self._form.input_shape
         self._model = open_model(path)
@@ -111,17 +111,17 @@ class GpuSession(Session):
         self._answer: Any = None
 
     def prepare(self, x: Floats) -> None:
-        """Hand over an input; see `Session.prepare`."""
+        """Copy an input to the GPU; see `Session.prepare`."""
         self._inputs[0].write(self._form.encode(x))
 
     def invoke(self) -> None:
         """Run once and read the output; see `Session.invoke`."""
         self._model.run_by_index(0, self._inputs, self._outputs)
-        # Returns when the GPU is done; `run_by_index` does when the work is handed over.
+        # `read` returns when the GPU is done; `run_by_index` returns when the work is queued.
         self._answer = self._outputs[0].read(self._count, self._dtype)
 
     def output(self) -> Floats:
-        """Return what the last run has read; see `Session.output`."""
+        """Return a copy of the last run's output; see `Session.output`."""
         return self._form.decode(self._answer.reshape(self._form.answer["shape"])).copy()
 
     def packed(self, x: Floats) -> bytes:

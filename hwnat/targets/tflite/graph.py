@@ -14,10 +14,10 @@ _KINDS = {number: name for name, number in vars(schema.BuiltinOperator).items() 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatOp:
-    """One operator; tensors by index.
+    """One operator; its tensors are given by index.
 
     Attributes:
-        table: name of its options table; `options` are that table's fields.
+        table: name of its options table; `options` holds the fields of that table.
     """
 
     kind: str
@@ -32,7 +32,10 @@ class FloatGraph:
     """A file with one input and one output.
 
     Attributes:
-        shapes: of all tensors; `constants` are those that the file stores.
+        shapes: shapes of all tensors.
+        constants: index of a tensor -> its stored values.
+        source: index of the input.
+        result: index of the output.
     """
 
     operators: tuple[FloatOp, ...]
@@ -43,7 +46,7 @@ class FloatGraph:
 
 
 def read_graph(content: bytes) -> FloatGraph:
-    """Return the graph of a file of `hwnat.targets.tflite.writer`."""
+    """Return the graph of a file written by `hwnat.targets.tflite.writer`."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     shapes = tuple(tuple(map(int, tensor.shape)) for tensor in graph.tensors)

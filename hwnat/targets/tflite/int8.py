@@ -1,10 +1,10 @@
 """An INT8 TFLite file of a PyTorch module: static full-integer quantisation after training.
 
-The float file is written first. LiteRT runs it on the calibration inputs with every tensor kept,
-so that ranges are known of what the file computes, parts of one module and fused activations
-included. Then each operator is written again for integers: activations int8 with one scale and
-zero point, weights int8 symmetric with a scale for each output channel (one in all for fully
-connected layers, whose later version older runtimes refuse), biases int32.
+The float file is written first. LiteRT runs it on the calibration inputs and keeps every tensor, so
+the ranges cover all that the file computes, including the parts of a module and fused activations.
+Then each operator is rewritten for integers. Activations are int8 with one scale and zero point,
+biases are int32, and weights are symmetric int8 with a scale for each output channel. Fully
+connected layers have a single scale, because older runtimes refuse the version with several.
 
 Source: Jacob et al., Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, 2018; restrictions as in TensorFlow Lite's 8-bit specification.
@@ -27,7 +27,7 @@ from hwnat.targets.tflite.graph import FloatGraph, FloatOp, read_graph
 from hwnat.targets.tflite.ranges import Range, calibration_inputs, find_ranges
 from hwnat.targets.tflite.writer import lower
 
-#: Versions with INT8 kernels that every runtime in use knows.
+#: Operator versions with INT8 kernels that every runtime in use supports.
 _VERSIONS: Final = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
@@ -36,7 +36,7 @@ _VERSIONS: Final = {
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), 2),
 }
 _FUSED_NONE, _FUSED_RELU6 = 0, 3
-#: Biases of a larger magnitude could overflow the 32 bits of a sum.
+#: Biases of a larger magnitude could overflow a 32-bit sum.
 _LARGEST_BIAS: Final = float(1 << 30)
 
 
@@ -52,18 +52,19 @@ def write_int8(
     """Write `module`, which is in evaluation mode, with int8 input and output; return its counts.
 
     Args:
-        module: what to write; it is not changed.
+        module: the module to write; it is not changed.
         input_shape: (batch, channels, height, width).
         path: the file to write.
-        calibration: (n, channels, height, width) float32 inputs like those to come, n a multiple
-            of the batch; None draws normal ones, for modules that were never trained.
+        calibration: (n, channels, height, width) float32 inputs that represent the deployed ones,
+            where n is a multiple of the batch. None draws normally distributed inputs, which
+            suits untrained modules.
         split_depthwise: see `hwnat.targets.tflite.writer.write_tflite`.
-        native_hswish: write HARD_SWISH, a table look-up on Ethos-U; XNNPACK has none for
-            integers, so that CPUs get ADD and MUL.
+        native_hswish: write HARD_SWISH, a table look-up on Ethos-U, instead of ADD and MUL.
+            XNNPACK has no HARD_SWISH for integers.
 
     Raises:
-        UsageError: the module holds what the writer does not know or cannot quantise.
-        DataError: the calibration inputs do not suit the module, or are not finite.
+        UsageError: the module contains an operation that cannot be written or quantised.
+        DataError: the calibration inputs do not match the module, or are not finite.
     """
     content, origins = lower(module, input_shape, split_depthwise=split_depthwise)
     places = [[_named(module, place) for place in nodes] for _, nodes in origins]
@@ -76,7 +77,7 @@ def write_int8(
 
 
 def _named(module: nn.Module, place: str) -> str:
-    """Return what a node of the trace is called in the module."""
+    """Return the name in the module of a node of the trace."""
     for name, part in module.named_modules():
         if name and re.sub(r"^(?=\d)", "_", name.replace(".", "_")) == place:
             return f"{type(part).__name__} at '{name}'"
@@ -85,11 +86,11 @@ def _named(module: nn.Module, place: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """An integer tensor that stands for a float one.
+    """An integer tensor that represents a float tensor.
 
     Attributes:
-        index: in the new file.
-        factor: what it holds is so many times the value that it stands for.
+        index: index in the new file.
+        factor: ratio of the stored values to the values of the float tensor.
     """
 
     index: int
@@ -99,11 +100,11 @@ class _Tensor:
 
 
 class _Quantiser:
-    """Walks a float graph once and appends the operators for integers to a new file.
+    """Visits a float graph once and appends the integer operators to a new file.
 
-    A product with a positive constant, such as the 1/6 of a hard sigmoid, is not computed: it
-    becomes a factor of the tensor, goes through what is linear, and ends in the scales of the
-    next weights. Where it cannot, it is multiplied out.
+    A product with a positive constant, such as the 1/6 of a hard sigmoid, is not computed. It
+    becomes a factor of the tensor, passes through linear operators and ends in the scales of the
+    next weights. Where that is impossible, the product is computed.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class _Quantiser:
         return self.out.finish([index], [result.index])
 
     def _is_grouped(self, op: FloatOp) -> bool:
-        """Whether a convolution looks at some channels each, which few INT8 runtimes know."""
+        """Whether an operator is a grouped convolution, which few INT8 runtimes support."""
         if op.kind != "CONV_2D":
             return False
         shapes = self.graph.shapes
@@ -151,7 +152,7 @@ class _Quantiser:
         )
 
     def _declare(self, index: int, values: Range, factor: float = 1.0) -> _Tensor:
-        """Give a new tensor the scale that spans a range of values, zero among them."""
+        """Give a new tensor the scale that spans a range of values and zero."""
         low, high = min(0.0, factor * values[0]), max(0.0, factor * values[1])
         scale = float(np.float32((high - low) / 255 or 1 / 255))
         zero_point = round(max(-128.0, min(127.0, -128 - low / scale)))
@@ -159,13 +160,13 @@ class _Quantiser:
         return _Tensor(index, scale, zero_point, factor)
 
     def add(self, op: FloatOp, inputs: Sequence[int], factor: float = 1.0) -> _Tensor:
-        """Append an operator like `op` whose output has a range of its own."""
+        """Append an operator like `op`, with the scale of its output taken from its range."""
         shape = self.graph.shapes[op.output]
         index = self.out.add(op.kind, inputs, shape, op.table, **op.options)
         return self._declare(index, self.ranges[op.output], factor)
 
     def plain(self, tensor: int) -> _Tensor:
-        """Return the integer tensor of a float one without a factor, multiplied out if need be."""
+        """Return a float tensor's integer tensor with factor 1; compute the product if needed."""
         made = self.made[tensor]
         if made.factor == 1:
             return made
@@ -182,7 +183,7 @@ class _Quantiser:
         return self.out.add(kind, [left, right], shape, options, fusedActivationFunction=fused)
 
     def _constant(self, values: Floats) -> int:
-        """Store an operand symmetrically."""
+        """Store an operand with symmetric quantisation."""
         scale = float(np.abs(values).max() / 127) or 1 / 127
         index = self.out.constant(np.round(values / scale).astype(np.int8))
         self.out.quantise(index, scale)
@@ -198,7 +199,7 @@ class _Quantiser:
         largest = np.abs(values).max(axis=others).astype(np.float64)
         if op.kind == "FULLY_CONNECTED":
             largest = np.full_like(largest, largest.max())
-        # A channel whose weights are next to nothing must not blow up its bias.
+        # A channel with tiny weights needs a larger scale, or its bias would overflow.
         step = source.scale / source.factor
         least = np.abs(offsets) / (step * _LARGEST_BIAS)
         scales = np.maximum(np.maximum(largest / 127, least), np.finfo(np.float32).tiny * 1e6)
@@ -213,7 +214,7 @@ class _Quantiser:
         return self.add(op, [source.index, stored, added])
 
     def product(self, op: FloatOp) -> _Tensor:
-        """Write a product; one with a positive constant becomes a factor."""
+        """Write a product; a product with a positive constant becomes a factor."""
         left, right = op.inputs
         if left in self.graph.constants:
             left, right = right, left
@@ -250,24 +251,24 @@ class _Quantiser:
         return self._declare(index, self.ranges[op.output], 6.0)
 
     def linear(self, op: FloatOp) -> _Tensor:
-        """Write what passes a factor on, to an output with a range of its own."""
+        """Write an operator that preserves a factor; its output gets its own scale."""
         source, *rest = op.inputs
         made = self.made[source]
         return self.add(op, [made.index, *self._stored(rest)], made.factor)
 
     def bounded(self, op: FloatOp) -> _Tensor:
-        """Write what takes values as they are."""
+        """Write an operator that needs values without a factor."""
         return self.add(op, [self.plain(op.inputs[0]).index])
 
     def logistic(self, op: FloatOp) -> _Tensor:
-        """Write a sigmoid, whose output has the scale that the runtimes demand."""
+        """Write a sigmoid; the runtimes require a fixed scale for its output."""
         source = self.plain(op.inputs[0])
         index = self.out.add(op.kind, [source.index], self.graph.shapes[op.output], op.table)
         self.out.quantise(index, 1 / 256, zero_point=-128)
         return _Tensor(index, 1 / 256, -128)
 
     def same(self, op: FloatOp) -> _Tensor:
-        """Write what moves or picks integers, so that they mean the same afterwards."""
+        """Write an operator that only moves or selects integers, so their scale is kept."""
         source, *rest = op.inputs
         made = self.made[source]
         inputs = [made.index, *self._stored(rest)]
@@ -277,11 +278,11 @@ class _Quantiser:
         return _Tensor(index, made.scale, made.zero_point, made.factor)
 
     def _stored(self, tensors: Sequence[int]) -> list[int]:
-        """Store sizes and axes, which are integers already."""
+        """Store sizes and axes, which are already integers."""
         return [self.out.constant(self.graph.constants[tensor]) for tensor in tensors]
 
 
-#: What can be quantised; INT8 kernels of pools and moves demand equal scales.
+#: Operators that can be quantised; INT8 kernels of pools and moves require equal scales.
 _RULES: Final[dict[str, Callable[[_Quantiser, FloatOp], _Tensor]]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), _Quantiser.weighted),
     "ADD": _Quantiser.total,

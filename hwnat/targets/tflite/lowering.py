@@ -1,4 +1,4 @@
-"""A traced module on its way into a TFLite file: one node after another, by rules passed in."""
+"""Lowering of a traced module to a TFLite file, node by node, by rules that the caller passes."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ Rule = Callable[["Lowering", fx.Node, fx.Node, Any], int]
 
 
 class Lowering:
-    """Walks a traced graph once and appends its operators to a file."""
+    """Visits a traced graph once and appends its operators to a file."""
 
     def __init__(
         self, traced: fx.GraphModule, rules: "Mapping[type[nn.Module], Rule]", *, split: bool
@@ -57,13 +57,13 @@ class Lowering:
         return self.file.finish(inputs, outputs)
 
     def _stored(self, node: fx.Node) -> int:
-        """Store a tensor of the module, axes as the file has them."""
+        """Store a tensor of the module with its axes in the file's order."""
         *path, name = str(node.target).split(".")
         values = getattr(self.traced.get_submodule(".".join(path)), name).detach().numpy()
         return self.file.constant(values.transpose(0, 2, 3, 1) if values.ndim == 4 else values)
 
     def _note(self, node: fx.Node) -> None:
-        """Note which operators a node became; one that became none is part of its source's."""
+        """Record a node's operators; a node without any belongs to the operator of its source."""
         new = range(len(self.places), len(self.file.kinds))
         self.places += [[node.name] for _ in new]
         if new:
@@ -86,7 +86,7 @@ class Lowering:
         raise self.refusal(node, f"is not among what the writer knows: {known}, +, *, cat")
 
     def _concat(self, node: fx.Node) -> int:
-        """Join along the channels, which the file has last."""
+        """Concatenate along the channels, which are the last axis in the file."""
         parts, *dims = node.args
         dim = node.kwargs.get("dim", dims[0] if dims else 0)
         if dim != 1 or not isinstance(parts, list | tuple):
@@ -109,7 +109,7 @@ class Lowering:
         return self.file.add(kind, inputs, file_shape(node), options, **fields)
 
     def refusal(self, node: fx.Node, why: str) -> UsageError:
-        """Return the error that names what cannot be written and where it stands."""
+        """Return the error that names an unsupported node and its place in the module."""
         module = module_of(self.traced, node)
         kind = node.target if module is None else type(module)
         place = node.name if module is None else node.target
@@ -117,7 +117,7 @@ class Lowering:
         return UsageError(f"No TFLite form: {name} {why}. Export it to onnx or openvino instead.")
 
     def convolution(self, node: fx.Node, source: fx.Node, conv: nn.Conv2d) -> int:
-        """Write a dense or depthwise convolution, whose batch norm is folded in already."""
+        """Write a dense or depthwise convolution, into which its batch norm is already folded."""
         depthwise = conv.groups == conv.in_channels > 1
         problems = {
             f"pads with {conv.padding_mode}": conv.padding_mode != "zeros",
@@ -148,11 +148,11 @@ class Lowering:
         axes: tuple[Window, Window],
         stored: tuple[Floats, Floats],
     ) -> int:
-        """Append one convolution; zeros that neither SAME nor VALID means become a PAD.
+        """Append one convolution; padding that is neither SAME nor VALID becomes a PAD.
 
         Args:
-            node: what is computed.
-            source: what it is computed from.
+            node: node of the convolution.
+            source: node that computes its input.
             axes: windows along height and width.
             stored: weight as (out, height, width, in), or (1, height, width, out) if depthwise,
                 and bias.
@@ -176,21 +176,21 @@ class Lowering:
         return self.emit(node, kind, inputs, options, **fields)
 
     def pad(self, source: fx.Node, rows: tuple[int, int], columns: tuple[int, int]) -> int:
-        """Append a PAD that puts zeros before and after each axis."""
+        """Append a PAD that adds zeros before and after height and width."""
         zeros = np.array([(0, 0), rows, columns, (0, 0)], np.int32)
         size = (zeros.sum(axis=1) + file_shape(source)).tolist()
         inputs = [self.index[source], self.file.constant(zeros)]
         return self.file.add("PAD", inputs, size, "PadOptions")
 
     def linear(self, node: fx.Node, source: fx.Node, linear: nn.Linear) -> int:
-        """Write a fully connected layer; it flattens a 1x1 map by itself."""
+        """Write a fully connected layer, which also flattens a 1x1 map."""
         if len(shape(node)) != 2:
             raise self.refusal(node, f"maps {len(shape(node))}-D tensors, only 2-D ones are known")
         inputs = [self.index[source], *map(self.file.constant, values(linear))]
         return self.emit(node, "FULLY_CONNECTED", inputs, "FullyConnectedOptions")
 
     def flatten(self, node: fx.Node, source: fx.Node, _: nn.Flatten) -> int:
-        """Flatten a 1x1 map, where NHWC and NCHW agree; free in front of a linear layer."""
+        """Flatten a 1x1 map, for which NHWC and NCHW agree; before linear layers, write nothing."""
         batch, channels, *rest = shape(source)
         if shape(node) != (batch, channels) or any(size != 1 for size in rest):
             raise self.refusal(node, f"flattens {shape(source)}; only 1x1 maps are known")
@@ -210,18 +210,18 @@ def module_of(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def shape(node: fx.Node) -> tuple[int, ...]:
-    """Return the shape of what a node computes, as torch has it."""
+    """Return the shape of a node's output as in torch."""
     return tuple(node.meta["tensor_meta"].shape)
 
 
 def file_shape(node: fx.Node) -> tuple[int, ...]:
-    """Return the shape of what a node computes, as the file has it: NHWC."""
+    """Return the shape of a node's output as in the file: NHWC."""
     size = shape(node)
     return (size[0], *size[2:], size[1]) if len(size) == 4 else size
 
 
 def values(layer: nn.Conv2d | nn.Linear) -> tuple[Floats, Floats]:
-    """Return weight and bias, zeros if the layer has none."""
+    """Return a layer's weight and bias; the bias is zeros if the layer has none."""
     weight: Floats = layer.weight.detach().numpy()
     if layer.bias is None:
         return weight, np.zeros(len(weight), np.float32)
@@ -229,7 +229,7 @@ def values(layer: nn.Conv2d | nn.Linear) -> tuple[Floats, Floats]:
 
 
 def conv_windows(source: fx.Node, node: fx.Node, conv: nn.Conv2d) -> tuple[Window, Window]:
-    """Return where a convolution looks along height and width."""
+    """Return the windows of a convolution along height and width."""
     sizes = zip(shape(source)[2:], shape(node)[2:], strict=True)
     rows, columns = (
         Window(

@@ -1,4 +1,4 @@
-"""The operators of a TFLite file as the interpreter plans to run them."""
+"""The operators of a TFLite file, as the interpreter plans to run them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,11 @@ class PlanOp:
     """One operator of a file.
 
     Attributes:
-        names: of the nodes it was written for, or of its output.
-        inputs: tensor indices, absent optional ones left out.
-        options: its options table by field name.
-        delegated: XNNPACK runs it.
+        names: names of the nodes it was written for, or the name of its output.
+        inputs: tensor indices, without absent optional inputs.
+        outputs: tensor indices.
+        options: field -> value of its options table.
+        delegated: whether XNNPACK runs it.
     """
 
     names: tuple[str, ...]
@@ -35,7 +36,7 @@ class PlanOp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TfliteFile:
-    """A parsed file; tensors by index."""
+    """A parsed file; tensors are given by index."""
 
     operators: tuple[PlanOp, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -46,15 +47,15 @@ class TfliteFile:
 
 
 def read_plan(path: Path, places: Mapping[int, tuple[str, ...]]) -> TfliteFile:
-    """Load a file as it is timed and read its operators.
+    """Load a file as for timing and read its operators.
 
     Args:
-        path: of the file.
-        places: what to call an operator, by its position; else it is called by its output.
+        path: path of the file.
+        places: position of an operator -> its names; other operators are named after their output.
 
     Raises:
-        DataError: no fixed shapes, control flow, or no TFLite file.
-        UsageError: the schema is not installed.
+        DataError: the file is not a TFLite file, or has dynamic shapes or control flow.
+        UsageError: LiteRT is not installed.
     """
     try:
         from ai_edge_litert import schema_py_generated as schema
@@ -72,7 +73,7 @@ def _parsed(
     path: Path,
     places: Mapping[int, tuple[str, ...]],
 ) -> TfliteFile:
-    """Join what the interpreter plans and what the file says."""
+    """Join the interpreter's plan and the file's content."""
     details = interpreter._get_ops_details()
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     graph = model.subgraphs[0]
@@ -121,7 +122,7 @@ def _operators(
     details: Sequence[Mapping[str, Any]],
     places: Mapping[int, tuple[str, ...]],
 ) -> Iterator[PlanOp]:
-    """Yield the file's operators; the plan lists them first, in the same order."""
+    """Yield the file's operators; the plan starts with them in the same order."""
     taken = _delegated(details)
     for index, op in enumerate(graph.operators):
         kind, output = str(details[index]["op_name"]), graph.tensors[op.outputs[0]].name
@@ -136,7 +137,7 @@ def _operators(
 
 
 def _all(tensors: Any) -> Any:  # noqa: ANN401 - generated code has no types
-    """Yield tensors; a scalar's shape may be absent."""
+    """Yield all tensors, with an empty shape for a scalar that has none."""
     for tensor in tensors:
         if tensor.shape is None:
             tensor.shape = ()

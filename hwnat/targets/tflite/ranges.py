@@ -9,7 +9,7 @@ from hwnat.records.artifact import Shape
 from hwnat.targets.base import Floats
 
 Range = tuple[float, float]
-#: Random inputs for a module that was never trained: batches of the file.
+#: Number of random batches for calibration without given inputs.
 _DRAWN: Final = 8
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
@@ -18,12 +18,12 @@ def calibration_inputs(given: Floats | None, shape: Shape) -> Floats:
     """Return (n, channels, height, width) float32 inputs, n a multiple of the batch.
 
     Args:
-        given: inputs like those to come; None draws some of a normal distribution, always the
-            same ones.
-        shape: of the file's input.
+        given: inputs that represent the deployed ones; None draws the same normally distributed
+            inputs every time.
+        shape: shape of the file's input, NCHW.
 
     Raises:
-        DataError: none, of another shape or type, or not finite.
+        DataError: the inputs are empty, have another shape or type, or are not finite.
     """
     if given is None:
         drawn = np.random.default_rng(0).standard_normal((_DRAWN * shape[0], *shape[1:]))
@@ -45,13 +45,13 @@ def find_ranges(content: bytes, inputs: Floats) -> dict[int, Range]:
     """Run a float file on `inputs` and return the range of each tensor that it computes.
 
     Args:
-        content: of the file.
-        inputs: (n, channels, height, width), n a multiple of the file's batch.
+        content: content of the file.
+        inputs: (n, channels, height, width), where n is a multiple of the file's batch.
 
     Raises:
-        DataError: it computes something that is not finite.
+        DataError: a computed value is not finite.
     """
-    # The delegate would keep what it computes to itself.
+    # A delegate would not expose its intermediate tensors.
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -25,9 +25,9 @@ def _global_pool(low: Lowering, node: fx.Node, source: fx.Node, pool: Any) -> in
 
 
 def _pool(low: Lowering, node: fx.Node, source: fx.Node, pool: Any) -> int:  # noqa: ANN401
-    """Write a window pool; what SAME and VALID do not mean is padded before.
+    """Write a window pool; padding that is neither SAME nor VALID becomes a PAD before it.
 
-    TFLite's average never counts the padding, so an average that does gets zeros of its own.
+    TFLite's average pool never counts its padding, so an average that counts it also gets a PAD.
     """
     average = isinstance(pool, nn.AvgPool2d)
     rows, columns = _windows(source, node, pool)
@@ -60,7 +60,7 @@ def _pool(low: Lowering, node: fx.Node, source: fx.Node, pool: Any) -> int:  # n
 
 
 def _first_pixel(low: Lowering, node: fx.Node, source: fx.Node) -> int:
-    """Write a pool of one value of each channel as what it is: XNNPACK takes no such pool."""
+    """Write a pool that keeps one pixel as a SLICE, because XNNPACK does not take such a pool."""
     batch, _, _, channels = file_shape(source)
     begin = low.file.constant(np.zeros(4, np.int32))
     size = low.file.constant(np.array([batch, 1, 1, channels], np.int32))
@@ -68,7 +68,7 @@ def _first_pixel(low: Lowering, node: fx.Node, source: fx.Node) -> int:
 
 
 def _padded(low: Lowering, source: fx.Node, axes: tuple[Window, Window], *, negative: bool) -> int:
-    """Pad with zeros, or for a maximum with what no value is below."""
+    """Pad with zeros, or with the lowest float before a maximum whose input may be negative."""
     rows, columns = axes
     module = low.module(source)
     if not negative or isinstance(module, nn.ReLU | nn.ReLU6 | nn.Sigmoid | nn.Hardsigmoid):
@@ -94,13 +94,13 @@ def _windows(source: fx.Node, node: fx.Node, pool: Any) -> tuple[Window, Window]
 
 
 def _zeros(low: Lowering, _: fx.Node, source: fx.Node, pad: nn.ZeroPad2d) -> int:
-    """Write zeros around a map; XNNPACK takes them into the convolution that follows."""
+    """Write zeros around a map; XNNPACK fuses them into the following convolution."""
     left, right, top, bottom = pad.padding
     return low.pad(source, (top, bottom), (left, right))
 
 
 def _fusible(activation: str) -> Rule:
-    """Let the operator before do it if nobody else reads that one's output."""
+    """Fuse the activation into the previous operator if nothing else reads that one's output."""
 
     def write(low: Lowering, node: fx.Node, source: fx.Node, _: nn.Module) -> int:
         x = low.index[source]
@@ -132,7 +132,7 @@ def _gelu(low: Lowering, node: fx.Node, source: fx.Node, act: nn.GELU) -> int:
 
 
 def _softmax(low: Lowering, node: fx.Node, source: fx.Node, softmax: nn.Softmax) -> int:
-    """Write it along the channels, which the file has last."""
+    """Write a softmax along the channels, which are the last axis in the file."""
     dims = len(shape(node))
     if softmax.dim is None or softmax.dim % dims != 1:
         raise low.refusal(node, f"runs along axis {softmax.dim}; only channels, axis 1, are known")
@@ -142,7 +142,7 @@ def _softmax(low: Lowering, node: fx.Node, source: fx.Node, softmax: nn.Softmax)
 
 
 def _hardsigmoid(low: Lowering, node: fx.Node, source: fx.Node, _: nn.Hardsigmoid) -> int:
-    """Write relu6(x + 3) / 6, which XNNPACK takes whole."""
+    """Write relu6(x + 3) / 6; XNNPACK takes every step."""
     shifted = low.binary(node, "ADD", low.index[source], low.file.scalar(3))
     low.file.fuse(shifted, "RELU6")
     return low.binary(node, "MUL", shifted, low.file.scalar(1 / 6))
@@ -166,8 +166,7 @@ def _mish(low: Lowering, node: fx.Node, source: fx.Node, _: nn.Mish) -> int:
     return low.binary(node, "MUL", x, gate)
 
 
-#: Modules without weights. Types match exactly: a subclass may compute something else.
-#: What the writer knows. Types match exactly: a subclass may compute something else.
+#: Modules that the writer supports. Types match exactly: a subclass may compute something else.
 RULES: Final[dict[type[nn.Module], Rule]] = {
     nn.Conv2d: Lowering.convolution,
     nn.Linear: Lowering.linear,

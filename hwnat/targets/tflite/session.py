@@ -1,4 +1,4 @@
-"""TFLite interpreters of LiteRT or tflite-runtime, and how inputs and outputs are laid out."""
+"""Interpreters of LiteRT or tflite-runtime, and the layout of their inputs and outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hwnat.records.artifact import Shape
 from hwnat.targets.base import Floats, Session, as_tensor, check_input, require_one_output
 from hwnat.targets.limits import check_operators, check_tensor, reading
 
-#: (package, module of its interpreter), the preferred one first.
+#: (package, module of its interpreter), in order of preference.
 RUNTIMES: Final = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
@@ -24,7 +24,11 @@ RUNTIMES: Final = (
 
 @cache
 def runtime_in_use() -> tuple[str, Any]:
-    """Return package and class of the first runtime that can construct an interpreter."""
+    """Return the package and interpreter class of the first runtime that works.
+
+    Raises:
+        UsageError: no runtime works.
+    """
     for package, module in RUNTIMES:
         try:
             interpreter = import_module(module).Interpreter
@@ -32,7 +36,7 @@ def runtime_in_use() -> tuple[str, Any]:
             continue
         try:
             interpreter(model_content=b"not a model")
-        except ValueError:  # it read and refused that, so it works
+        except ValueError:  # it read and refused the content, so it works
             return package, interpreter
         except SystemError:  # it was built for another numpy
             continue
@@ -44,7 +48,7 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
     """Load a file and allocate its tensors.
 
     Raises:
-        DataError: the runtime refuses it.
+        DataError: the runtime refuses the file.
     """
     runtime = runtime_in_use()[1]
     with reading(path, "TFLite"):
@@ -60,11 +64,12 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorForm:
-    """How input and output of a file are laid out, and how NCHW floats become that.
+    """Layout of a file's input and output, with conversion from and to NCHW floats.
 
     Attributes:
-        input_shape: NCHW.
-        given: type and quantisation of the input; `answer` of the output.
+        input_shape: shape of the input, NCHW.
+        given: type and quantisation of the input.
+        answer: type, shape and quantisation of the output.
     """
 
     input_shape: Shape
@@ -72,7 +77,7 @@ class TensorForm:
     answer: Mapping[str, Any]
 
     def encode(self, x: Floats) -> npt.NDArray[Any]:
-        """Return an NCHW input as the file takes it."""
+        """Return an NCHW input as the file's input tensor."""
         nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
         if self.given["dtype"] == np.int8:
             scale, zero_point = self.given["quantization"]
@@ -80,16 +85,16 @@ class TensorForm:
         return np.ascontiguousarray(nhwc)
 
     def raw(self, answer: bytes) -> npt.NDArray[Any]:
-        """Return the bytes of an output as the file's own tensor.
+        """Return the bytes of an output as the file's output tensor.
 
         Raises:
-            DataError: they are too few or too many.
+            DataError: the number of bytes does not match the output's shape.
         """
         shape = tuple(int(size) for size in self.answer["shape"])
         return as_tensor(answer, shape, self.answer["dtype"])
 
     def decode(self, y: npt.NDArray[Any]) -> Floats:
-        """Return what the file put out as (batch, classes) or NCHW floats."""
+        """Return the file's output tensor as (batch, classes) or NCHW floats."""
         if self.answer["dtype"] == np.int8:
             scale, zero_point = self.answer["quantization"]
             y = np.float32(scale) * (y.astype(np.float32) - zero_point)
@@ -100,7 +105,7 @@ def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
     """Return the form of an opened file.
 
     Raises:
-        DataError: it is not one of this package's, with one image as its input.
+        DataError: the file does not have one 4-D float32 or int8 input and one output.
     """
     inputs = interpreter.get_input_details()
     shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
@@ -118,7 +123,7 @@ def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
 
 
 class TfliteSession(Session):
-    """An interpreter with allocated tensors; integers become floats outside of what is timed."""
+    """An interpreter with allocated tensors; conversion from and to integers is not timed."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._interpreter = open_interpreter(path, threads)

@@ -1,7 +1,7 @@
 """TFLite files, run by LiteRT's interpreter or by tflite-runtime, with XNNPACK on the CPU.
 
-Loading and timing need numpy and one of those two runtimes; only exporting needs torch. What runs
-them on a GPU instead is `hwnat.targets.tflite.gpu`.
+Loading and timing need numpy and one of those two runtimes; only exporting needs torch.
+`hwnat.targets.tflite.gpu` runs the files on a GPU instead.
 """
 
 from pathlib import Path
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class TfliteTarget:
-    """Exporter of this package's own, timer through LiteRT or tflite-runtime.
+    """Exports with this package's own writer and times with LiteRT or tflite-runtime.
 
     Args:
         split_depthwise: see `hwnat.targets.tflite.writer.write_tflite`.
-        precision: int8 writes files with int8 input and output, see `hwnat.targets.tflite.int8`.
-        calibration: (n, channels, height, width) inputs that the scales of int8 are fitted to.
-        delegate: `gpu` loads files onto the GPU; None onto the CPU.
+        precision: int8 writes files with int8 input and output; see `hwnat.targets.tflite.int8`.
+        calibration: (n, channels, height, width) inputs that determine the scales of int8.
+        delegate: `gpu` loads files onto the GPU; None loads them onto the CPU.
     """
 
     name = "tflite"
@@ -102,7 +102,7 @@ class TfliteTarget:
         )
 
     def convert(self, onnx: Path, path: Path) -> None:
-        """Write an ONNX file of the family that the writer knows; see `Target.convert`."""
+        """Convert an ONNX file whose operators the writer supports; see `Target.convert`."""
         from hwnat.targets.onnx.graph import open_onnx
 
         source = open_onnx(onnx)
@@ -131,11 +131,11 @@ class TfliteTarget:
         return TfliteSession(path, threads)
 
     def trace(self, path: Path) -> "Trace":
-        """Return what the interpreter executes; an ONNX file is converted as it would ship.
+        """Return the kernels that the interpreter executes; convert an ONNX file first.
 
         Raises:
-            UsageError: of the target that writes INT8 files or runs them on a GPU; else see
-                `Target.trace`.
+            UsageError: this target writes INT8 files or runs files on a GPU; for other errors
+                see `Target.trace`.
         """
         if self._delegate is not None:
             msg = (

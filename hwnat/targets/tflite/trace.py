@@ -1,8 +1,8 @@
-"""What the TFLite interpreter executes of a file: its operators, and which of them XNNPACK took.
+"""The kernels that the TFLite interpreter executes, and which of them XNNPACK runs.
 
-The file itself fuses: activations stand in the options of the operator before. XNNPACK tells
-nobody what it does with its operators, except that it is known to put zeros around a convolution's
-input by itself; a PAD that nothing else reads belongs to its convolution.
+Activations are fused in the file: they are options of the previous operator. XNNPACK does not
+report how it runs its operators. It is known to pad the input of a convolution itself, so a PAD
+that nothing else reads belongs to its convolution.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ from hwnat.targets.kernel import Call, to_op
 from hwnat.targets.tflite.plan import PlanOp, TfliteFile, read_plan
 from hwnat.targets.trace import Removed, Trace, TracedOp
 
-#: TFLite's operator -> ONNX's.
+#: TFLite operator -> ONNX operator.
 _ONNX: Final = {
     "CONV_2D": "Conv",
     "DEPTHWISE_CONV_2D": "Conv",
@@ -61,19 +61,19 @@ _ONNX: Final = {
     "SPACE_TO_DEPTH": "SpaceToDepth",
 }
 _VIEWS: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
-#: ActivationFunctionType by number.
+#: Number of an ActivationFunctionType -> ONNX operator.
 _FUSED: Final = {0: "", 1: "Relu", 2: "Clip", 3: "Clip", 4: "Tanh"}
 
 
 def trace_tflite(
     path: Path, *, runtime: str, places: Mapping[int, tuple[str, ...]] | None = None
 ) -> Trace:
-    """Load a file as it is timed and describe every operator that runs.
+    """Load a file as for timing and describe every operator that runs.
 
     Args:
-        path: of the file.
-        runtime: name and version.
-        places: what to call an operator, by its position; else it is called by its output.
+        path: path of the file.
+        runtime: name and version of the runtime.
+        places: position of an operator -> its names; other operators are named after their output.
 
     Raises:
         DataError: see `Target.trace`.
@@ -97,11 +97,11 @@ def trace_tflite(
 
 
 def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
-    """Convert an ONNX file as an exported network would be, and trace what comes out.
+    """Convert an ONNX file as `export` would write the network, and trace the result.
 
     Raises:
         DataError: see `Target.trace`.
-        UsageError: it holds operators that have no TFLite form here; all of them are named.
+        UsageError: some operators have no TFLite form; the message names the first ones.
     """
     from hwnat.targets.onnx.graph import open_onnx
 
@@ -134,7 +134,7 @@ def _kernel(last: PlanOp, call: Call) -> str:
 
 
 class _Merger:
-    """Walks a file once; what belongs to one kernel becomes one call."""
+    """Visits a file once and describes each kernel, which may consist of several operators."""
 
     def __init__(self, file: TfliteFile) -> None:
         self.file = file
@@ -144,11 +144,11 @@ class _Merger:
             for value in op.inputs:
                 self.readers.setdefault(value, []).append(op)
         self.constants = set(file.values)
-        #: Output of an operator that a later one takes in -> what it did.
+        #: Output of an operator that is fused into a later one -> that operator.
         self.absorbed: dict[int, PlanOp] = {}
 
     def lone(self, value: int, kind: str) -> PlanOp | None:
-        """Return the operator that makes a value if it is of a kind and read only once."""
+        """Return the operator of a kind that computes a value, if the value is read only once."""
         made = self.producer.get(value)
         if made is None or made.kind != kind or value in self.file.results:
             return None
@@ -202,7 +202,7 @@ class _Merger:
 
 
 def _merge(file: TfliteFile) -> tuple[list[tuple[PlanOp, Call, tuple[str, ...]]], list[Removed]]:
-    """Return (operator, call, names) of each kernel, and what is none."""
+    """Return (operator, call, names) of each kernel, and the nodes that take no time."""
     merger, removed = _Merger(file), []
     kernels: dict[int, tuple[PlanOp, Call, tuple[str, ...]]] = {}
     for op in file.operators:
@@ -229,7 +229,7 @@ _Kernels = dict[int, tuple[PlanOp, Call, tuple[str, ...]]]
 
 
 def _padded(m: _Merger, op: PlanOp, call: Call, kernels: _Kernels) -> tuple[Call, list[int]] | None:
-    """Take the zeros around a convolution's input in."""
+    """Fuse a PAD before a convolution into the convolution."""
     if call.kind != "Conv" or m.lone(op.inputs[0], "PAD") is None:
         # Parts of one split convolution read the same zeros.
         pad = m.producer.get(op.inputs[0])
@@ -247,7 +247,7 @@ def _padded(m: _Merger, op: PlanOp, call: Call, kernels: _Kernels) -> tuple[Call
 
 
 def _summed(m: _Merger, op: PlanOp, call: Call, kernels: _Kernels) -> tuple[Call, list[int]] | None:
-    """Recognise the sum of depthwise convolutions over some columns each as the one they were."""
+    """Recognise a sum of depthwise convolutions over parts of the columns as one convolution."""
     if op.kind != "ADD" or not set(op.inputs) <= kernels.keys():
         return None
     terms = [kernels[value] for value in op.inputs]

@@ -1,7 +1,7 @@
-"""The latency estimate in what Arm's compiler Vela prints.
+"""The latency estimate in the output of Arm's compiler Vela.
 
-Vela estimates the operators that run on the NPU only, so an estimate is refused as soon as one
-operator is left to the CPU.
+Vela estimates only the operators that run on the NPU, so an estimate is refused if any operator is
+left to the CPU.
 """
 
 import re
@@ -21,7 +21,7 @@ def read_latency_ns(text: str, *, where: str) -> int:
 
     Args:
         text: everything Vela printed.
-        where: the network, named in every message.
+        where: name of the network for messages.
 
     Raises:
         DeviceError: operators are left to the CPU; the message names them.

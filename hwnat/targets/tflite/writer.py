@@ -1,8 +1,8 @@
-"""A TFLite file from a PyTorch module: NHWC throughout, so without layout transposes.
+"""A TFLite file from a PyTorch module, in NHWC throughout and so without transposes.
 
-The module is traced by torch.fx, batch norms are folded, and each remaining module becomes one or
-a few operators of version 1, which every runtime in use loads. A module that `RULES` does not
-list is refused by name: the writer never approximates. fp32 only.
+The module is traced with torch.fx and batch norms are folded. Each remaining module becomes one or
+more operators of version 1, which every runtime in use loads. A module that `RULES` does not list
+is refused by name; the writer never approximates. fp32 only.
 """
 
 import copy
@@ -25,14 +25,14 @@ def write_tflite(
     """Write `module`, which is in evaluation mode, for one fixed NCHW shape; return its counts.
 
     Args:
-        module: what to write; it is not changed.
+        module: the module to write; it is not changed.
         input_shape: (batch, channels, height, width).
         path: the file to write.
-        split_depthwise: write a depthwise convolution of more taps than XNNPACK has fast kernels
-            for as a sum of dilated ones, each over some of its columns.
+        split_depthwise: write a depthwise convolution with too many taps for XNNPACK's fast
+            kernels as a sum of dilated convolutions over parts of its columns.
 
     Raises:
-        UsageError: the module cannot be traced, or holds what the writer does not know.
+        UsageError: the module cannot be traced, or the writer does not support part of it.
     """
     content, origins = lower(module, input_shape, split_depthwise=split_depthwise)
     path.write_bytes(content)
@@ -43,7 +43,7 @@ def write_tflite(
 def lower(
     module: nn.Module, input_shape: Shape, *, split_depthwise: bool = True
 ) -> tuple[bytes, tuple[tuple[str, tuple[str, ...]], ...]]:
-    """Return a file's content, and (operator, places in the module) of each of its operators.
+    """Return a file's content and, for each of its operators, (kind, places in the module).
 
     Raises:
         UsageError: see `write_tflite`.
@@ -55,14 +55,14 @@ def lower(
 
 
 def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
-    """Trace, note the shape of every node, fold batch norms and drop identities."""
+    """Trace, record the shape of every node, fold batch norms and remove identities."""
     from torch.fx.passes.shape_prop import ShapeProp
 
     try:
-        if isinstance(module, fx.GraphModule):  # its names mean something to whoever built it
+        if isinstance(module, fx.GraphModule):  # the caller relies on its names
             traced = copy.deepcopy(module)
         else:
-            # The tracer looks into its root, even where that is a rule's own kind.
+            # The tracer traces into its root, even if a rule covers the root's type.
             traced = fx.symbolic_trace(nn.Sequential(module) if type(module) in RULES else module)
         with torch.no_grad():
             ShapeProp(traced).propagate(torch.zeros(input_shape))
@@ -77,7 +77,7 @@ def _trace(module: nn.Module, input_shape: Shape) -> fx.GraphModule:
             source = node.args[0]
             conv = module_of(traced, source)
             if type(conv) is not nn.Conv2d or len(source.users) > 1 or calls[source.target] > 1:
-                continue  # it stays, and no rule takes it
+                continue  # no rule takes a batch norm, so the lowering refuses it
             traced.set_submodule(source.target, fuse_conv_bn_eval(conv, part))
         elif not isinstance(part, nn.Identity | nn.Dropout):
             continue
