@@ -1,1 +1,1 @@
-"""What times models on a device elsewhere: programs, and how they are brought there."""
+"""Programs that time models on remote devices, and how they are installed there."""

@@ -18,7 +18,7 @@ from hwnat.transport.words import device_path, printable
 
 _SOURCE: Final = "agent_program.py"
 _FILE: Final = "hwnat_agent.py"
-#: Exit codes of a shell whose program does not exist or cannot start.
+#: Exit codes of a shell if the program does not exist or cannot start.
 _NO_PROGRAM: Final = (126, 127)
 
 
@@ -80,7 +80,7 @@ class AgentRunner:
         return [*self._program(folder), *time_words(order)]
 
     def read(self, output: str, *, where: str) -> Timed:
-        """Read what the command printed; see `Runner.read`."""
+        """Read the output of the command; see `Runner.read`."""
         return read_result(output, where=where)[0]
 
     def answer(self, *, folder: str, model: str, given: str, answer: str) -> list[str]:

@@ -1,8 +1,8 @@
 """The agent: times models on a board with Python, NumPy and one runtime; `AgentRunner` sends it.
 
-It is one file that imports nothing of hwnat, for nothing else is on the board, and Python 3.8 runs
-it. Command line and output are those of `hwnat-run`, see `runner.c`; `--version` needs `--target`.
-Only results go to stdout, the rest to stderr. Sessions are opened as in `hwnat.targets`.
+This file runs alone on the board: it imports nothing from hwnat and works with Python 3.8. Command
+line and output are those of `hwnat-run`, see `runner.c`; `--version` needs `--target`. Results go
+to stdout, everything else to stderr. Sessions are opened as in `hwnat.targets`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: How it ends when a package is missing; anything else that fails ends with 1.
+#: Exit codes if a package is missing; every other failure exits with 1.
 NO_NUMPY = 61
 NO_RUNTIME = 62
-#: Runs tried for each one wanted, until enough of them were left in peace.
+#: Attempts per requested run to get enough that no other program disturbs.
 PATIENCE = 3
 
 
 def stop_telemetry() -> None:
-    """Stop the telemetry of runtimes, which starts when they are loaded."""
+    """Turn off the telemetry of the runtimes, which starts when they load."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # OpenVINO goes without where this package cannot be imported.
+    # OpenVINO sends no telemetry if this package cannot be imported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class Onnx:
-    """A file of ONNX Runtime on the CPU; input and output are bound once."""
+    """An ONNX file in ONNX Runtime on the CPU; input and output are bound once."""
 
     suffix, packages = ".onnx", ("onnxruntime",)
 
@@ -56,7 +56,7 @@ class Onnx:
 
     @staticmethod
     def options(threads: int) -> Any:  # noqa: ANN401 - the runtimes have no types
-        """Return the same as `hwnat.targets.onnx.target.session_options`."""
+        """Return the options of `hwnat.targets.onnx.target.session_options`."""
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -68,7 +68,7 @@ class Onnx:
         return options
 
     def give(self, x: NDArray[Any]) -> None:
-        """Bind an input; what is bound points into it, so it is kept."""
+        """Bind an input and keep it, because the binding points into its memory."""
         self._input = x, self._make.ortvalue_from_numpy(x)
         self._binding.bind_ortvalue_input(self._name, self._input[1])
 
@@ -83,7 +83,7 @@ class Onnx:
 
 
 class Openvino:
-    """An IR file on OpenVINO's CPU plug-in in float32; one infer request is used again."""
+    """An IR file on OpenVINO's CPU plug-in in float32; it reuses one infer request."""
 
     suffix, packages = ".xml", ("openvino",)
 
@@ -98,7 +98,7 @@ class Openvino:
 
     @staticmethod
     def settings(threads: int) -> dict[str, object]:
-        """Return the same as `hwnat.targets.openvino.target.cpu_config`."""
+        """Return the settings of `hwnat.targets.openvino.target.cpu_config`."""
         return {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
@@ -122,7 +122,7 @@ class Openvino:
 
 
 class Tflite:
-    """A TFLite file on LiteRT's interpreter, or tflite-runtime's, with XNNPACK."""
+    """A TFLite file in the interpreter of LiteRT or tflite-runtime, with XNNPACK."""
 
     suffix, packages = ".tflite", ("ai-edge-litert", "tflite-runtime")
 
@@ -150,25 +150,25 @@ class Tflite:
         return found
 
 
-#: Target of a device file -> its runtime.
+#: Target in a device file -> its runtime.
 RUNTIMES: dict[str, Any] = {"onnx": Onnx, "openvino": Openvino, "tflite": Tflite}
 
 
 def single(tensors: Sequence[Any]) -> Any:  # noqa: ANN401 - the runtimes have no types
-    """Return the only one of a model's inputs or outputs."""
+    """Return the model's only input or output."""
     if len(tensors) != 1:
         fail(f"the model has {len(tensors)} inputs or outputs where it should have one")
     return tensors[0]
 
 
 def fail(words: str, status: int = 1) -> NoReturn:
-    """End with a message."""
+    """Exit with a message."""
     print(f"hwnat agent: {words}", file=sys.stderr)  # noqa: T201
     raise SystemExit(status)
 
 
 def runtime_of(kind: Any) -> tuple[str, str]:  # noqa: ANN401 - one of RUNTIMES
-    """Return package and version of the first of a runtime's packages that can be imported."""
+    """Return name and version of the runtime's first package that can be imported."""
     stop_telemetry()
     reasons = []
     for package in kind.packages:
@@ -181,14 +181,14 @@ def runtime_of(kind: Any) -> tuple[str, str]:  # noqa: ANN401 - one of RUNTIMES
             continue
         try:
             told = version(package)
-        except PackageNotFoundError:  # built by hand, or under the name of a vendor
+        except PackageNotFoundError:  # built from source, or renamed by a vendor
             told = str(getattr(found, "__version__", "unknown"))
         return package, re.sub(r"[^A-Za-z0-9.+_-]", "_", told)[:64]
     return fail("; ".join(reasons), NO_RUNTIME)
 
 
 def kind_of(path: str) -> Any:  # noqa: ANN401 - one of RUNTIMES
-    """Return the runtime of a model's file."""
+    """Return the runtime for a model file."""
     if not os.path.isfile(path):  # noqa: PTH113
         fail(f"{path}: no such file")
     for kind in RUNTIMES.values():
@@ -198,7 +198,7 @@ def kind_of(path: str) -> Any:  # noqa: ANN401 - one of RUNTIMES
 
 
 def noise(model: Any) -> NDArray[Any]:  # noqa: ANN401 - one of RUNTIMES
-    """Return an input: floats standard normal, integers over their whole range."""
+    """Return a random input: floats are standard normal, integers span their whole range."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -215,7 +215,7 @@ def noise(model: Any) -> NDArray[Any]:  # noqa: ANN401 - one of RUNTIMES
 def alternate(
     invokes: Sequence[Callable[[], None]], *, runs: int, warmup: int, least_ns: int
 ) -> tuple[list[list[int]], int]:
-    """Time models in alternation; the same as `alternate` of hwnat.targets.timing."""
+    """Time models in alternation, exactly as `alternate` in hwnat.targets.timing does."""
     from resource import RUSAGE_SELF, getrusage
 
     began, warmed = perf_counter_ns(), 0
@@ -271,7 +271,7 @@ def answered(words: argparse.Namespace) -> list[str]:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("mode", nargs="?", choices=["time", "answer"])
     parser.add_argument("--version", action="store_true")

@@ -1,4 +1,4 @@
-"""Runners: programs on a device that time models, started anew for each visit."""
+"""Runners: programs that time models on a device; each visit starts a new process."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from hwnat.transport.base import Transport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One process of a runner to start; paths are those on the device.
+    """One process of a runner to start; paths are on the device.
 
     Attributes:
         model: file to time.
@@ -38,9 +38,8 @@ class Timed:
     """The timings of one process of a runner.
 
     Attributes:
-        samples_ns: of the model, in order; a single value, the median, if the runner reports no
-            more.
-        reference_ns: of the reference model; empty if the order has none.
+        samples_ns: runs of the model, in order; only their median if the runner reports no more.
+        reference_ns: runs of the reference model; empty if the order has none.
         disturbed: number of runs discarded because another program used the core.
     """
 
@@ -60,7 +59,7 @@ class Runner(Protocol):
     """A program that times models on a device; a plug-in is a callable `(DeviceSpec) -> Runner`.
 
     Attributes:
-        name: of its entry point.
+        name: name of its entry point.
         alternation: `runs` if one process holds model and reference, `processes` if it holds one.
     """
 
@@ -68,15 +67,15 @@ class Runner(Protocol):
     alternation: Alternation
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """Install what the device lacks and try it.
+        """Install what is missing on the device and start it once.
 
         Args:
             link: connection to the device.
-            folder: on the device, for programs; files that exist there are not sent again.
+            folder: folder for programs on the device; files that exist there are not sent again.
             machine: description of the device.
 
         Returns:
-            Name and version of the runtime, and version of the runner, as the device reports them.
+            Runtime name, runtime version and runner version, as the device reports them.
 
         Raises:
             UsageError: a file that only the user can supply is missing; the message has the
@@ -86,7 +85,7 @@ class Runner(Protocol):
         ...
 
     def argv(self, order: Order, *, folder: str) -> list[str]:
-        """Return the command on the device that executes an order."""
+        """Return the command that executes an order on the device."""
         ...
 
     def read(self, output: str, *, where: str) -> Timed:
@@ -94,12 +93,12 @@ class Runner(Protocol):
 
         Args:
             output: stdout, complete and unchanged.
-            where: named in messages.
+            where: place to name in messages.
 
         Raises:
-            DeviceError: the runner reports a failure, or left operators to the CPU although the
+            DeviceError: the runner reports a failure, or ran operators on the CPU although the
                 device has a delegate.
-            DataError: the output is cut off, garbage or of another program.
+            DataError: the output is cut off, damaged or from another program.
         """
         ...
 
@@ -111,16 +110,16 @@ class Answering(Protocol):
     def answer(self, *, folder: str, model: str, given: str, answer: str) -> list[str]:
         """Return the command that runs `model` on the raw tensor in file `given`.
 
-        It writes the raw output tensor to file `answer`; both have the types of the model.
+        It writes the raw output tensor to file `answer`. Both files have the model's types.
         """
         ...
 
 
 def get_runner(spec: DeviceSpec) -> Runner:
-    """Return the runner that `spec` names, or the default one of its target.
+    """Return the runner that `spec` names, or the default runner of its target.
 
     Raises:
-        UsageError: the runner is unknown or no runner, or the target has no default one.
+        UsageError: the runner is unknown or not a runner, or the target has no default.
     """
     name = spec.runner or {"tflite": "litert", "onnx": "agent", "openvino": "agent"}.get(
         spec.target

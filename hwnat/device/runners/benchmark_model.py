@@ -1,7 +1,7 @@
-"""`benchmark_model` of TensorFlow Lite and LiteRT, supplied by the user: one model a process.
+"""TensorFlow Lite's or LiteRT's `benchmark_model`, from the user: one model per process.
 
-It times models on a phone's GPU or through NNAPI. On the CPU, the runner `litert` is preferred: it
-runs model and reference model in one process. Nothing is built or downloaded here.
+It times models on a phone's GPU or through NNAPI. On the CPU, prefer the runner `litert`: it runs
+model and reference model in one process. Nothing is built or downloaded here.
 """
 
 import re
@@ -18,11 +18,11 @@ from hwnat.transport import shell
 from hwnat.transport.base import Transport
 from hwnat.transport.words import printable
 
-#: Medians are printed in whole microseconds: below this the rounding exceeds 5 %.
+#: The tool rounds medians to whole microseconds; below this, that is an error of over 5 %.
 _COARSE_NS: Final = 10_000
 _ASKED: Final = re.compile(r"Running benchmark for at least ([0-9]{1,9}) iterations?\b")
-#: Delegate of a device file -> name in the tool's output, and the flags that select it. The flags
-#: also fix the precision of the arithmetic, so nothing is rounded to half floats silently.
+#: Delegate in a device file -> its name in the tool's output, and the flags that select it. The
+#: flags also set the precision, so nothing is silently rounded to half floats.
 _DELEGATES: Final[dict[str, tuple[str, dict[Precision, tuple[str, ...]]]]] = {
     "gpu": (
         "GPU",
@@ -42,10 +42,10 @@ _DELEGATES: Final[dict[str, tuple[str, dict[Precision, tuple[str, ...]]]]] = {
 
 
 class BenchmarkModelRunner:
-    """Google's program, put on the device by `hwnat device setup NAME --benchmark-model PATH`.
+    """Google's program, installed by `hwnat device setup NAME --benchmark-model PATH`.
 
     Args:
-        spec: of the device; with a delegate, every model must run entirely on it.
+        spec: the device; if it has a delegate, every model must run entirely on that.
 
     Raises:
         UsageError: the program does not support the delegate or the target.
@@ -75,7 +75,7 @@ class BenchmarkModelRunner:
             self._flags = (*flags[spec.precision], "--require_full_delegation=true")
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """Try the program that the user has installed; see `Runner.install`.
+        """Start the program that the user installed; see `Runner.install`.
 
         It reports no version, so the first digits of its SHA-256 or MD5 are used instead.
         """
@@ -99,7 +99,7 @@ class BenchmarkModelRunner:
             raise DeviceError(msg)
         tried = link.run([path, "--help"], timeout_s=60)
         said = tried.stdout + tried.stderr
-        # Some builds print their flags and then end with an error.
+        # Some builds print their flags and then exit with an error.
         if "num_runs" not in said or "graph" not in said:
             tail = printable(said, limit=200) or "nothing"
             msg = (
@@ -127,10 +127,9 @@ class BenchmarkModelRunner:
         ]
 
     def read(self, output: str, *, where: str) -> Timed:
-        """Return the median of all runs, or their average; see `Runner.read`.
+        """Return the median or the average of all runs; see `Runner.read`.
 
-        The average is used if a build prints no median, or if the median is too coarse for a short
-        model.
+        The average replaces a median that the build does not print or that is too coarse.
         """
         asked = _ASKED.findall(output)
         log = read_benchmark_model(output, where=where, runs=int(asked[-1]) if asked else None)

@@ -15,7 +15,7 @@ from hwnat.errors import DeviceError, UsageError
 from hwnat.transport.local import LocalTransport
 from hwnat.transport.words import printable
 
-#: Machine -> (compiler, Debian's package that has it, the NDK's name for the machine).
+#: Machine -> (compiler, Debian package of the compiler, the NDK's name for the machine).
 _COMPILERS: Final = {
     "aarch64": ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "aarch64-linux-android"),
     "arm": ("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf", "armv7a-linux-androideabi"),
@@ -25,9 +25,9 @@ _COMPILERS: Final = {
 }
 #: Source files of the program.
 _SOURCES: Final = ("runner.c", "runner_model.h")
-#: API level that programs for Android are compiled for, unless the device has an older one.
+#: API level for Android programs, unless the device has an older one.
 _ANDROID: Final = 26
-#: Lowest API level of 64-bit programs in the NDK.
+#: Lowest API level for 64-bit programs in the NDK.
 _FIRST: Final = 21
 
 
@@ -43,10 +43,10 @@ def compiler_words(
 
     Args:
         named: the user's command, possibly with options; None for the default compiler.
-        machine: of the device, as `Elf.machine` names it; None if the device does not report it.
+        machine: the device's processor, as in `Elf.machine`; None if the device does not report it.
         api: Android API level; None if the device does not run Android.
-        device: named in messages.
-        environment: None for this process's.
+        device: name for messages.
+        environment: environment variables; None for those of this process.
 
     Raises:
         UsageError: the compiler is not installed; the message says what to install.
@@ -77,7 +77,7 @@ def compiler_words(
 
 
 def _ndk(device: str, target: str, api: int, folder: str | None) -> str:
-    """Return the compiler of Android's NDK for a phone."""
+    """Return the path of the NDK's compiler for a phone."""
     name = f"{target}{max(_FIRST, min(_ANDROID, api))}-clang"
     if folder:
         found = sorted(Path(folder).glob(f"toolchains/llvm/prebuilt/*/bin/{name}"))
@@ -92,10 +92,10 @@ def _ndk(device: str, target: str, api: int, folder: str | None) -> str:
 
 
 def source_id(*names: str) -> str:
-    """Return twelve hexadecimal digits that identify the source of a program for devices.
+    """Return twelve hexadecimal digits that identify the source of a device program.
 
     Args:
-        names: of its files in this package; none for those of `runner.c`.
+        names: its files in this package; without names, those of `runner.c`.
     """
     folder = files("hwnat.device.runners")
     text = b"".join((folder / name).read_bytes() for name in names or _SOURCES)

@@ -1,4 +1,4 @@
-"""The processor and C library that a program or library was built for, by its ELF header."""
+"""Read from an ELF header which processor and C library a file was built for."""
 
 import io
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from hwnat.errors import DataError
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
-#: Name of the processor in the header -> name here.
+#: Processor name in the header -> name here.
 _MACHINES: Final = {
     "EM_386": "x86",
     "EM_ARM": "arm",
@@ -18,7 +18,7 @@ _MACHINES: Final = {
     "EM_AARCH64": "aarch64",
     "EM_RISCV": "riscv64",
 }
-#: Prefix of what `uname -m` prints -> name here.
+#: Prefix of the output of `uname -m` -> name here.
 _UNAMES: Final = (
     ("aarch64", "aarch64"),
     ("arm64", "aarch64"),
@@ -29,10 +29,10 @@ _UNAMES: Final = (
     ("i386", "x86"),
     ("riscv64", "riscv64"),
 )
-#: Headers of real libraries need some thousand reads; a damaged count asks for billions.
+#: Headers of real libraries need a few thousand reads; a damaged count would need billions.
 _MOST_READS: Final = 100_000
 _MOST_BYTES: Final = 8 << 20
-#: What pyelftools raises for damaged files, besides errors of its own.
+#: Errors that pyelftools raises for damaged files, besides its own.
 _DAMAGE: Final = (
     *(AssertionError, AttributeError, LookupError, MemoryError, OverflowError, TypeError),
     ValueError,
@@ -41,12 +41,12 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elf:
-    """One file.
+    """The headers of one file.
 
     Attributes:
         machine: aarch64, arm, x86-64, x86, riscv64 or another processor's name.
-        interpreter: path of its loader on the device; None for a library or a static program.
-        needed: names of the libraries that it loads.
+        interpreter: path of the loader on the device; None for a library or a static program.
+        needed: names of the libraries that the file loads.
     """
 
     machine: str
@@ -55,7 +55,7 @@ class Elf:
 
     @property
     def libc(self) -> Literal["glibc", "Android's"] | None:
-        """The C library that it was built for; None if the file does not show it."""
+        """The C library that the file was built for; None if the headers do not show it."""
         if "libc.so.6" in self.needed or "/ld-linux" in (self.interpreter or ""):
             return "glibc"
         if "libc.so" in self.needed or (self.interpreter or "").startswith("/system/"):
@@ -73,7 +73,7 @@ def machine_name(uname: str) -> str:
 
 
 class _BoundedStream(io.BytesIO):
-    """A file of which only so much may be read."""
+    """A file that limits how many reads it serves."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -93,7 +93,7 @@ def read_elf(content: bytes, *, where: str) -> Elf:
     """Read the headers of a whole file.
 
     Raises:
-        DataError: it is no program or library of a little-endian processor, or is cut off.
+        DataError: it is cut off, or not a program or library for a little-endian processor.
     """
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError

@@ -1,4 +1,4 @@
-"""The runner for devices without Python: a small program over libLiteRt.so, see `runner.c`."""
+"""The runner for devices without Python: a small program that loads libLiteRt.so."""
 
 import posixpath
 import re
@@ -14,11 +14,11 @@ from hwnat.records.measurement import Alternation
 from hwnat.transport.base import Transport
 from hwnat.transport.words import device_path, printable
 
-#: The program, and the libraries that it loads from its own folder.
+#: The program (see `runner.c`), and the libraries that it loads from its own folder.
 PROGRAM: Final = "hwnat-run"
 LIBRARIES: Final = ("libLiteRt.so", "libtensorflowlite_c.so")
 
-#: $1 the program, the rest its libraries. How it ends says what is missing.
+#: $1 is the program, the rest are its libraries. The exit code shows which is missing.
 _NO_PROGRAM: Final = 40
 _NO_LIBRARY: Final = 41
 _LOOK: Final = f"""
@@ -35,7 +35,7 @@ class LitertRunner:
     """Times TFLite files on the CPU, two in one process.
 
     Raises:
-        UsageError: `spec` names a delegate, or another target's files.
+        UsageError: `spec` names a delegate, or another target.
     """
 
     name = "litert"
@@ -57,7 +57,7 @@ class LitertRunner:
             raise UsageError(msg)
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """Check that program and library exist and start; see `Runner.install`."""
+        """Check that the program and a library exist and work; see `Runner.install`."""
         program, *libraries = (
             device_path(posixpath.join(folder, name)) for name in (PROGRAM, *LIBRARIES)
         )
@@ -118,7 +118,7 @@ class LitertRunner:
         return [device_path(posixpath.join(folder, PROGRAM)), *time_words(order)]
 
     def read(self, output: str, *, where: str) -> Timed:
-        """Read what the command printed; see `Runner.read`."""
+        """Read the output of the command; see `Runner.read`."""
         return read_result(output, where=where)[0]
 
     def answer(self, *, folder: str, model: str, given: str, answer: str) -> list[str]:
@@ -141,7 +141,7 @@ def time_words(order: Order) -> list[str]:
 
 
 def answer_words(model: str, given: str, answer: str, *, threads: int) -> list[str]:
-    """Return the arguments of such a program for one run on a tensor in a file."""
+    """Return the arguments that make such a program run once on a tensor in a file."""
     files = {"--model": model, "--in": given, "--out": answer}
     words = [word for name, path in files.items() for word in (name, device_path(path))]
     return ["answer", *words, "--threads", str(threads)]

@@ -1,8 +1,8 @@
-"""`litert-benchmark`, the Python program of ai-edge-litert 2.2 and later: one model a process.
+"""`litert-benchmark` of ai-edge-litert 2.2 and later, in Python: one model per process.
 
-Two of its properties are worked around. It rounds to hundredths of a millisecond, which is longer
-than a block of a small network takes: the rounding is switched off. And on a GPU it times only the
-submission of the work, because it never waits for the output: delegates are refused.
+This runner works around two flaws. The program rounds to hundredths of a millisecond, longer than
+a block of a small network takes; the runner turns the rounding off. On a GPU the program never
+waits for the output, so it times only the submission; the runner refuses delegates.
 """
 
 import re
@@ -23,9 +23,9 @@ from importlib.metadata import version
 import ai_edge_litert.tools.benchmark_litert_model
 print(version("ai-edge-litert"))
 """
-#: $1 is the duration in ms, followed by the program's own arguments. Its log goes to stderr, its
-#: report to stdout. It accepts only a number of runs, so a first, short call measures how many
-#: runs fill the duration.
+#: The duration in ms, then the program's own arguments. The log goes to stderr, the report to
+#: stdout. The program takes a number of runs only, so a short first call measures how many runs
+#: fill the duration.
 _RUN: Final = """
 import contextlib, json, sys
 from ai_edge_litert.tools import benchmark_litert_model as tool
@@ -43,10 +43,10 @@ _VERSION: Final = re.compile(r"[0-9]{1,5}(?:\.[0-9A-Za-z+-]{1,20}){1,5}")
 
 
 class LitertBenchmarkRunner:
-    """The program as installed in the Python of a board.
+    """The program, installed in the Python of a board.
 
     Args:
-        spec: of the device; its `python` has the package.
+        spec: the device; its `python` has the package.
 
     Raises:
         UsageError: the device has a delegate, or another target.
@@ -72,7 +72,7 @@ class LitertBenchmarkRunner:
         self._device, self._python = spec.name, spec.python
 
     def install(self, link: Transport, *, folder: str, machine: Machine) -> tuple[str, str, str]:
-        """Check that the package is installed, in a version that has the program."""
+        """Check that the package is installed in a version with the program."""
         del folder, machine
         done = link.run([self._python, "-c", _TRY], timeout_s=120)
         if "ModuleNotFoundError" in done.stderr or "PackageNotFoundError" in done.stderr:

@@ -15,19 +15,19 @@ from typing import Final
 from hwnat.device.runners.elf import Elf, read_elf
 from hwnat.errors import DataError, UsageError
 
-#: Name of a library's file -> name under which the program loads it; the preferred one first.
-#: Android's archives of TensorFlow Lite have the C interface in the library for Java.
+#: File name of a library -> name under which the program loads it, in order of preference.
+#: Android archives of TensorFlow Lite have the C API in the library for Java.
 _NAMES: Final = {
     "libLiteRt.so": "libLiteRt.so",
     "libtensorflowlite_c.so": "libtensorflowlite_c.so",
     "libtensorflowlite_jni.so": "libtensorflowlite_c.so",
 }
-#: Limit for a library, and for all libraries of an archive together; real ones have 20 MiB.
+#: Size limit for a library, and for all libraries in an archive; real ones have 20 MiB.
 _MOST_BYTES: Final = 256 << 20
-#: Limit for an archive's list of files, and for any other single read.
+#: Size limit for an archive's list of files, and for any other single read.
 _MOST_READ: Final = 4 << 20
 _PIECE: Final = 1 << 20
-#: What zipfile raises for damaged archives.
+#: Errors that zipfile raises for damaged archives.
 _DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError),
     *(RuntimeError, ValueError, OverflowError),
@@ -41,8 +41,8 @@ class Library:
     """A library for one device.
 
     Attributes:
-        name: of its file on the device.
-        version: of its package; without one, the first digits of its SHA-256.
+        name: its file name on the device.
+        version: version of its package; without a package, the first digits of its SHA-256.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Library:
 
 
 class _ArchiveFile(io.FileIO):
-    """A file that refuses large reads, so that no list of files exhausts the memory."""
+    """A file that refuses large reads, so that a long list of files cannot exhaust the memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         limited = _MOST_READ + 1 if size is None or size < 0 else size
@@ -64,12 +64,12 @@ class _ArchiveFile(io.FileIO):
 
 
 def find_library(path: Path, *, machine: str | None, device: str) -> Library:
-    """Return the library of a file that is made for a device.
+    """Return the library in a file that is built for a device.
 
     Args:
         path: the library, or an archive that contains it.
-        machine: of the device, as `Elf.machine` names it; None if the device does not report it.
-        device: named in messages.
+        machine: the device's processor, as in `Elf.machine`; None if the device does not report it.
+        device: name for messages.
 
     Raises:
         UsageError: the file does not exist, or contains no library for the device.
@@ -98,7 +98,7 @@ def find_library(path: Path, *, machine: str | None, device: str) -> Library:
 
 
 def _libraries(path: Path) -> Iterator[tuple[str, bytes, str | None]]:
-    """Yield name on the device, content and version of each library in a file.
+    """Yield (name on the device, content, version) of each library in a file.
 
     Only one library is in memory at a time.
     """
@@ -120,7 +120,7 @@ def _libraries(path: Path) -> Iterator[tuple[str, bytes, str | None]]:
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> list[tuple[str, zipfile.ZipInfo]]:
-    """Return name on the device and entry of each library, preferred ones first."""
+    """Return (name on the device, entry) of each library, in order of preference."""
     entries = [
         (_NAMES[wanted], entry)
         for wanted in _NAMES
@@ -143,7 +143,7 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> list[tuple[str, zipfile.Zi
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Return the content of an entry; at most the size that the archive states is unpacked."""
+    """Unpack an entry, at most to the size that the archive states."""
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         msg = f"{entry.filename!r:.80} is neither stored nor deflated"
         raise zipfile.BadZipFile(msg)
@@ -152,7 +152,7 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _version(archive: zipfile.ZipFile, path: Path) -> str | None:
-    """Return the version of the package in an archive; None if there is none."""
+    """Return the version of the package in an archive; None if it has no package."""
     for entry in archive.infolist():
         if re.fullmatch(r"[^/]+\.dist-info/METADATA", entry.filename) and entry.file_size < _PIECE:
             match = _WHEEL_VERSION.search(_content(archive, entry).decode("utf-8", "replace"))

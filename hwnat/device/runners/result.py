@@ -1,4 +1,4 @@
-"""The output of `hwnat-run` and the agent: used whole, or refused whole.
+"""Parse the output of `hwnat-run` and the agent; a damaged output is refused whole.
 
     hwnat-run 1
     runtime litert 2.3.0
@@ -7,9 +7,9 @@
     disturbed 3
     end 4 780
 
-The last line has the count of all numbers in the two series and their sum. `reference_ns` is absent
-if there is no reference, and a program that timed nothing ends with 0. The answer to `--version`
-may have a line `source` with a hash of the program's source.
+The last line has the count of all numbers in both series and their sum. `reference_ns` is absent
+without a reference; a program that timed nothing ends with 0. The output of `--version` may have a
+line `source` with a hash of the program's source.
 """
 
 import re
@@ -19,7 +19,7 @@ from hwnat.device.runners.base import Timed
 from hwnat.errors import DataError
 from hwnat.transport.words import printable
 
-#: First line of the format; a later format has another number.
+#: First line of the format; a later format will have another number.
 HEADER: Final = "hwnat-run 1"
 
 _NUMBER: Final = "[1-9][0-9]{0,17}"
@@ -37,10 +37,10 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
 
     Args:
         output: stdout, complete and unchanged.
-        where: named in messages.
+        where: place to name in messages.
 
     Returns:
-        The timings, and name and version of the runtime.
+        The timings, the runtime's name and its version.
 
     Raises:
         DataError: the output is cut off, damaged or from another program.
@@ -56,7 +56,7 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
             f"{count}. Run the command again."
         )
         raise DataError(msg)
-    # Programs of this package always print the sum: nothing else reveals a changed digit.
+    # Programs of this package always print the sum, because only it reveals a changed digit.
     if total is not None and sum(samples) + sum(others) != int(total):
         msg = f"{where}: the numbers of {HEADER} do not add up to {total}. Run the command again."
         raise DataError(msg)
@@ -65,7 +65,7 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
 
 
 def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
-    """Read the answer to `--version`: name and version of the runtime, and hash of the source.
+    """Return runtime name, runtime version and source hash from the output of `--version`.
 
     Raises:
         DataError: the output is cut off, damaged or from another program.
@@ -77,7 +77,7 @@ def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
 
 
 def _refused(output: str, where: str) -> DataError:
-    """Return the error for an output of another format."""
+    """Return the error for an output in another format."""
     lines = output.splitlines()
     if not lines:
         return DataError(f"{where}: it printed nothing. Run the command again.")

@@ -1,8 +1,8 @@
 /* hwnat-run: times one TFLite model, or two in alternation, on a phone or a board without Python.
 
-   It loads libLiteRt.so (2.1.6 or later) or a library with the older TensorFlow Lite C API, which
-   lie beside it or are named, and declares for itself the few functions that it calls. Both run
-   on the CPU with XNNPACK. Only results go to stdout; whatever a library prints goes to stderr.
+   It loads libLiteRt.so (2.1.6 or later) or a library with the older TensorFlow Lite C API from its
+   own folder or a given path, and declares the few functions that it calls. Both libraries run on
+   the CPU with XNNPACK. Results go to stdout; everything that a library prints goes to stderr.
 
      cc -std=c99 -O2 -o hwnat-run runner.c -ldl
 
@@ -19,7 +19,7 @@
 #define HWNAT_SOURCE "unknown"
 #endif
 
-enum { PATIENCE = 3 }; /* runs tried for each one wanted, until enough were left in peace */
+enum { PATIENCE = 3 }; /* attempts per requested run to get enough that nothing disturbs */
 
 static const char *const HELP =
     "hwnat-run 1\n"
@@ -54,7 +54,7 @@ static long preemptions(void) {
     return usage.ru_nivcsw;
 }
 
-/* The same as `alternate` of hwnat/targets/timing.py. */
+/* Works exactly like `alternate` in hwnat/targets/timing.py. */
 static void alternate(FILE *out, Model *models, size_t n, long runs, long warmup, int64_t least) {
     Series calm[2], every[2];
     int64_t began = now_ns(), sum = 0;

@@ -1,4 +1,4 @@
-/* Library and models of hwnat-run: LiteRT's C API, or the older one of TensorFlow Lite. */
+/* Library and models of hwnat-run, for LiteRT's C API or TensorFlow Lite's older one. */
 
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FLOAT32 = 1, UINT8 = 3, INT8 = 9 }; /* the same in both interfaces */
+enum { FLOAT32 = 1, UINT8 = 3, INT8 = 9 }; /* the same in both APIs */
 enum { CPU = 1, LOCK_READ = 0, LOCK_WRITE = 1 };
 
 static void fail(const char *format, ...) {
@@ -22,12 +22,12 @@ static void fail(const char *format, ...) {
     exit(1);
 }
 
-/* ---- the library: name, result, arguments of every function that is called ---- */
+/* ---- the library: name, result and arguments of every function called ---- */
 
 typedef void *Handle;
-/* Element type first, then a shape that is only handed back; its size grew with the versions. */
+/* Element type, then a shape that is only passed back; newer versions have a larger one. */
 typedef struct { int type; int64_t shape[31]; } TensorType;
-/* Likewise: threads first, then more than any version fills in. */
+/* Number of threads, then more space than any version fills. */
 typedef struct { int32_t threads; int64_t rest[63]; } XnnpackOptions;
 
 #define LITERT(F) \
@@ -86,7 +86,7 @@ static void find(const char *name, void *into) {
     memcpy(into, &found, sizeof found);
 }
 
-/* LiteRT does not tell its version: what brought the library wrote it, with the library's size. */
+/* LiteRT does not report its version; the installer wrote it down with the library's size. */
 static void read_version(const char *path) {
     char name[4096], word[40];
     long size = 0;
@@ -111,7 +111,7 @@ static void open_library(const char *program, const char *named) {
     }
     if (named != NULL) snprintf(path, sizeof path, "%s", named);
     if (access(path, R_OK)) fail("no library %s; name one with --library", named ? path : names[0]);
-    /* A name without a folder is searched for where the system keeps its own. */
+    /* dlopen searches the system's folders for a name without a folder. */
     if (strchr(path, '/') == NULL) fail("name program and library with their folders");
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) fail("cannot load the library: %s", dlerror());
@@ -129,11 +129,11 @@ static void open_library(const char *program, const char *named) {
     }
 }
 
-/* ---- a model that is loaded: one input, one output ---- */
+/* ---- a loaded model: one input, one output ---- */
 
 typedef struct {
     const char *path;
-    Handle runs, in, out; /* compiled model or interpreter; its buffers or tensors */
+    Handle runs, in, out; /* compiled model or interpreter, its buffers or tensors */
     int type;
     size_t in_bytes, out_bytes;
 } Model;
@@ -199,7 +199,7 @@ static void classic_open(Model *m, int threads) {
     m->out_bytes = TfLiteTensorByteSize(m->out);
 }
 
-/* Runs once. Unless `answer` is NULL, copies the output there; it is waited for in any case. */
+/* Runs once and waits for the output; copies it to `answer` unless that is NULL. */
 static void run(Model *m, void *answer) {
     void *data = NULL;
     if (!is_litert) {
@@ -234,7 +234,7 @@ static uint32_t draw(void) {
     return (uint32_t)(state >> 32);
 }
 
-/* Integers over their whole range; floats about standard normal, twelve uniform ones each. */
+/* Integers span their whole range; floats, sums of 12 uniform ones, are about standard normal. */
 static void give_noise(Model *m) {
     unsigned char *bytes = allocate(m->in_bytes);
     if (m->type == INT8 || m->type == UINT8) {
@@ -259,7 +259,7 @@ static Model load(const char *path, int threads) {
     FILE *file = fopen(path, "rb");
     char head[8] = "";
     if (file == NULL) fail("%s: no such file", path);
-    /* Of a file without these letters LiteRT believes whatever it reads, and crashes. */
+    /* LiteRT trusts a file without these letters too, and crashes. */
     if (fread(head, 1, sizeof head, file) != sizeof head || memcmp(head + 4, "TFL3", 4) != 0)
         fail("%s: not a TFLite file", path);
     fclose(file);

@@ -1,4 +1,4 @@
-"""Install what a runner needs on a device: a runtime's library with our program, or a program."""
+"""Install on a device what a runner needs: a program, or our program and a library."""
 
 import posixpath
 import shutil
@@ -21,7 +21,7 @@ from hwnat.transport.words import device_path, printable
 
 #: Runners whose programs the user supplies.
 _BROUGHT: Final = ("litert", "benchmark_model")
-#: Real programs have 10 MB.
+#: Real programs have about 10 MB.
 _MOST_BYTES: Final = 256 << 20
 
 
@@ -30,10 +30,10 @@ class Installed:
     """Whether a runner works on a device.
 
     Attributes:
-        used: whether the device file selects it.
-        runtime: name and version; None if it does not work.
-        version: of the runner; None if it does not work.
-        problem: why it does not work, with the command that helps; None if it works.
+        used: whether the device file selects this runner.
+        runtime: name and version; None if the runner does not work.
+        version: version of the runner; None if it does not work.
+        problem: why it does not work, with the command to fix it; None if it works.
     """
 
     runner: str
@@ -49,7 +49,7 @@ class Place:
 
     Attributes:
         machine: description of the device.
-        folder: on the device, for programs.
+        folder: folder for programs on the device.
     """
 
     spec: DeviceSpec
@@ -59,7 +59,7 @@ class Place:
 
     @property
     def made_for(self) -> str | None:
-        """The processor, as `Elf.machine` names it; None if the device does not report it."""
+        """The processor, as in `Elf.machine`; None if the device does not report it."""
         reported = self.machine.abi or self.machine.host.machine
         return None if reported is None else machine_name(reported)
 
@@ -73,7 +73,7 @@ def reach(spec: DeviceSpec, link: Transport) -> Place:
     """Check that programs can be installed on a device.
 
     Raises:
-        DeviceError: it does not answer, or no program starts in its working folder.
+        DeviceError: the device does not answer, or cannot start programs in its working folder.
     """
     probe = link.probe()
     if not probe.executable:
@@ -87,16 +87,16 @@ def reach(spec: DeviceSpec, link: Transport) -> Place:
 
 
 def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed:
-    """Install a library of LiteRT and our program, compiled for the device, and try them.
+    """Install LiteRT's library and our program, compiled for the device, and start them.
 
     Args:
         place: the device.
         path: libLiteRt.so, or a wheel, AAR or zip that contains one for the device.
-        compiler: command; None for the default cross compiler of this machine.
+        compiler: command; None for the default cross compiler on this machine.
 
     Raises:
-        UsageError: the library is for another device, or no compiler is installed.
-        DataError: the file is damaged or is no library.
+        UsageError: the library is for another device, or the compiler is not installed.
+        DataError: the file is damaged or not a library.
         DeviceError: the program does not start on the device, or cannot be sent.
     """
     runner, used = _runner(place.spec, "litert"), _is_used(place.spec, "litert")
@@ -120,7 +120,7 @@ def bring_litert(place: Place, path: Path, *, compiler: str | None) -> Installed
 
 
 def bring_benchmark_model(place: Place, path: Path) -> Installed:
-    """Install the user's `benchmark_model` and try it; see `bring_litert`."""
+    """Install the user's `benchmark_model` and start it; see `bring_litert`."""
     runner, used = _runner(place.spec, "benchmark_model"), _is_used(place.spec, "benchmark_model")
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
         copy = Path(folder) / "benchmark_model"
@@ -136,14 +136,14 @@ def bring_benchmark_model(place: Place, path: Path) -> Installed:
             reason = getattr(problem, "strerror", None) or "it is not a regular file"
             msg = f"Cannot read {path}: {reason}. Choose the file of benchmark_model."
             raise UsageError(msg) from problem
-        copy.chmod(0o755)  # a download has no such bit
+        copy.chmod(0o755)  # downloads lose the executable bit
         _checked(place, copy, shown=path)
         place.link.push(copy, _there(place, "benchmark_model"))
     return _tried(place, runner, used=used)
 
 
 def look(place: Place) -> tuple[Installed, ...]:
-    """Return the device's own runner, then other runners whose programs are installed."""
+    """Check the device's own runner, then the other runners whose programs are installed."""
     own, installed = get_runner(place.spec), [look_own(place)]
     for name in _BROUGHT:
         if name != own.name:
@@ -157,7 +157,7 @@ def look(place: Place) -> tuple[Installed, ...]:
 
 
 def look_own(place: Place) -> Installed:
-    """Return whether the device's own runner works."""
+    """Check whether the device's own runner works."""
     return _state(place, get_runner(place.spec), used=True)
 
 
@@ -190,10 +190,10 @@ def _there(place: Place, name: str) -> str:
 
 
 def _checked(place: Place, program: Path, *, shown: Path | None = None) -> Elf:
-    """Return what a program is built for.
+    """Return the headers of a program.
 
     Raises:
-        UsageError: it is for another processor, or the device lacks its loader.
+        UsageError: the program is for another processor, or the device lacks its loader.
     """
     what = f"The program {shown}" if shown else "What the compiler makes"
     elf = read_elf(program.read_bytes(), where=what)
@@ -222,7 +222,7 @@ def _checked(place: Place, program: Path, *, shown: Path | None = None) -> Elf:
 
 
 def _send_library(place: Place, library: Library, folder: Path) -> None:
-    """Send a library and a note of its version; a library of another name is deleted."""
+    """Send a library and a note of its version; delete a library with another name."""
     copy, note = folder / library.name, folder / f"{library.name}.version"
     copy.write_bytes(library.content)
     note.write_text(f"{library.version} {len(library.content)}\n", encoding="ascii")

@@ -1,1 +1,1 @@
-"""Strict readers of what the runners of other projects print, one module a program."""
+"""Strict parsers for the output of other projects' runners, one module per program."""

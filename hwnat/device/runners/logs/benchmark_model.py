@@ -1,8 +1,8 @@
-"""What TensorFlow Lite's and LiteRT's `benchmark_model` prints about the runs, in all generations.
+"""Parse the runs that `benchmark_model` of TensorFlow Lite or LiteRT prints, in any version.
 
-An output is complete when its summary has come and the memory footprint has followed, if this
-generation prints one. The peak memory has no mark of its own: it is None if it is missing.
-Operator tables are not read here; `hwnat table import` reads them.
+An output is complete if it ends with the summary, or with the memory footprint in versions that
+print one. A missing peak memory cannot be noticed, so it is None. `hwnat table import` reads the
+operator tables.
 
 Source: format strings of tensorflow/lite/tools/benchmark, 1.14 to LiteRT 2.3.
 """
@@ -47,15 +47,15 @@ _STATS: Final = {"count", "first", "curr", "min", "max", "avg", "std", "p5", "me
 
 
 def read_benchmark_model(raw: str, *, where: str, runs: int | None = None) -> ModelLog:
-    """Read everything the tool printed about one model.
+    """Read everything that the tool printed about one model.
 
     Args:
         raw: the output, complete and unchanged.
-        where: the device, named in every message.
-        runs: number of timed runs that were requested; fewer are refused.
+        where: the device, for messages.
+        runs: requested number of timed runs; an output with fewer is refused.
 
     Raises:
-        DeviceError: the tool, or the shell that started it, reports a failure.
+        DeviceError: the tool or its shell reports a failure.
         DataError: the output is incomplete or contradicts itself.
     """
     with runner_output(raw, tool=TOOL, where=where) as out:
@@ -98,7 +98,7 @@ def _read(out: Output) -> ModelLog:
 def _sections(
     out: Output, lines: Sequence[str], printed: dict[str, str]
 ) -> tuple[Runs | None, Runs]:
-    """Return the warm-up and the timed runs, each checked against the summary."""
+    """Return warm-up and timed runs after comparing them with the summary."""
     sections: list[tuple[Runs, dict[str, str]] | None] = []
     for line in lines:
         if _SECTION.fullmatch(line):
@@ -126,7 +126,7 @@ def _sections(
 
 
 def _runs(out: Output, text: str) -> tuple[Runs, dict[str, str]]:
-    """Read `count=… first=… …` in microseconds; also return the fields as printed."""
+    """Parse `count=… first=… …` in microseconds; also return the fields as printed."""
     parts = text.replace("(all same)", "").split()
     fields = dict(part.split("=", 1) for part in parts if part.count("=") == 1)
     if len(fields) != len(parts) or not set(fields) <= _STATS:
@@ -136,7 +136,7 @@ def _runs(out: Output, text: str) -> tuple[Runs, dict[str, str]]:
     count = out.count(fields["count"], "count")
     names = ("first", "curr", "min", "avg", "max", "p5", "median", "p95")
     ns = {name: out.ns(fields[name], "us", name) for name in names if name in fields}
-    if "avg" not in fields:  # A single run, or all runs took equally long.
+    if "avg" not in fields:  # There was a single run, or all runs took equally long.
         if not {"first", "min", "max", "std"}.isdisjoint(fields) or len(set(ns.values())) > 1:
             out.wrong(f"{text!r:.80} has no average")
         same = ns["curr"]
@@ -167,7 +167,7 @@ def _check_average(out: Output, runs: Runs, printed: str, what: str) -> None:
 
 
 def _init_ns(out: Output, lines: Sequence[str], printed: dict[str, str]) -> int:
-    """Return the time of the preparation, which is printed twice."""
+    """Return the initialisation time, which the tool prints twice."""
     line = out.match_one(rf"Initialized session in {_N}ms\.?", lines, "Initialized session in")
     init_ns = out.ns(printed["init"], "us", "Init")
     out.agree(out.ns(line[1], "ms", "Init"), init_ns, "Init")
@@ -175,7 +175,7 @@ def _init_ns(out: Output, lines: Sequence[str], printed: dict[str, str]) -> int:
 
 
 def _delegates(out: Output, lines: Sequence[str]) -> tuple[Delegation, ...]:
-    """Return how much of the model each requested delegate takes."""
+    """Return how much of the model each requested delegate runs."""
     split = out.match_any(_SPLIT, lines, "operations will run on")
     on_cpu = int(split[1]) if split else None
     delegations = []

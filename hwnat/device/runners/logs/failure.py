@@ -1,4 +1,4 @@
-"""Failures that a runner, or the shell that started it, reports: their cause and the remedy."""
+"""Failures that a runner or its shell reports, each with its cause and remedy."""
 
 import re
 from typing import Final
@@ -11,8 +11,8 @@ _SETUP: Final = (
 _DOCTOR: Final = "Check the device with: hwnat device doctor DEVICE"
 _SHELL: Final = r"(?:\S*sh(?:\[\d+\])?: )(?:line \d+: |\d+: )?"
 
-#: Pattern of a line, cause, remedy. The first match is reported, so causes come before sentences
-#: that only say that something failed.
+#: (pattern of a line, cause, remedy). The first match is reported, so lines that name a cause come
+#: before lines that only report a failure.
 _FAILURES: Final = tuple(
     (re.compile(pattern), cause, remedy)
     for pattern, cause, remedy in (
@@ -73,10 +73,10 @@ _FAILURES: Final = tuple(
 
 
 def refuse_failure(text: str, *, where: str) -> None:
-    """Raise if a runner, or the shell that started it, reports a failure.
+    """Raise if a runner or its shell reports a failure.
 
     Raises:
-        DeviceError: with the cause, the line that states it and the remedy.
+        DeviceError: it does; the message has the line, the cause and the remedy.
     """
     lines = text.split("\n")
     for pattern, cause, remedy in _FAILURES:

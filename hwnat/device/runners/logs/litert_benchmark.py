@@ -15,7 +15,7 @@ def read_litert_benchmark(raw: str, *, where: str) -> ModelLog:
 
     Args:
         raw: the printed JSON, complete.
-        where: the device, named in every message.
+        where: the device, for messages.
 
     Raises:
         DeviceError: the program reports a failure.
@@ -54,7 +54,7 @@ def _read(out: Output, report: Mapping[str, Any], latency: Mapping[str, Any]) ->
 
 
 def _digits(out: Output, latency: Mapping[str, Any], key: str) -> str:
-    """Return a number of the report as plain digits."""
+    """Return a number from the report as plain digits."""
     if key not in latency:
         out.cut(f"its key 'latency: {key}'")
     value = latency[key]
@@ -64,7 +64,7 @@ def _digits(out: Output, latency: Mapping[str, Any], key: str) -> str:
 
 
 def _accelerators(out: Output, report: Mapping[str, Any]) -> tuple[Delegation, ...]:
-    """Return the accelerators on offer; the report does not say which of them ran."""
+    """Return the available accelerators; the report does not say which of them ran."""
     names, fully = report.get("accelerators"), report.get("fully_accelerated")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         out.wrong("'accelerators' is not a list of names")

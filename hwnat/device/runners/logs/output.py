@@ -1,4 +1,4 @@
-"""The text of a runner: decoded strictly, with its numbers read exactly and with their units."""
+"""Strict parsing of a runner's output: exact numbers with their units."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ from hwnat.errors import DataError
 NUMBER: Final = r"[0-9]{1,24}(?:\.[0-9]{1,24})?(?:e[+-]?[0-9]{1,3})?"
 _NS_PER: Final = {"us": 1_000, "ms": 1_000_000}
 
-#: A day. No single time is longer; a damaged exponent is.
+#: One day. Only a damaged exponent gives a longer time.
 _MAX_NS: Final = 86_400 * 10**9
 _BYTES_PER_MB: Final = 1024**2
-#: The longest real outputs have some 100,000 characters.
+#: The longest real outputs have about 100,000 characters.
 _MAX_CHARACTERS: Final = 4 << 20
 _CONTROL: Final = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]|[\u2028\u2029]")
 _NUMBER: Final = re.compile(NUMBER)
@@ -27,7 +27,7 @@ class Output:
     """The output of one process.
 
     Attributes:
-        where: the device, named in every message.
+        where: the device, for messages.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Output:
         """All lines.
 
         Raises:
-            DataError: the last line has no end.
+            DataError: the last line lacks its line end.
         """
         *lines, rest = self.text.split("\n")
         if rest:
@@ -47,7 +47,7 @@ class Output:
         return lines
 
     def cut(self, missing: str) -> NoReturn:
-        """Raise that the output ends before `missing`."""
+        """Raise a `DataError`: the output ends before `missing`."""
         msg = (
             f"{self.where}: the output of {self.tool} is cut off: it lacks {missing}. Nothing of "
             "it is used. Run the same hwnat profile command again; it resumes where it stopped."
@@ -55,7 +55,7 @@ class Output:
         raise DataError(msg)
 
     def wrong(self, why: str) -> NoReturn:
-        """Raise that the output contradicts itself or its format."""
+        """Raise a `DataError`: the output contradicts itself or its format."""
         msg = (
             f"{self.where}: the output of {self.tool} is damaged or of an unknown version: {why}. "
             "Nothing of it is used. Run the same hwnat profile command again."
@@ -63,7 +63,7 @@ class Output:
         raise DataError(msg)
 
     def decimal(self, text: str, what: str) -> Decimal:
-        """Return a plain number that is not negative."""
+        """Parse a plain number that is not negative."""
         if not _NUMBER.fullmatch(text):
             self.wrong(f"{what} is {text!r:.40}, not a number")
         value = Decimal(text)
@@ -72,39 +72,39 @@ class Output:
         return value
 
     def ns(self, text: str, unit: str, what: str) -> int:
-        """Return a time above zero, printed in `unit`, as nanoseconds."""
+        """Convert a positive time in `unit` to nanoseconds."""
         value = self.ns_or_none(text, unit, what)
         if value is None:
             self.wrong(f"{what} is 0 {unit}; no run takes no time")
         return value
 
     def ns_or_none(self, text: str, unit: str, what: str) -> int | None:
-        """Return nanoseconds; None for a printed 0, a time below the tool's resolution."""
+        """Convert as `ns` does; None for 0, which is a time below the tool's resolution."""
         value = self.decimal(text, what) * _NS_PER[unit]
         if value > _MAX_NS:
             self.wrong(f"{what} is {text} {unit}, over a day")
         return round(value) or None
 
     def count(self, text: str, what: str, *, least: int = 1) -> int:
-        """Return an integer that is at least `least`."""
+        """Parse an integer that is at least `least`."""
         if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
             self.wrong(f"{what} is {text!r:.40}, not an integer of at least {least}")
         return int(text)
 
     def megabytes(self, text: str, what: str) -> int:
-        """Return bytes of a size printed in MB, which is 1024² bytes here."""
+        """Convert a size in MB, here 1024² bytes, to bytes."""
         value = self.decimal(text, what) * _BYTES_PER_MB
         if value > 2**60:
             self.wrong(f"{what} is {text} MB, more than any device has")
         return round(value)
 
     def agree(self, first: float, second: float, what: str) -> None:
-        """Raise if two printed values of one quantity differ by more than rounding."""
+        """Raise if two printed values of the same quantity differ by more than rounding."""
         if not abs(first - second) <= 1e-5 * max(abs(first), abs(second)):
             self.wrong(f"{what} is printed as {first:g} and as {second:g}")
 
     def match_one(self, pattern: str, lines: Sequence[str], what: str) -> re.Match[str]:
-        """Return the match of the only line that `pattern` matches as a whole.
+        """Return the match of the only line that fully matches `pattern`.
 
         Raises:
             DataError: no line matches, or several do.
@@ -115,7 +115,7 @@ class Output:
         return match
 
     def match_any(self, pattern: str, lines: Sequence[str], what: str) -> re.Match[str] | None:
-        """Return the match of the only line that `pattern` matches as a whole, or None."""
+        """Return the match of the only line that fully matches `pattern`; None without one."""
         compiled = re.compile(pattern)
         matches = [match for line in lines if (match := compiled.fullmatch(line))]
         if len(matches) > 1:
@@ -125,11 +125,11 @@ class Output:
 
 @contextmanager
 def runner_output(raw: str, *, tool: str, where: str) -> Iterator[Output]:
-    r"""Yield the output of `tool` with `\n` line ends; errors raised inside get its name.
+    r"""Yield the output of `tool` with `\n` line ends; errors raised inside name the tool.
 
     Raises:
-        DeviceError: the runner, or the shell that started it, reports a failure.
-        DataError: the output is empty, oversized or has control characters, or a record refuses
+        DeviceError: the runner or its shell reports a failure.
+        DataError: the output is empty, too large or has control characters, or a record refuses
             its values.
     """
     if not raw:

@@ -1,4 +1,4 @@
-"""What a runner printed about one model, as records of integer nanoseconds and bytes."""
+"""Records of a runner's output for one model, in integer nanoseconds and bytes."""
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -8,16 +8,16 @@ from hwnat.errors import DataError
 
 Extent = Literal["full", "partial", "none"]
 
-#: Tools print averages with six significant digits and extremes as integers.
+#: Tools print averages with six significant digits, minimum and maximum as integers.
 ROUNDING: Final = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """A program's own summary of a series of runs; None where it does not print a value.
+    """A program's summary of a series of runs; a value that it does not print is None.
 
     Attributes:
-        std_ns: standard deviation; 0 if it is below the program's resolution.
+        std_ns: standard deviation; 0 if below the program's resolution.
     """
 
     count: int
@@ -65,9 +65,9 @@ class Delegation:
     """How much of the network a delegate or an accelerator ran.
 
     Attributes:
-        name: of the delegate; several offered accelerators are joined by `|`.
+        name: name of the delegate; several available accelerators are joined by `|`.
         kernels: number of delegate kernels that the network was split into.
-        cpu_operators: number of operators left to the CPU.
+        cpu_operators: number of operators that ran on the CPU.
     """
 
     name: str
@@ -83,15 +83,16 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLog:
-    """What one process of a runner printed about one model.
+    """The output of one process of a runner for one model.
 
     Attributes:
         inference: the timed runs.
         warmup: the untimed runs before them; None if there were none.
         init_ns: time to load and prepare the model.
         first_ns: first inference of the process; None without a warm-up.
-        init_memory_bytes: growth while the model was prepared; `overall_memory_bytes` until the
-            end; `peak_memory_bytes` is the highest of the process. None if not printed.
+        init_memory_bytes: memory growth during preparation; None if not printed.
+        overall_memory_bytes: memory growth until the end; None if not printed.
+        peak_memory_bytes: highest memory use of the process; None if not printed.
     """
 
     inference: Runs
