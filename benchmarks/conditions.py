@@ -1,20 +1,20 @@
-"""Profile a device that heats up and throttles, by arithmetic: hwnat's way beside the naive one.
+"""Simulate a device that heats up and throttles; compare hwnat's profiling with a naive one.
 
 python benchmarks/conditions.py [--seeds N] [--uneven SHARE] [--json]
 
-The made-up device grows 12 % slower from the first visit to the last, and loses 20 to 40 % of its
-speed in episodes that come at random and fill up to a third of the session. A run takes what the
-model needs at full speed, over the speed of that instant, with noise that only now and then is
-large. Both ways time the same 40 models and keep the same number of samples:
+The simulated device grows 12 % slower from the first visit to the last, and loses 20 to 40 % of
+its speed in random episodes that fill up to a third of the session. A run takes the model's time
+at full speed, divided by the current speed, with noise that is only rarely large. Both methods
+time the same 40 models and keep the same number of samples:
 
-- naive: model after model, all runs of one in a row, their median;
-- hwnat: its own code. Visits in shuffled rounds, each run followed by one of the reference model,
-  visits that `unsteady` refuses made again at the end, entries as a table has them. Of the samples
-  that are kept half are the reference model's.
+- naive: one model after the other, all its runs in a row, and their median;
+- hwnat: hwnat's own code. It visits models in shuffled rounds, follows each run with one of the
+  reference model, repeats the visits that `unsteady` refuses at the end, and makes entries as in a
+  table. Half of the samples it keeps are the reference model's.
 
-Errors are against what a model takes at the median speed of the device over the way's own session,
-which is what a table says it holds. With --uneven 0.1 models do not slow down alike: by powers of
-the device's slowness from 0.9 to 1.1, as those do that wait for memory or for the processor.
+Errors are relative to a model's time at the device's median speed over the method's own session,
+which is the value that a table claims to hold. With --uneven 0.1, models slow down by different
+powers of the device's slowness, from 0.9 to 1.1, like models limited by memory or by compute.
 """
 
 import argparse
@@ -36,25 +36,25 @@ MODELS: Final = 40
 ROUNDS: Final = 8
 RUNS: Final = 5
 RAMP: Final = 0.12
-#: Of the speed, lost in an episode.
+#: Least and most share of the speed that an episode takes away.
 LOSS: Final = (0.2, 0.4)
-#: Share of a session that is throttled, and that one episode lasts.
+#: Share of a session that is throttled, and share that one episode lasts.
 THROTTLED: Final = 1 / 3
 EPISODE: Final = (0.01, 0.05)
 REFERENCE_NS: Final = 20e6
 NOISE: Final = 0.01
-#: Single runs that something else disturbed, and by how much of themselves at most.
+#: Share of runs that are disturbed, and how much of its time a disturbed run gains at most.
 OUTLIERS: Final = 0.05
 OUTLIER: Final = 0.5
 
 
 @dataclass(slots=True)
 class Device:
-    """A device at an instant of its session.
+    """A device at one moment of its session.
 
     Attributes:
-        session_ns: how long the session takes at full speed; after it the device stays as slow.
-        episodes: (begin, end, speed left) of each, in parts of a session.
+        session_ns: length of the session at full speed; afterwards the device gets no slower.
+        episodes: (begin, end, speed left) of each episode; times are fractions of a session.
     """
 
     rng: np.random.Generator
@@ -64,7 +64,7 @@ class Device:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, *, session_ns: float) -> "Device":
-        """Make one whose episodes come at random."""
+        """Make a device with random episodes."""
         episodes, sum_ = [], 0.0
         while sum_ < THROTTLED:
             length, begin = rng.uniform(*EPISODE), rng.uniform(0.0, 1.0)
@@ -73,17 +73,17 @@ class Device:
         return cls(rng, session_ns, episodes)
 
     def slowness(self, part: float) -> float:
-        """Return how many times longer than at full speed a run takes in a part of the session."""
+        """Return the run time at a fraction of the session, as a multiple of that at full speed."""
         left = min([speed for a, b, speed in self.episodes if a <= part < b], default=1.0)
         return (1.0 + RAMP * min(part, 1.0)) / left
 
     def usual(self) -> float:
-        """Return the median slowness over the session that has been."""
+        """Return the median slowness over the session so far."""
         ended = self.at_ns / self.session_ns
         return float(np.median([self.slowness(part) for part in np.linspace(0.0, ended, 2000)]))
 
     def run(self, full_speed_ns: float, power: float) -> int:
-        """Return how long a run of a model takes, and let that time pass."""
+        """Return the time of a run in ns, and advance the device by it."""
         noise = 1.0 + NOISE * abs(self.rng.standard_normal())
         if self.rng.random() < OUTLIERS:
             noise += OUTLIER * self.rng.random()
@@ -96,9 +96,9 @@ def naive(device: Device, models: npt.NDArray[np.float64], powers: Sequence[floa
     """Return the median of each model, timed one after the other.
 
     Args:
-        device: at the beginning of its session.
+        device: the device at the start of its session.
         models: (n,) nanoseconds at full speed.
-        powers: (n,) how strongly each slows down.
+        powers: (n,) power of the slowness by which each model slows down.
     """
     runs = 2 * ROUNDS * RUNS
     return [
@@ -114,7 +114,7 @@ def table(
     *,
     rng: np.random.Generator,
 ) -> tuple[list[float], int]:
-    """Return each model's entry, and how many visits were made again."""
+    """Return each model's entry in ns, and the number of repeated visits."""
     subjects = [str(index) for index in range(len(models))]
     due = deque(shuffled_rounds(subjects, ROUNDS, rng=rng))
     visits: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
@@ -151,17 +151,17 @@ def visit(device: Device, ns: float, power: float, round_: int, subject: str) ->
 
 
 def compare(seed: int, *, uneven: float = 0.0) -> dict[str, float]:
-    """Return mean, 95th percentile and largest relative error, and the visits made again.
+    """Return the mean, 95th percentile and largest relative error, and the repeated visits.
 
     Args:
-        seed: of the models, the device and the order.
-        uneven: models slow down by powers of the device's slowness of 1 ± this.
+        seed: seed of the models, the device and the order.
+        uneven: models slow down by powers of the device's slowness within 1 ± this value.
     """
     rng = np.random.default_rng(seed)
     models = np.exp(rng.uniform(np.log(1e6), np.log(100e6), MODELS))
     powers = [float(each) for each in rng.uniform(1 - uneven, 1 + uneven, MODELS)]
     runs = ROUNDS * RUNS
-    # Each way has the ramp over its own session.
+    # The ramp spans each method's own session.
     lengths = {"naive": 2 * runs * models.sum(), "hwnat": runs * (models + REFERENCE_NS).sum()}
     devices = {way: Device.draw(rng, session_ns=length) for way, length in lengths.items()}
     found, again = table(devices["hwnat"], models, powers, rng=rng)
@@ -179,7 +179,7 @@ def compare(seed: int, *, uneven: float = 0.0) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the errors of several sessions and how often each way kept within the bars."""
+    """Print the errors of several sessions and how often each method met the limits."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--uneven", type=float, default=0.0)

@@ -1,10 +1,10 @@
-"""How well a table predicts unseen networks on this machine, with ratios and with raw times.
+"""Measure how well a table predicts unseen networks here, from ratios and from raw times.
 
     python benchmarks/latency_accuracy.py --target onnx --case mbv3-nano --case mbv3-w1.0:224
 
-For each runtime and space: a full table, 10 networks to calibrate on, 40 others to predict. The
-same visits are evaluated twice: by ratios to the reference model, as hwnat does, and by the
-plain median of the model's own runs. Prints one table; `--json` prints the figures.
+For each runtime and space, it measures a full table, 10 networks to calibrate on and 40 others to
+predict. It evaluates the same visits twice: by ratios to the reference model, as hwnat does, and
+by the plain median of the model's own runs. It prints one table; `--json` prints the figures.
 """
 
 import argparse
@@ -39,10 +39,10 @@ class Result:
     """One runtime on one space.
 
     Attributes:
-        wall_s: exporting and measuring everything, the unseen networks included.
-        covered: share of networks whose measurement lies in the predicted interval of 90 %.
-        repeatability: mean difference of a network between even and odd rounds, as a ratio.
-        load_1m: of the machine when it was over.
+        wall_s: time to export and measure everything, including the unseen networks.
+        covered: share of networks whose measurement lies in the predicted 90 % interval.
+        repeatability: mean relative difference of a network between even and odd rounds.
+        load_1m: the machine's one-minute load average at the end.
     """
 
     runtime: str
@@ -59,7 +59,7 @@ class Result:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the cases asked for and print what they gave."""
+    """Run the requested cases and print their results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--case", action="append", help="SPACE or SPACE:RESOLUTION; repeat")
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(target: str, case: str, plan: Plan, *, store: Path, cache: Path) -> Result:
-    """Measure one runtime and evaluate its visits in both ways."""
+    """Measure one runtime and evaluate its visits both ways."""
     began = perf_counter()
     table = profile(load_device(f"host-{target}"), plan, store=store, cache=cache)
     wall_s = perf_counter() - began
@@ -123,13 +123,13 @@ def run(target: str, case: str, plan: Plan, *, store: Path, cache: Path) -> Resu
 
 
 def covered(table: LatencyTable) -> float:
-    """Share of the unseen networks that the interval of their prediction covers."""
+    """Return the share of the unseen networks that their predicted interval covers."""
     half = table.calibration.half_width() or 0.0
     return sum(abs(each.error) <= half for each in table.validation) / len(table.validation)
 
 
 def halved(visits: Sequence[Measurement], table: LatencyTable) -> float:
-    """Relative difference of a model's latency between its even and its odd visits."""
+    """Return the relative difference of a model's latency between even and odd visits."""
     even, odd = (
         entry(half, reference_ns=table.reference_ns) for half in (visits[::2], visits[1::2])
     )
@@ -137,7 +137,7 @@ def halved(visits: Sequence[Measurement], table: LatencyTable) -> float:
 
 
 def raw_ns(visits: Sequence[Measurement]) -> float:
-    """Median of all runs of a model, as a protocol without a reference would report it."""
+    """Return the median of a model's runs in ns, as a protocol without a reference reports it."""
     return median(ns for each in visits for ns in each.samples_ns)
 
 
@@ -146,7 +146,7 @@ def raw_predictions(
 ) -> Iterator[tuple[float, float]]:
     """Yield (predicted, measured) ns of the unseen networks, from raw times alone.
 
-    Everything but the ratio is as in a table: the overhead is subtracted, sums are calibrated.
+    Apart from the ratio, it works as in a table: the overhead is subtracted, sums are calibrated.
     """
     overhead = raw_ns(visits[plan.overhead.key])
     blocks = {op.key: max(1.0, raw_ns(visits[op.key]) - overhead) for op in plan.ops}
@@ -170,7 +170,7 @@ HEADER = (
 
 
 def row(result: Result) -> str:
-    """Format a result as a line of a Markdown table."""
+    """Format a result as a row of a Markdown table."""
     ratio, raw = result.ratio, result.raw
     cells = [
         result.runtime,

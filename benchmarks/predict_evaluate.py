@@ -2,7 +2,7 @@
 
 python benchmarks/predict_evaluate.py --format FORMAT … [--json]
 
-docs/latency.md lists the commands behind its figures.
+docs/latency.md lists the commands that produce its figures.
 """
 
 import sys
@@ -49,7 +49,7 @@ def evaluate(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Predict what others measured from a part of it, and score it on the rest.
+    """Predict published measurements from a part of them, and score on the rest.
 
     mobile-ml-benchmark: operators of unseen networks, whole networks calibrated on a few.
     nn-meter-blocks: blocks of a new device, from other devices and a few timings.

@@ -2,12 +2,12 @@
 
 python benchmarks/query_speed.py [--table TABLE] [--json]
 
-Without a table, entries are made up for every resolution of mbv3-w1.0: their values do not matter
-here. The contenders take turns; seconds are those of this process on the CPU, so that waiting for
-others does not count. The dict is the plain way to keep such a table: block keys are strings,
-made for each block of each network and looked up. All give the same nanoseconds; that is checked.
-What the decomposition by slot answers is timed beside them: a lower bound of a genome with half of
-its genes open, the best score under the median latency, and the whole front.
+Without a table, it makes up entries for every resolution of mbv3-w1.0, because their values do not
+matter here. The contenders take turns. Times are this process's CPU seconds, so waiting for other
+processes does not count. The dict is the simplest form of such a table: it makes a string key for
+each block of each network and looks it up. The script checks that all give the same nanoseconds.
+Queries on the decomposition by slot are timed as well: a lower bound of a genome with half of its
+genes open, the best score under the median latency, and the whole front.
 """
 
 import argparse
@@ -37,7 +37,7 @@ BARS = {"batch networks/s": 1e6, "batch over dict": 10.0, "single µs": 500.0}
 
 
 def main() -> None:
-    """Print medians over rounds, and how many times faster a batch is than the dict."""
+    """Print medians over rounds, and the speed-up of a batch over the dict."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", help="a block table; entries are made up without one")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """Format what was found: median (lowest to highest)."""
+    """Format the results as median (lowest to highest)."""
     lines = [f"{found['space']}, {found['resolutions']} resolutions, {found['rounds']} rounds"]
     for name, (low, middle, high) in found["networks_per_s"].items():
         _, ratio, _ = found["over_dict"][name]
@@ -80,7 +80,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 
 def contenders(predictor: AdditivePredictor) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Return what takes turns, each with how many answers one turn gives."""
+    """Return the contenders, each with its number of answers per turn."""
     table, space, rng = predictor.table, predictor.space, np.random.default_rng(0)
     genomes = space.sample(BATCH, rng=rng)
     genomes[:, 0] = rng.choice([space.resolutions.index(r) for r in table.resolutions], BATCH)
@@ -110,7 +110,7 @@ def contenders(predictor: AdditivePredictor) -> dict[str, tuple[int, Callable[[]
 def take_turns(
     runs: dict[str, tuple[int, Callable[[], object]]], *, rounds: int
 ) -> dict[str, list[float]]:
-    """Return the seconds an answer takes, one value a round."""
+    """Return the seconds per answer of each contender, one value per round."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, (count, run) in runs.items():
@@ -121,12 +121,12 @@ def take_turns(
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return lowest, median and highest."""
+    """Return the lowest, median and highest value."""
     return min(values), median(values), max(values)
 
 
 def string_keyed(table: LatencyTable, space: Space) -> dict[str, int]:
-    """Return the table as published ones are kept: a string for each block, and for the rest."""
+    """Return the table in the form of published ones: a string key for each block and the rest."""
     costs: dict[str, int] = {}
     for size in table.resolutions:
         for width, _ in space.skeletons:
@@ -141,7 +141,7 @@ def string_keyed(table: LatencyTable, space: Space) -> dict[str, int]:
 def by_dict(
     genomes: npt.NDArray[np.int64], costs: dict[str, int], table: LatencyTable, space: Space
 ) -> npt.NDArray[np.float64]:
-    """Predict with a string for each block; validates nothing but that each key exists."""
+    """Predict with a string key for each block; only checks that each key exists."""
     sums, ops = [], []
     for resolution, width, *blocks in genomes.tolist():
         size = space.resolutions[resolution]
@@ -156,7 +156,7 @@ def by_dict(
 
 
 def made_up(space: Space) -> LatencyTable:
-    """Return a full table of random entries, calibrated on ten networks that never were."""
+    """Return a full table of random entries, calibrated on ten made-up networks."""
     rng = np.random.default_rng(1)
     keys = [op.key for op in distinct_ops(space, space.resolutions, classes=1000)]
     entries = {}

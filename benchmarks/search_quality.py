@@ -1,14 +1,14 @@
-"""Is the search worth it? NAT against random search and against NAT without adaptation.
+"""Compare NAT with random search and with NAT without adaptation.
 
 All start from the shipped weights and get the demo's budget: the same number of evaluations.
-Random search adapts for as many epochs as NAT does, to uniformly drawn networks, and measures
-others at the end; a second row adds the space's smallest and largest network, which NAT begins
-with, to what it has found.
+Random search adapts to uniformly drawn networks for as many epochs as NAT does, and measures
+others at the end. A second row adds the space's smallest and largest networks, which NAT starts
+with, to its results.
 
     python benchmarks/search_quality.py --table TABLE --out FOLDER --seeds 0,1,2,3,4
 
-prints one markdown row a seed and method, and is resumed by running it again. Hypervolume is that
-of (error, latency) over the reference point (40 % error, 1.01 x the largest network's latency).
+prints one Markdown row per seed and method; run it again to resume. Hypervolume is in (error,
+latency), with the reference point (40 % error, 1.01 x the largest network's latency).
 """
 
 import argparse
@@ -29,13 +29,13 @@ from hwnat.search.run import DEMO_SCALE, SearchConfig
 from hwnat.search.stage import prepare
 from hwnat.supernet.adapt import Adapter
 
-#: Networks that random search would hardly find, measured last.
+#: Networks that random search is unlikely to draw, measured last.
 _EXTREMES = 2
 METHODS = ("nat", "nat without adaptation", "random")
 
 
 def main() -> None:
-    """Run what is missing and print the table."""
+    """Run the missing searches and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", required=True, help="latency table of mbv3-nano")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
@@ -64,7 +64,7 @@ def print_row(seed: int, method: str, row: dict[str, Any]) -> None:
 
 
 def run(method: str, seed: int, table: str, data_name: str, out: Path) -> dict[str, Any]:
-    """Return the scores of one search; those on disk are read."""
+    """Return the scores of one search, reading them from disk if they are there."""
     folder = out / f"{method.replace(' ', '-')}-{seed}"
     result = folder / "score.json"
     if result.exists():
@@ -95,7 +95,7 @@ def nat(search: Search) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random(search: Search) -> tuple[np.ndarray, np.ndarray]:
-    """Adapt to uniform networks for as long as NAT does, then measure as many as NAT does."""
+    """Adapt to uniform networks for as many epochs as NAT, then measure as many as NAT."""
     config, space = search.config, search.space
     rounds = config.iterations + 1
     recipe = adaptation_recipe(config)
@@ -112,7 +112,7 @@ def random(search: Search) -> tuple[np.ndarray, np.ndarray]:
 
 
 def evaluate(search: Search, genomes: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
-    """Score the front: with the errors it was chosen by, and with those on the test part."""
+    """Score the front with the errors that it was chosen by and with errors on the test part."""
     costs = search.costs(genomes, errors)
     front = np.flatnonzero(non_dominated(costs))
     test = np.array(
@@ -132,7 +132,7 @@ def evaluate(search: Search, genomes: np.ndarray, errors: np.ndarray) -> dict[st
 
 
 def arch(search: Search, genome: np.ndarray) -> Arch:
-    """Name a row of genes."""
+    """Return the network of a row of genes."""
     return Arch(space=search.space, genome=tuple(map(int, genome)))
 
 

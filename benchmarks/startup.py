@@ -1,8 +1,8 @@
-"""How long `hwnat --help` takes: the median of cold starts, beside an empty interpreter's.
+"""Time `hwnat --help`: the median of cold starts, next to that of an empty interpreter.
 
     python benchmarks/startup.py [--starts 10]
 
-The ratio is the figure to compare between machines; the two are started in alternation.
+Compare the ratio between machines; the two commands alternate.
 """
 
 import argparse
@@ -18,7 +18,7 @@ COMMANDS = {
 
 
 def start_ns(argv: list[str]) -> int:
-    """Return the time from start to exit of a process, in nanoseconds."""
+    """Return a process's time from start to exit, in nanoseconds."""
     begun = perf_counter_ns()
     subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
     return perf_counter_ns() - begun

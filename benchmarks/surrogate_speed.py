@@ -1,4 +1,4 @@
-"""Time the surrogate on one core: fit to 100 networks, predict 10,000 together and one by one.
+"""Time the surrogate on one core: fit 100 networks, predict 10,000 in a batch and one by one.
 
 python benchmarks/surrogate_speed.py
 """
@@ -16,7 +16,7 @@ SINGLE = 100
 
 
 def main() -> None:
-    """Print medians of process seconds and what predicting together gains."""
+    """Print medians of process CPU seconds and the speed-up of predicting in a batch."""
     rng = np.random.default_rng(0)
     known, new = MBV3_W10.sample(100, rng=rng), MBV3_W10.sample(10_000, rng=rng)
     fits, together, single = [], [], []

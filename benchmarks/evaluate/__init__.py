@@ -1,4 +1,4 @@
-"""Predictors judged on measurements that somebody else published.
+"""Score the predictors on measurements that others published.
 
-Nothing here measures, and no figure is kept: each is made again from the files it is asked for.
+This package measures nothing and stores no figures: it computes each from the files you pass.
 """

@@ -1,6 +1,6 @@
-"""From sums of operators to whole networks with few of them: which to time, and a robust fit.
+"""Calibrate sums of operators on a few whole networks: choose which to time, and fit robustly.
 
-It differs from `hwnat.table.calibrate` in what it knows: how much the runs of each network spread.
+Unlike `hwnat.table.calibrate`, this module knows how much the runs of each network spread.
 """
 
 from dataclasses import dataclass
@@ -15,30 +15,29 @@ from hwnat.table.calibrate import robust_fit
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-#: A stratum's networks that are looked at: choosing among more would pick outliers.
+#: Networks considered per stratum: choosing among more would pick outliers.
 _LOOKED_AT: Final = 4
-#: Spread of errors that a network's own runs are compared with.
+#: Spread of errors to compare the spread of a network's runs with.
 _FLOOR: Final = 0.02
-#: Share of the runs' own deviation that stays in a network's mean.
+#: Share of the runs' deviation that remains in a network's mean.
 _KEPT: Final = 0.25
 #: Half-width of a 90 % interval over the mean absolute error, for normal errors. Heavier tails need
-#: more, but left-out errors of networks chosen for their spread are larger than those of others.
+#: more, but networks chosen for their spread have larger left-out errors than others.
 _WIDTH: Final = 2.06
-#: Mean absolute error of calibrated sums that is expected before anything is seen, counted as so
-#: many networks.
+#: Prior mean absolute error of calibrated sums, and its weight as a number of networks.
 _EXPECTED: Final = 0.024
 _EXPECTED_WEIGHT: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Networks as a calibration sees them, each array (n,).
+    """The networks of a calibration; each array is (n,).
 
     Attributes:
         sums_ns: sums of operators.
         ops: numbers of operators.
-        measured_ns: end to end.
-        noise: standard deviation of the runs over their mean.
+        measured_ns: end-to-end latencies.
+        noise: standard deviation of the runs divided by their mean.
     """
 
     sums_ns: Floats
@@ -56,18 +55,18 @@ class Totals:
 
     @property
     def columns(self) -> Floats:
-        """(n, 3): sum, number of operators, 1."""
+        """The (n, 3) columns: sum, number of operators, 1."""
         return np.stack([self.sums_ns, self.ops, np.ones_like(self.ops)], axis=1)
 
 
 def spread_out(sums_ns: Floats, ops: Floats, count: int, *, seed: int) -> Integers:
-    """Choose `count` networks to time, from what is known before any is timed.
+    """Choose `count` networks to time, from data that is known before timing.
 
-    One from each stratum of size; of four drawn from it, the one that is farthest from those
-    chosen before in size and number of operators.
+    Draws four networks from each stratum of size and takes the one that is farthest, in size and
+    number of operators, from those already chosen.
 
     Raises:
-        UsageError: there are fewer networks than that, or none is asked for.
+        UsageError: `count` is less than 1 or more than the number of networks.
     """
     if not 1 <= count < len(sums_ns):
         msg = f"Cannot calibrate on {count} of {len(sums_ns)} networks and judge on the others."
@@ -86,7 +85,7 @@ def spread_out(sums_ns: Floats, ops: Floats, count: int, *, seed: int) -> Intege
 def fit(known: Totals) -> Floats:
     """Return non-negative (a, b, c) of `a * sum + b * operators + c` in ns, robust to outliers.
 
-    The robust fit of tables; networks whose own runs spread weigh less.
+    This is the robust fit of tables, with less weight for networks whose runs spread.
     """
     trust = _FLOOR**2 / (_FLOOR**2 + (_KEPT * known.noise) ** 2)
     return robust_fit(known.columns / known.measured_ns[:, None], trust)
@@ -95,8 +94,8 @@ def fit(known: Totals) -> Floats:
 def half_width(known: Totals) -> float:
     """Return the relative half-width of a 90 % interval, from errors of left-out networks.
 
-    Ten networks tell their mean absolute error far better than their largest one, so the width is
-    a multiple of the mean, drawn a little towards what such sums usually achieve.
+    Ten networks determine the mean absolute error far better than the largest, so the width is a
+    multiple of the mean, shrunk a little towards the usual error of such sums.
     """
     count = len(known.ops)
     errors = [
@@ -111,6 +110,6 @@ def half_width(known: Totals) -> float:
 
 
 def scale(amounts: Floats, measured_ns: Floats) -> float:
-    """Return the one factor with the least squared relative error."""
+    """Return the single factor with the least squared relative error."""
     ratios = amounts / measured_ns
     return float(ratios.sum() / (ratios @ ratios))

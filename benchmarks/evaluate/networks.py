@@ -1,4 +1,4 @@
-"""Networks that the keys of a block table can be put together to."""
+"""Assemble networks from the keys of a block table."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from hwnat.records.op import OpSpec
 
-#: Blocks in a network at most, and repeats at one shape.
+#: Most blocks in a network, and most repeats at one shape.
 _LONGEST = 60
 _REPEATS = 4
 
@@ -14,12 +14,12 @@ _REPEATS = 4
 def chain_networks(
     keys: Sequence[str], count: int, *, rng: np.random.Generator
 ) -> list[tuple[str, ...]]:
-    """Draw networks as walks from block to block, each taking the shape that the last one gives.
+    """Draw networks as walks in which each block takes the output shape of the last.
 
-    A walk begins where no other block leads to, at the largest images first, repeats up to four
-    times a round of the kinds that keep the shape, goes on to another shape, and ends where no
-    block goes on. Walks of fewer than three blocks, and those not at an end after sixty, are
-    drawn again; so the list is empty if the keys hold no such walk.
+    A walk starts at a block that no other leads to, with the largest images first. At each shape
+    it repeats the kinds that keep the shape up to four times, then moves to another shape. It ends
+    where no block follows. Walks of fewer than three blocks, or without an end after sixty, are
+    drawn again, so the list is empty if the keys allow no such walk.
     """
     ops = [OpSpec.from_key(key) for key in sorted(keys)]
     made = {op.out_shape for op in ops if op.out_shape != op.in_shape}
@@ -44,7 +44,7 @@ def chain_networks(
 def _walk(
     start: OpSpec, by_shape: dict[tuple[int, ...], list[OpSpec]], rng: np.random.Generator
 ) -> tuple[str, ...]:
-    """Return one network's keys, none if it leads nowhere."""
+    """Return one network's keys, or none if the walk is too short or does not end."""
     walk = [start.key]
     shape: tuple[int, ...] = start.out_shape
     while shape in by_shape and len(walk) <= _LONGEST:

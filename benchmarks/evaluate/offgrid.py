@@ -1,4 +1,4 @@
-"""Score a table at resolutions it lacks: networks there against the sums of their own tables."""
+"""Score a table at resolutions it lacks, against sums from tables at those resolutions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +27,11 @@ class SplitTable:
     """A published block table, cut by resolution.
 
     Attributes:
-        space: whose blocks these are; its resolutions do not matter.
+        space: the space of the blocks; its resolutions do not matter.
         classes: outputs of the classifier.
-        known: the entries a method may see.
-        resolutions: which those cover.
-        hidden: resolution to the entries that make up the truth.
+        known: the entries that a method may use.
+        resolutions: the resolutions that `known` covers.
+        hidden: the entries of the truth, by resolution.
     """
 
     space: Space
@@ -52,15 +52,16 @@ def evaluate_offgrid(
     """Predict random networks at the resolutions of `test` from `tables` alone.
 
     Args:
-        tables: files of one device; which resolutions they cover follows from their entries.
-        test: files of other resolutions of that device; a network's truth is their sum.
-        networks: how many, spread evenly over the resolutions of `test`.
-        seed: of their drawing.
-        file_format: of all files, an importer's name.
+        tables: files of one device; their entries determine the resolutions that they cover.
+        test: files of that device at other resolutions; a network's truth is its sum in them.
+        networks: number of networks, spread evenly over the resolutions of `test`.
+        seed: seed for drawing the networks.
+        file_format: importer name for all files.
 
     Raises:
         DataError: a file is damaged, or does not hold all blocks of a space at a resolution.
-        UsageError: no file, a resolution on both sides, or fewer networks than resolutions.
+        UsageError: there is no file, both sides share a resolution, or there are fewer networks
+            than resolutions.
     """
     request = Request(device="published")
     seen = import_files(file_format, tables, request)
@@ -92,7 +93,7 @@ def evaluate_offgrid(
 
 
 def _other_space(seen: Imported, other: Imported) -> DataError:
-    """Return the error for files that are not of one space; it names what is missing."""
+    """Return the error for files of different spaces; it names the missing blocks."""
     name = other.sources[0].name
     if seen.space is None:
         names = ", ".join(each.name for each in seen.sources)
@@ -110,7 +111,7 @@ def _other_space(seen: Imported, other: Imported) -> DataError:
 
 
 def _lacks(other: Imported, space: Space, classes: int) -> str:
-    """Say what a file lacks at the resolution that its stem tells."""
+    """Describe what a file lacks at the resolution of its stem."""
     ops = [OpSpec.from_key(key) for key in other.entries]
     size = next((op.in_shape[1] for op in ops if op.kind == "conv" and op.in_shape[3] == 3), None)
     if size is None:
@@ -127,11 +128,11 @@ def score_offgrid(
     seed: int,
     facts: Mapping[str, str | int | float | bool | list[str] | None] | None = None,
 ) -> Evaluation:
-    """Score interpolation on random networks, and plainer methods beside it.
+    """Score interpolation and simpler methods on random networks.
 
     Raises:
-        UsageError: fewer networks than hidden resolutions.
-        UncoveredOpError: a block cannot be interpolated, or a truth lacks one.
+        UsageError: there are fewer networks than hidden resolutions.
+        UncoveredOpError: a block cannot be interpolated, or the truth lacks one.
     """
     resolutions = sorted(published.hidden)
     if networks < len(resolutions):
@@ -166,9 +167,9 @@ class _Batch:
     """Random networks at one resolution.
 
     Attributes:
-        genomes: (n, genes).
-        ops: distinct operations of all networks of that resolution.
-        counts: (n, len(ops)), how often a network runs each.
+        genomes: (n, genes) genomes.
+        ops: distinct operations of all networks at that resolution.
+        counts: (n, len(ops)) times that each network runs each operation.
     """
 
     genomes: Integers
@@ -176,7 +177,7 @@ class _Batch:
     counts: Integers
 
     def sums(self, ns: Mapping[str, float]) -> Floats:
-        """Return (n,) sums of the latencies."""
+        """Return the (n,) sums of the latencies in ns."""
         return np.asarray(self.counts @ np.array([_of(ns, op) for op in self.ops]))
 
 
@@ -206,7 +207,7 @@ def _draw(published: SplitTable, networks: int, *, seed: int) -> dict[int, _Batc
 
 
 def _batch(published: SplitTable, genomes: Integers, resolution: int) -> _Batch:
-    """Count the operations of genomes, whatever resolution they name, at this one."""
+    """Count the operations of genomes at this resolution, ignoring their resolution genes."""
     space = replace(published.space, resolutions=(resolution,))
     grids = {
         width: grid(space, resolution, width, classes=published.classes)
@@ -222,13 +223,13 @@ def _batch(published: SplitTable, genomes: Integers, resolution: int) -> _Batch:
 
 
 def _run(choices: Grid, genome: Integers) -> list[OpSpec]:
-    """List what a genome runs."""
+    """List the operations that a genome runs."""
     blocks = zip(choices.blocks, genome[2:], strict=True)
     return [*choices.fixed, *(slot[gene - 1] for slot, gene in blocks if gene)]
 
 
 def _sums(filled: Interpolated, batch: _Batch) -> tuple[Floats, Floats, Floats]:
-    """Return predictions, lows and highs of a batch."""
+    """Return the predictions, lows and highs of a batch."""
     column = {key: index for index, key in enumerate(filled.entries)}
     counts = np.zeros((len(batch.counts), len(column)), np.int64)
     counts[:, [column[op.key] for op in batch.ops]] = batch.counts
@@ -263,7 +264,7 @@ def _baselines(
 
 
 def _between(near: Sequence[int], sums: Sequence[Floats], resolution: int) -> Floats:
-    """Draw a line through the nearest measured resolutions, on both sides if there are such."""
+    """Interpolate linearly in pixels between the nearest measured resolutions."""
     if len(near) < 2:
         return sums[0] * (resolution / near[0]) ** 2
     first, second = (each**2 for each in near)
@@ -276,7 +277,7 @@ def _macs(batch: _Batch) -> Floats:
 
 
 class _LinearInMapPixels:
-    """Blocks by the true size of their map, on a line through the nearest two measured."""
+    """Interpolates blocks linearly in map pixels between the nearest two measured sizes."""
 
     def __init__(self, known: Mapping[str, float]) -> None:
         self._known = known

@@ -1,7 +1,7 @@
-"""Networks from their operators, on somebody's published measurements of both.
+"""Score predictions of networks from their operators on published measurements of both.
 
-The operators of a network are measured, or predicted by models that never saw that network; the
-end-to-end times of a few networks calibrate the sums, all others judge them.
+The operators of a network are measured, or predicted by models that never saw that network. The
+end-to-end times of a few networks calibrate the sums; all other networks score them.
 """
 
 from collections.abc import Sequence
@@ -35,21 +35,21 @@ from hwnat.table.importers.mobile_ml_benchmark import (
 )
 from hwnat.table.importers.values import positive, to_ns
 
-#: Parts that networks are divided into; each part's operators are predicted from the others'.
+#: Folds of networks; each fold's operators are predicted from those of the others.
 FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNetworks:
-    """One device's networks that are measured whole and operator by operator.
+    """One device's networks that were measured both whole and operator by operator.
 
     Attributes:
-        names: (n,) networks.
+        names: (n,) network names.
         samples: their operators; `source` is the network.
-        measured_ns: (n,) end to end.
-        noise: (n,) standard deviation of the runs over their mean.
-        flops: (n,).
-        left_out: what was not usable, each with the reason.
+        measured_ns: (n,) end-to-end latencies.
+        noise: (n,) standard deviation of the runs divided by their mean.
+        flops: (n,) floating-point operations.
+        left_out: the networks that were not usable, with the reasons.
     """
 
     names: tuple[str, ...]
@@ -69,19 +69,19 @@ def evaluate_operators(
     seed: int = 0,
     measured: bool = False,
 ) -> Evaluation:
-    """Judge latencies of networks from operators, in the format mobile-ml-benchmark.
+    """Score network latencies from operators, on files in the format mobile-ml-benchmark.
 
     Args:
         ops_file: times of operators.
         nets_file: end-to-end times of networks.
-        device: as the columns name it, such as `pixel4`; `pixel4/gpu` says the core mix.
-        calibrate: networks whose end-to-end time is used; all others judge.
-        seed: of the division into folds, the models and the choice of calibration networks.
-        measured: take the measured operators in place of predicted ones.
+        device: the device's name in the columns, such as `pixel4`; `pixel4/gpu` adds the core mix.
+        calibrate: number of networks to calibrate on; all others score the result.
+        seed: seed of the folds, the models and the choice of calibration networks.
+        measured: use the measured operators instead of predicted ones.
 
     Raises:
         DataError: a file is damaged; the message names file, line and column.
-        UsageError: no such device, or too few networks.
+        UsageError: there is no such device, or there are too few networks.
     """
     data = read_published(ops_file, nets_file, device)
     real = np.array([each.latency_ns for each in data.samples])
@@ -116,7 +116,7 @@ def evaluate_operators(
 
 
 def _single(estimates: OperatorEstimates, real: Floats) -> dict[str, float]:
-    """Say how well single operators are met, and how many are outside the trained range."""
+    """Return the errors of single operators and the number outside the trained range."""
     inside = (estimates.low_ns <= real) & (real <= estimates.high_ns)
     return {
         "operator_n": len(real),
@@ -127,10 +127,10 @@ def _single(estimates: OperatorEstimates, real: Floats) -> dict[str, float]:
 
 
 def read_published(ops_file: Path, nets_file: Path, device: str) -> PublishedNetworks:
-    """Read what is measured both whole and operator by operator; the rest is named in `left_out`.
+    """Read the networks measured both whole and by operator; `left_out` names the others.
 
     Raises:
-        DataError, UsageError: as `evaluate_operators`.
+        DataError, UsageError: as in `evaluate_operators`.
     """
     name, _, cores = device.partition("/")
     column = device_column(name, cores or "gpu")
@@ -164,7 +164,7 @@ def read_published(ops_file: Path, nets_file: Path, device: str) -> PublishedNet
 
 
 def _problem(rows: Sequence[OperatorRow]) -> str:
-    """Return why a network's operators do not add up to it; empty if they do."""
+    """Return why a network's operators do not add up to its latency; empty if they do."""
     if not rows:
         return "no operators"
     for row in rows:
@@ -184,7 +184,7 @@ def _sample(row: OperatorRow) -> Sample:
 
 
 def predicted(data: PublishedNetworks, *, seed: int) -> OperatorEstimates:
-    """Return (samples,) estimates, each by models that never saw its network.
+    """Return (samples,) estimates, each from models that never saw its network.
 
     Raises:
         UsageError: there are fewer networks than folds.
@@ -208,7 +208,7 @@ def predicted(data: PublishedNetworks, *, seed: int) -> OperatorEstimates:
 
 
 def _totals(data: PublishedNetworks, ns: Floats) -> Totals:
-    """Add operators up to networks."""
+    """Sum the operators of each network."""
     number_of = {name: index for index, name in enumerate(data.names)}
     where = np.array([number_of[each.source] for each in data.samples])
     return Totals(
@@ -220,18 +220,18 @@ def _totals(data: PublishedNetworks, ns: Floats) -> Totals:
 
 
 def _judged(totals: Totals, chosen: Integers) -> tuple[Agreement, Floats, float]:
-    """Calibrate on the chosen networks and score all others; also coefficients and half-width."""
+    """Calibrate on the chosen networks; return the others' score, coefficients and half-width."""
     others = np.delete(np.arange(len(totals.ops)), chosen)
     known, judged = totals[chosen], totals[others]
     coefficients, width = fit(known), half_width(known)
     latencies = judged.columns @ coefficients
-    # The width is of predicted / measured - 1, so the ends divide by it.
+    # The width applies to predicted / measured - 1, so the ends divide by it.
     interval = (latencies / (1 + width), latencies / max(1 - width, 1e-9))
     return agreement(latencies, judged.measured_ns, interval), coefficients, width
 
 
 def _baselines(data: PublishedNetworks, totals: Totals, chosen: Integers) -> dict[str, Agreement]:
-    """Score plainer methods on the same networks."""
+    """Score simpler methods on the same networks."""
     others = np.delete(np.arange(len(data.names)), chosen)
     measured = data.measured_ns[others]
 
@@ -250,7 +250,7 @@ def _baselines(data: PublishedNetworks, totals: Totals, chosen: Integers) -> dic
 def _as_a_table_does(
     names: Sequence[str], totals: Totals, chosen: Integers, others: Integers
 ) -> Agreement:
-    """Score the fit that tables measured here choose by leaving networks out."""
+    """Score the fit that hwnat's own tables choose by leaving networks out."""
     fitted = calibrate_table(
         [names[index] for index in chosen],
         [round(float(ns)) for ns in totals.sums_ns[chosen]],

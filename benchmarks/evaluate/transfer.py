@@ -1,4 +1,4 @@
-"""How well a device's table is transferred: on published block tables of several devices."""
+"""Score the transfer of a device's table on published block tables of several devices."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from hwnat.table.importers.base import Request, import_files
 from hwnat.table.lookup import LatencyTable
 
 FORMAT: Final = "nn-meter-blocks"
-#: Networks that are put together from the blocks.
+#: Networks assembled from the blocks.
 _NETWORKS: Final = 200
 
 
@@ -28,8 +28,8 @@ def evaluate_transfer(
     """Score a transfer between files of the format `nn-meter-blocks`, one device each.
 
     Raises:
-        DataError: a file is damaged, or the target holds too little that the sources hold.
-        UsageError: no source, or the budget leaves nothing to score.
+        DataError: a file is damaged, or the target and the sources share too little.
+        UsageError: there is no source, or the budget leaves nothing to score.
     """
     paths = [*sources, target]
     if not sources or len({path.resolve() for path in paths}) < len(paths):
@@ -45,15 +45,15 @@ def evaluate_transfer(
 def score_transfer(
     sources: Sequence[LatencyTable], target: LatencyTable, *, budget: int, seed: int = 0
 ) -> Evaluation:
-    """Transfer to a device whose table is known, and compare what was not timed.
+    """Transfer to a device whose table is known, and score the blocks that were not timed.
 
-    The plan sees the sources only. Blocks of the target that no source holds are left out and
-    counted. Networks are walks through the keys (`chain_networks`); their latency is the sum of
-    their blocks, timed ones included, on both sides. Their interval is the sum of their blocks'
-    ends, as if all erred together: it covers more than it says.
+    The plan sees only the sources. Blocks of the target that no source holds are left out and
+    counted. Networks are walks through the keys (`chain_networks`). Their latency, predicted or
+    measured, is the sum of their blocks, including timed ones. Their interval sums the ends of
+    their blocks' intervals, as if all errors were equal, so it covers more than it claims.
 
     Raises:
-        DataError: target and sources share too little.
+        DataError: the target and the sources share too little.
         UsageError: the budget leaves nothing to score.
     """
     held = {key for table in sources for key in table.entries}
@@ -99,7 +99,7 @@ def _imported(path: Path) -> LatencyTable:
 def _plain_methods(
     sources: Sequence[LatencyTable], timed: Mapping[str, Entry], keys: Sequence[str]
 ) -> dict[str, Floats]:
-    """Predict by plainer means from the same timings; returns (n,) latencies by method."""
+    """Predict by simpler methods from the same timings; return (n,) latencies by method."""
     known = {key: entry.p50_ns for key, entry in timed.items()}
     rows = [*known, *keys]
     log = np.log([float(known[key]) for key in known])
@@ -128,7 +128,7 @@ def _plain_methods(
 
 
 def _log_linear(columns: Sequence[Floats], log: Floats) -> Floats:
-    """Fit logs of the timings to logs of the sources by least squares."""
+    """Fit the logs of the timings to the logs of the sources by least squares."""
     design = np.column_stack([*columns, np.ones(len(columns[0]))])
     weights = np.linalg.lstsq(design[: len(log)], log, rcond=None)[0]
     return np.asarray(np.exp(design[len(log) :] @ weights))
@@ -137,7 +137,7 @@ def _log_linear(columns: Sequence[Floats], log: Floats) -> Floats:
 def _network_facts(
     keys: Sequence[str], entries: Mapping[str, Entry], target: LatencyTable, seed: int
 ) -> Facts:
-    """Compare sums over networks; empty of figures if the keys hold no network."""
+    """Compare sums over networks; without figures if the keys allow no network."""
     networks = chain_networks(keys, _NETWORKS, rng=np.random.default_rng(seed))
     found: Agreement | None = None
     if networks:

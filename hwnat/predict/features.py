@@ -211,7 +211,7 @@ def _special(op: OpSpec, shape: _Shape, weight_bytes: float) -> Iterator[tuple[s
     tiles = -(-shape.width // _WINOGRAD_TILE) * -(-shape.height // _WINOGRAD_TILE)
     yield "winograd_slices", float(depth)
     yield "winograd_tiles", float(tiles if winograd else 0)
-    # With few outputs per pixel and small weights, the weights go to constant memory.
+    # With few outputs per pixel, small weights go to constant memory and a thread takes a pixel.
     yield "constant_weights", float(weight_bytes if shape.slices <= 8 else 1 << 20)
 
 

@@ -1,4 +1,4 @@
-"""From the sum of a network's blocks to its latency: fitted on a few whole networks."""
+"""Turn the sum of a network's blocks into its latency, with a fit to a few whole networks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ Form = Literal["none", "scale", "affine", "robust"]
 
 #: Columns of (sum, operations, 1) that a form uses.
 _COLUMNS: Final[dict[Form, int]] = {"scale": 1, "affine": 3, "robust": 3}
-#: What the robust form expects before it sees a network: a scale near 1, one operation's and the
-#: constant share of a typical network small. Standard deviations, relative.
+#: The robust form's prior, as relative standard deviations: the scale is near 1, and one operation
+#: and the constant take a small share of a typical network.
 _SCALE: Final = (1.03, 0.05)
 _SHARES: Final = (0.2, 1.0)
 _NOISE: Final = 0.03
-#: Degrees of freedom of Student's distribution of errors, and the least spread they may have.
+#: Degrees of freedom of Student's distribution of errors, and their least spread.
 _FREEDOM: Final = 3
 _FLOOR: Final = 0.02
 _ROUNDS: Final = 15
-#: So many networks weigh as much as the assumption that errors are normal.
+#: Number of networks that weigh as much as the assumption of normal errors.
 _TRUST: Final = 30
-#: A richer form must beat a plainer one by this factor when it predicts what it was not fitted on.
+#: A richer form must beat a plainer one by this factor on networks that it was not fitted on.
 _WORTH_IT: Final = 0.95
-#: No two latencies differ by more. A factor is a ratio of two; an error may be a ratio of ratios.
+#: Largest ratio of two latencies. A factor is such a ratio; an error may be a ratio of ratios.
 _MAX_RATIO: Final = float(MAX_NS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkCheck:
-    """A whole network, measured and predicted.
+    """A measured and predicted whole network.
 
     Attributes:
-        sum_ns: the table's overhead plus its blocks' entries.
-        ops: number of its blocks.
-        error: predicted over measured, minus 1. In a calibration it is the leave-one-out error:
-            predicted by a fit to all the other networks.
+        sum_ns: the table's overhead plus the entries of the network's blocks.
+        ops: number of the network's blocks.
+        error: predicted over measured, minus 1. In a calibration this is the leave-one-out error:
+            the prediction comes from a fit to all other networks.
     """
 
     genome: str
@@ -67,13 +67,13 @@ class NetworkCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """`latency = scale * sum + per_op_ns * operations + constant_ns`, none of them negative.
+    """`latency = scale * sum + per_op_ns * operations + constant_ns`, with no negative coefficient.
 
     Attributes:
-        form: `none` leaves sums as they are, `scale` fits one factor, `affine` all three and
-            `robust` too, against a prior and outliers.
-        networks: what it was fitted on, with leave-one-out errors of the chosen form.
-        loo_errors: mean absolute leave-one-out error of each form that was tried.
+        form: `none` leaves sums unchanged, `scale` fits one factor, `affine` fits all three, and
+            `robust` fits all three with a prior and less weight for outliers.
+        networks: the networks of the fit, with leave-one-out errors of the chosen form.
+        loo_errors: mean absolute leave-one-out error of each form tried.
     """
 
     form: Form = "none"
@@ -93,7 +93,7 @@ class Calibration:
             raise DataError(msg)
 
     def apply(self, sum_ns: npt.ArrayLike, ops: npt.ArrayLike) -> Floats:
-        """Return latencies in ns of networks with these sums and numbers of blocks.
+        """Return the latencies in ns of networks with these sums and numbers of blocks.
 
         Raises:
             DataError: a latency is not positive.
@@ -110,7 +110,7 @@ class Calibration:
         return latency_ns
 
     def check(self, genome: str, *, sum_ns: int, ops: int, measured_ns: int) -> NetworkCheck:
-        """Return how well a network that the fit has not seen is predicted."""
+        """Compare prediction and measurement for a network that was not part of the fit."""
         predicted_ns = float(self.apply(sum_ns, ops))
         return NetworkCheck(
             genome=genome,
@@ -124,12 +124,12 @@ class Calibration:
     def half_width(
         self, coverage: float = 0.9, *, unseen: Sequence[NetworkCheck] = ()
     ) -> float | None:
-        """Return the relative half-width of an interval that covers so many networks.
+        """Return the relative half-width of an interval that covers this share of networks.
 
-        The rank of split conformal prediction, on the leave-one-out errors and those of `unseen`
-        networks. Of ten networks it is the largest error, which one disturbed measurement
-        decides; so it is mixed, by logarithms, with what their mean error says if errors are
-        normal, the less the more networks there are. None where they are too few for the rank.
+        It is the split-conformal rank of the leave-one-out errors and those of `unseen` networks.
+        For ten networks, that is the largest error, which may come from one disturbed measurement.
+        The rank is therefore mixed, by logarithms, with the width that the mean error implies for
+        normal errors; the more networks, the more the rank counts. None if there are too few.
         """
         errors = sorted(abs(network.error) for network in (*self.networks, *unseen))
         rank = int(np.ceil(coverage * (len(errors) + 1)))
@@ -148,10 +148,10 @@ def calibrate(
     ops: Sequence[int],
     measured_ns: Sequence[int],
 ) -> Calibration:
-    """Fit relative errors; the form is the one that predicts left-out networks best.
+    """Minimise relative errors, in the form that predicts left-out networks best.
 
-    Source: the form `a * sum + b * n + c` from measurements on six phones, where sums of
-    operators are 8-45 % low. Relative errors, because small networks matter as much.
+    Source: the form `a * sum + b * n + c` comes from measurements on six phones, where sums of
+    operators are 8-45 % low. Errors are relative because small networks matter as much.
     """
     if not genomes:
         return Calibration()
@@ -189,14 +189,14 @@ def calibrate(
 
 
 def robust_fit(rows: Floats, trust: Floats | None = None) -> Floats:
-    """Return the non-negative (3,) of `rows @ x = 1`, drawn to a weak prior, robust to outliers.
+    """Solve `rows @ x = 1` for a non-negative (3,) x, with a weak prior and robust to outliers.
 
-    Maximum a posteriori with Student's distribution of errors, by reweighted least squares.
+    This is the maximum a posteriori under Student's distribution, by reweighted least squares.
     Source: Lange, Little and Taylor, Robust statistical modeling using the t distribution (1989).
 
     Args:
-        rows: (n, 3) sum, number of operations and 1, each over the measured latency.
-        trust: (n,) weights of networks whose own measurement is better or worse than others'.
+        rows: (n, 3) sum, number of operations and 1, each divided by the measured latency.
+        trust: (n,) weights for networks whose measurements differ in quality.
     """
     known = np.ones(len(rows)) if trust is None else trust
     typical = np.median(rows[:, 1:], axis=0)
@@ -214,7 +214,7 @@ def robust_fit(rows: Floats, trust: Floats | None = None) -> Floats:
 
 
 def _left_out(rows: Floats, fit: Callable[[Floats], Floats]) -> Floats:
-    """Relative error of every row, predicted by a fit to the others; a lone row fits itself."""
+    """Return each row's relative error under a fit to the others; a lone row fits itself."""
     if len(rows) == 1:
         return rows @ fit(rows) - 1
     kept = ~np.eye(len(rows), dtype=bool)
@@ -222,14 +222,14 @@ def _left_out(rows: Floats, fit: Callable[[Floats], Floats]) -> Floats:
 
 
 def _fit(rows: Floats) -> Floats:
-    """Return the non-negative least squares of `rows @ x = 1`."""
+    """Return the non-negative least-squares solution of `rows @ x = 1`."""
     return nonnegative(rows, np.ones(len(rows)))
 
 
 def nonnegative(matrix: Floats, target: Floats) -> Floats:
-    """Return the non-negative least squares: the best of all sets of positive columns.
+    """Return the non-negative least-squares solution: the best over all sets of positive columns.
 
-    Exact for the three columns there are, and it spares a device host SciPy.
+    It is exact, and quick for three columns, and a device host does not need SciPy.
     """
     width = matrix.shape[1]
     norms = np.linalg.norm(matrix, axis=0)

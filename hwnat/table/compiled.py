@@ -1,4 +1,4 @@
-"""Latencies of a whole population at once: a block table compiled for a space."""
+"""Compile a block table for a space, to predict a whole population at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from hwnat.table.lookup import LatencyTable
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NetworkEstimates:
-    """Latencies of n networks, and where measured latencies lie for nine networks in ten.
+    """Predicted latencies of n networks with 90 % intervals.
 
     Attributes:
-        latency_ns: (n,).
-        low_ns: (n,), as is `high_ns`; None if the calibration has too few networks to say.
+        latency_ns: (n,) predictions.
+        low_ns: (n,), as is `high_ns`; None if the calibration has too few networks.
     """
 
     latency_ns: Floats
@@ -32,23 +32,23 @@ class NetworkEstimates:
 class CompiledTable:
     """A table as arrays for the genomes of `space`; `compile_table` makes it.
 
-    Its intervals join two sources. The calibration's residual (relative, a conformal rank of
-    leave-one-out errors) holds all that goes wrong in whole networks of this table, the errors of
-    their entries included. The entries' own intervals tell how much *more* uncertain a network
-    is than those: different operations err independently, so their half-widths add in quadrature;
-    an operation used twice errs twice the same way; and the excess over the calibration
-    networks joins the residual, in quadrature again:
+    Its intervals combine two sources. The calibration's residual (relative, a conformal rank of
+    leave-one-out errors) covers every error of this table's whole networks, including the errors
+    of their entries. The entries' own intervals show how much *more* uncertain a network is than
+    those. Different operations err independently, so their half-widths add in quadrature; an
+    operation used twice makes the same error twice. The excess over the calibration networks is
+    added to the residual, again in quadrature:
 
         half² = residual² + max(0, entries² - mean of entries² over the calibration networks)
 
-    So networks made of entries like theirs keep the residual that was measured, and transferred
-    or interpolated entries, which are less certain, widen it.
+    Networks made of similar entries therefore keep the measured residual, and transferred or
+    interpolated entries, which are less certain, widen it.
 
     Attributes:
         dense: entries by slot, corner and gene.
-        residual: half-width of the calibration alone; None if it has too few networks to say.
+        residual: half-width of the calibration alone; None if it has too few networks.
         usual: mean over the calibration networks of their entries' squared relative half-width;
-            a network that cannot be looked up counts 0, which widens.
+            a network that cannot be looked up counts as 0, which widens intervals.
     """
 
     table: LatencyTable
@@ -61,9 +61,9 @@ class CompiledTable:
         return f"CompiledTable({self.table.name}, {len(self.table.entries)} entries)"
 
     def latency_ns(self, genomes: object) -> Floats:
-        """Predict n networks; returns (n,) nanoseconds.
+        """Predict n networks and return (n,) nanoseconds.
 
-        Entries are integers, so the order of summing does not change the result.
+        Entries are integers, so the order of summation does not change the result.
 
         Args:
             genomes: (n, genes) canonical genomes, or networks as `as_genomes` takes them.
@@ -94,18 +94,18 @@ class CompiledTable:
 
         Args:
             latency_ns: predictions.
-            entries_var: squared half-widths of their sums of entries, before calibration, ns².
+            entries_var: squared half-widths of their sums of entries before calibration, in ns².
         """
         if self.residual is None:
             return None
         predicted = np.asarray(latency_ns, np.float64)
         own = np.asarray(entries_var) * (self.table.calibration.scale / predicted) ** 2
         half = np.sqrt(self.residual**2 + np.maximum(own - self.usual, 0))
-        # A half-width is of predicted / measured - 1, so the bounds divide by it.
+        # The half-width applies to predicted / measured - 1, so the bounds divide by it.
         return predicted / (1 + half), predicted / np.maximum(1 - half, 1e-9)
 
     def uncovered(self, key: str, *, image: int) -> UncoveredOpError:
-        """Return the error for an operation of a network of this image size."""
+        """Return the error for an uncovered operation of a network with this image size."""
         known = image in self.table.resolutions or image not in self.space.resolutions
         return self.table.uncovered(key, resolution=None if known else image)
 
@@ -116,7 +116,7 @@ class CompiledTable:
         return sums, ops
 
     def _refuse(self, genome: Sequence[int]) -> NoReturn:
-        """Say what is wrong with a genome that has no latency."""
+        """Raise the error for a genome that has no latency."""
         canonical = self.space.check(genome)
         widths = [gene for gene, _ in self.space.skeletons]
         if canonical[1] not in widths:
@@ -139,7 +139,7 @@ def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
     """Compile a block table for the genomes of its space.
 
     Raises:
-        TableMismatchError: it is of another space, or of operators of any network.
+        TableMismatchError: the table is for another space, or holds operators.
     """
     name, _ = table.of_space()
     if name != space.name:
@@ -154,7 +154,7 @@ def compile_table(table: LatencyTable, space: Space) -> CompiledTable:
 
 
 def _usual(compiled: CompiledTable) -> float:
-    """Return the mean over the calibration networks of their entries' relative variance."""
+    """Return the mean squared relative half-width of the calibration networks' entries."""
     calibration, space = compiled.table.calibration, compiled.space
     if not calibration.networks:
         return 0.0
@@ -163,7 +163,7 @@ def _usual(compiled: CompiledTable) -> float:
         try:
             known.append(space.decode(network.genome))
         except UsageError:
-            continue  # an imported network is of another space
+            continue  # an imported network may belong to another space
     rows = np.array(known, np.int64).reshape(-1, space.genes)
     variance = np.empty(len(rows))
     sums, ops = compiled.dense.sums(rows, variance=variance)
@@ -174,7 +174,7 @@ def _usual(compiled: CompiledTable) -> float:
 
 
 def mismatch(table: LatencyTable, what: str, *, held: object, wanted: object) -> TableMismatchError:
-    """Return the error for a table that was measured for something else."""
+    """Return the error for a table that does not match the request."""
     space = wanted if what == "space" else table.space
     msg = (
         f"Table {table.name} was measured for {what} {held}, not {wanted}. Use a table of that "

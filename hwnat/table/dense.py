@@ -1,7 +1,7 @@
 """A block table's entries as arrays over slot, corner and gene.
 
 A corner is a pair of resolution and width: `resolution gene * widths + index of the width`. In a
-corner, a block's cost depends on its slot and gene only, so a network is a sum over slots.
+corner, a block's cost depends only on its slot and gene, so a network is a sum over slots.
 """
 
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ from hwnat.table.lookup import LatencyTable
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-#: Stands for a latency that the table lacks; no sum of real ones makes up for it.
+#: Marks a latency that the table lacks; a sum that needs it is missing too.
 MISSING: Final = -1
 CHOICES: Final = MAX_BLOCK + 1
-#: Genomes added up at a time: what they gather stays in the cache.
+#: Genomes summed at a time, so that the gathered values stay in the cache.
 _CHUNK: Final = 8192
 
 
@@ -32,13 +32,13 @@ class DenseTable:
     """Entries in nanoseconds before calibration; MISSING where the table lacks one.
 
     Attributes:
-        space: whose genomes select the entries.
+        space: the space whose genomes select the entries.
         fixed_ops: operations that every network runs.
         fixed_ns: (corners,) overhead plus the entries of those operations.
-        fixed_var: (corners,) sum of their squared half-widths, ns².
+        fixed_var: (corners,) sum of their squared half-widths, in ns².
         block_ns: (slots, corners, choices) entries; gene 0 costs 0.
         half_ns: (slots, corners, choices) half-widths of the entries' own 90 % intervals.
-        op: (slots, corners, choices) numbers; equal numbers are one operation, so one entry.
+        op: (slots, corners, choices) numbers; equal numbers mean the same operation and entry.
     """
 
     space: Space
@@ -55,19 +55,19 @@ class DenseTable:
 
     @property
     def covered(self) -> npt.NDArray[np.bool_]:
-        """(corners,): nothing at all is missing there."""
+        """(corners,) True where no entry is missing."""
         blocks = (self.block_ns != MISSING).all(axis=(0, 2))
         return np.asarray((self.fixed_ns != MISSING) & blocks)
 
     def sums(
         self, genomes: Integers, *, variance: Floats | None = None
     ) -> tuple[Integers, Integers]:
-        """Add up (n, genes) genomes; returns (n,) nanoseconds and (n,) operations.
+        """Add up (n, genes) genomes; return (n,) nanoseconds and (n,) numbers of operations.
 
         Args:
-            genomes: any integers. The sum is MISSING where a row is no canonical genome of the
-                space, or needs an entry that is missing.
-            variance: (n,), filled with the squared half-widths of the sums, ns².
+            genomes: any integers. The sum is MISSING where a row is not a canonical genome of the
+                space, or needs a missing entry.
+            variance: (n,) output array for the squared half-widths of the sums, in ns².
         """
         sums, ops = np.empty(len(genomes), np.int64), np.empty(len(genomes), np.int64)
         for start in range(0, len(genomes), _CHUNK):
@@ -93,7 +93,7 @@ class DenseTable:
         return sums, self.fixed_ops + np.count_nonzero(genes, axis=1)
 
     def _block_variance(self, cells: tuple[Integers, Integers, Integers]) -> Floats:
-        """Return (n,) squared half-widths of sums of blocks; equal blocks of a stage err alike."""
+        """Return the (n,) squared half-widths of block sums; equal blocks of a stage err alike."""
         half_ns, op = self.half_ns[cells], self.op[cells]
         total = np.square(half_ns).sum(axis=1)
         halves = [half_ns[:, depth::MAX_DEPTH] for depth in range(MAX_DEPTH)]
@@ -104,14 +104,14 @@ class DenseTable:
 
 
 def half_width_ns(entry: Entry) -> int:
-    """Return the longer side of an entry's own 90 % interval: the other would promise too much."""
+    """Return the longer side of an entry's own 90 % interval; the shorter would be too narrow."""
     return max(entry.p50_ns - entry.low_ns, entry.high_ns - entry.p50_ns)
 
 
 def squared_half_widths(entries: Iterable[tuple[str, Entry]]) -> float:
     """Return the squared half-width of the sum of a network's (key, entry) pairs, in ns².
 
-    Different operations err independently; one that is used twice errs twice the same way.
+    Different operations err independently; one used twice makes the same error twice.
     """
     halves: dict[str, int] = {}
     for key, entry in entries:
@@ -120,7 +120,7 @@ def squared_half_widths(entries: Iterable[tuple[str, Entry]]) -> float:
 
 
 def lay_out(table: LatencyTable, space: Space) -> DenseTable:
-    """Put every entry that networks of `space` can ask for into its place."""
+    """Arrange every entry that the networks of `space` can need in a dense table."""
     _, classes = table.of_space()
     shape = (space.genes - 2, len(space.resolutions) * len(space.skeletons), CHOICES)
     numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Where a table's time goes: by stage of a space's networks, or by kind of operator."""
+"""Break down a table's time by stage of a space's networks, or by kind of operator."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ _COLOURS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """Where the time of one network, or of all operators of a table, goes.
+    """The time of one network, or of all operators of a table, by part.
 
     Attributes:
-        name: which network, or what else.
-        parts: stage or kind to ns; their sum is uncalibrated.
-        latency_ns: after calibration; None if it is no network.
+        name: name of the network or of the set of operators.
+        parts: ns by stage or kind; their sum is uncalibrated.
+        latency_ns: the calibrated latency; None if this is not a network.
     """
 
     name: str
@@ -36,22 +36,22 @@ class Breakdown:
 
     @property
     def total_ns(self) -> int:
-        """Sum of the parts."""
+        """The sum of the parts, before calibration."""
         return sum(self.parts.values())
 
 
 def by_stage(table: LatencyTable) -> tuple[Breakdown, ...]:
     """Break down the smallest, the median and the largest network of a space's table.
 
-    The median is by latency, of random networks at the table's resolutions. A table of operators
-    gives one breakdown by kind, largest first: of the entries, each counted once.
+    The median network has the median latency of random networks at the table's resolutions. A
+    table of operators gives one breakdown by kind, largest first, and counts each entry once.
 
     Raises:
-        UncoveredOpError: one of the networks needs an operation that has no entry.
+        UncoveredOpError: a network needs an operation that has no entry.
     """
     if table.space is None or table.classes is None:
         return (_by_kind(table),)
-    # A published table may cover resolutions that the space here does not list.
+    # A published table may cover resolutions that this package's space does not list.
     space = replace(get_space(table.space), resolutions=table.resolutions)
     drawn = space.sample(_NETWORKS, rng=np.random.default_rng(0))
     archs = [Arch(space=space, genome=tuple(genome)) for genome in drawn.tolist()]
@@ -66,7 +66,7 @@ def by_stage(table: LatencyTable) -> tuple[Breakdown, ...]:
 
 
 def _network(table: LatencyTable, arch: Arch, *, name: str) -> Breakdown:
-    """Break down one network: stem with the first block, stages, head, starting a run."""
+    """Break down one network: the stem with the first block, stages, head and start of a run."""
     ops = arch.ops(classes=table.classes or 0, batch=table.setup.batch)
     costs = [table.lookup(op.key).p50_ns for op in ops]
     parts, begin = {"stem": sum(costs[:2])}, 2
@@ -93,7 +93,7 @@ def _by_kind(table: LatencyTable) -> Breakdown:
 
 
 def svg(title: str, breakdowns: tuple[Breakdown, ...]) -> str:
-    """Draw one stacked bar for each breakdown, its length the time: a whole SVG file."""
+    """Draw one stacked bar per breakdown, as long as its time; return a whole SVG file."""
     longest = max(breakdown.total_ns for breakdown in breakdowns)
     names = list(dict.fromkeys(name for breakdown in breakdowns for name in breakdown.parts))
     colour = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""What lint looks at: a latency table, or files of a published format, in one shape."""
+"""The subject that lint checks: a latency table or published files, in one form."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,17 +19,17 @@ from hwnat.table.lookup import LatencyTable, load_table
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One device's entries, and what is claimed about whole networks.
+    """One device's entries, and the latencies that the source claims for whole networks.
 
     Attributes:
-        name: of the file or files.
-        device: two subjects of one device may well hold equal entries.
-        space: name, classes, resolutions and batch of a space's block table.
-        networks: whole networks with a latency that is called measured.
-        named: whole networks without one; their operations must be there all the same.
-        findings: those of reading the files.
-        places: entry to the file and line it comes from.
-        unmapped: what the files hold and `entries` do not, with the reason.
+        name: name of the file or files.
+        device: the measured device; two subjects of one device may hold equal entries.
+        space: name, classes, resolutions and batch size of a space's block table.
+        networks: whole networks with a latency that the source calls measured.
+        named: whole networks without a latency; the entries must still cover their operations.
+        findings: findings made while reading the files.
+        places: the file and line of each entry.
+        unmapped: items of the files that have no entry, with the reason.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Subject:
 
     @classmethod
     def of_table(cls, table: LatencyTable, *, name: str) -> Self:
-        """Look at a table; its networks are those of its calibration and validation."""
+        """Make a subject from a table and the networks of its calibration and validation."""
         setup = table.setup
         space = None
         if table.space is not None and table.classes is not None:
@@ -72,7 +72,7 @@ class Subject:
 
     @classmethod
     def of_imported(cls, imported: Imported) -> Self:
-        """Look at imported files."""
+        """Make a subject from imported files."""
         batches = {OpSpec.from_key(key).in_shape[0] for key in imported.entries} or {1}
         space = None
         if imported.space is not None and imported.classes is not None:
@@ -90,10 +90,10 @@ class Subject:
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
-        """Look at a table's file, even if a value in it keeps it from being loaded.
+        """Make a subject from a table's file, even if a bad value prevents loading it.
 
         Raises:
-            DataError: it is no table, or damaged in another way.
+            DataError: the file is not a table, or is damaged in another way.
         """
         try:
             return cls.of_table(load_table(path), name=str(path))
@@ -109,7 +109,7 @@ class Subject:
 
     @cached_property
     def ops(self) -> Mapping[str, OpSpec]:
-        """Entries' operations by key, those that have a canonical one."""
+        """The operations of the entries that have a canonical key, by key."""
         ops = {}
         for key in self.entries:
             try:
@@ -122,7 +122,7 @@ class Subject:
         """Return the keys of a network of the subject's space.
 
         Raises:
-            UsageError: there is no space, or no such network in it.
+            UsageError: the subject has no space, or the space has no such network.
         """
         if self.space is None:
             msg = f"{self.name} is no table of a space, so {genome} names no network of it."
@@ -132,7 +132,7 @@ class Subject:
         return tuple(op.key for op in arch.ops(classes=classes, batch=batch))
 
     def with_networks(self, published: Sequence[tuple[str, int | None]]) -> Self:
-        """Add published networks: genome, and latency in ns if one is known."""
+        """Return a copy with published networks added: genome, and latency in ns or None."""
         networks, named = list(self.networks), list(self.named)
         for genome, ns in published:
             total = NetworkTotal(name=genome, keys=self.keys_of(genome), measured_ns=ns or 0)
@@ -140,18 +140,18 @@ class Subject:
         return replace(self, networks=tuple(networks), named=tuple(named))
 
     def uncovered(self) -> tuple[str, ...]:
-        """Return the operations of the space at its resolutions that have no entry."""
+        """Return the space's operations at the table's resolutions that have no entry."""
         if self.space is None:
             return ()
         name, classes, resolutions, batch = self.space
-        # A published table may cover resolutions that the space here does not list.
+        # A published table may cover resolutions that this package's space does not list.
         space = replace(get_space(name), resolutions=resolutions)
         ops = distinct_ops(space, resolutions, classes=classes, batch=batch)
         return tuple(op.key for op in ops if op.key not in self.entries)
 
 
 def _refused(source: Source) -> Iterable[Finding]:
-    """Yield the entries of a table's file that no table may hold."""
+    """Yield findings for the invalid entries of a table's file."""
     entries = next((value for key, value in json_pairs(source) if key == "entries"), ())
     seen: dict[str, object] = {}
     for key, entry in entries if isinstance(entries, Pairs) else ():
