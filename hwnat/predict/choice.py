@@ -38,7 +38,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         if not (isfinite(self.latency_ns) and self.latency_ns > 0):
-            msg = f"{self.op.key}: {self.latency_ns} ns is no latency"
+            msg = f"{self.op.key}: {self.latency_ns} ns is not a valid latency"
             raise DataError(msg)
 
 

@@ -116,7 +116,9 @@ def interpolate_entries(
     kinds = {op.kind for op in (new or ops.values())}
     learned_from = [op for op in known.values() if op.kind in kinds]
     if not learned_from:
-        msg = f"Table {name}: no operation is wanted of which a like was measured; name others."
+        msg = (
+            f"Table {name}: none of the operations asked for is of a measured kind; ask for others."
+        )
         raise UsageError(msg)
     model = fit(learned_from, np.array([float(entries[op.key].p50_ns) for op in learned_from]))
     new_ns, covariance = model.predict(new)

@@ -125,7 +125,7 @@ class Subject:
             UsageError: the subject has no space, or the space has no such network.
         """
         if self.space is None:
-            msg = f"{self.name} is no table of a space, so {genome} names no network of it."
+            msg = f"{self.name} is not a table of a space, so {genome} names no network of it."
             raise UsageError(msg)
         name, classes, _, batch = self.space
         arch = Arch.from_text(get_space(name), genome)

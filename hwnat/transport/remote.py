@@ -172,7 +172,7 @@ class RemoteTransport(ABC):
                 (Path(folder) / "file").replace(target)
         except (OSError, ValueError) as problem:
             reason = getattr(problem, "strerror", None) or problem
-            msg = f"{what} to {shown([str(target)])}: {reason}; name another place."
+            msg = f"{what} to {shown([str(target)])}: {reason}; choose another path."
             raise DeviceError(msg) from problem
 
     def probe(self) -> Probe:
@@ -240,8 +240,8 @@ class RemoteTransport(ABC):
         framed = framing.read(token, ended.stdout, ended.stderr)
         if framed.state == "late" and ended.elapsed_s >= timeout_s:
             msg = (
-                f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; find out what "
-                "it waits for."
+                f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; run it on the "
+                "device by hand to see what it waits for."
             )
             raise DeviceError(msg)
         if framed.state != "done":

@@ -50,7 +50,7 @@ class RecordingTransport:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"schema": SCHEMA}) + "\n", encoding="utf-8")
         except OSError as problem:
-            msg = f"Cannot write transcript {path}: {problem.strerror}; name another place."
+            msg = f"Cannot write transcript {path}: {problem.strerror}; choose another path."
             raise UsageError(msg) from problem
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:

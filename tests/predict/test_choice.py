@@ -77,5 +77,5 @@ def test_many_operations_are_thinned_with_all_their_samples():
 
 @pytest.mark.parametrize("ns", [0, -1.0, float("nan"), float("inf")])
 def test_samples_are_latencies(ns):
-    with pytest.raises(DataError, match="is no latency"):
+    with pytest.raises(DataError, match="is not a valid latency"):
         Sample(op=conv(8, 8), latency_ns=ns)

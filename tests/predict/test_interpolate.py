@@ -71,7 +71,7 @@ def test_a_block_without_two_sizes_is_named(entries):
     known = entries([*blocks(10, 12, 14), block(10, kernel=7)])
     with pytest.raises(UncoveredOpError, match="k=7"):
         interpolate_entries(known, [block(11, kernel=7)])
-    with pytest.raises(UsageError, match="name others"):
+    with pytest.raises(UsageError, match="ask for others"):
         interpolate_entries(known, [])
 
 

@@ -67,7 +67,7 @@ def test_published_networks_are_added(saved):
 
 
 def test_a_network_needs_a_space():
-    with pytest.raises(UsageError, match="no table of a space"):
+    with pytest.raises(UsageError, match="not a table of a space"):
         Subject(name="t", device="d", entries={}).with_networks([(GENOME, None)])
 
 

@@ -144,7 +144,7 @@ def device_column(device: str, cores: str, options: Mapping[str, str] | None = N
     """
     parts = (device, cores, (options or {}).get("precision", "float"))
     if odd := [part for part in parts if "|" in part]:
-        msg = f"{odd[0]!r:.40} is no device, core mix or precision: none of them holds a bar."
+        msg = f"{odd[0]!r:.40} is not a device, core mix or precision: none of them contains a bar."
         raise UsageError(msg)
     return "|".join(parts)
 

@@ -59,7 +59,7 @@ def described(
 def _sizes(cell: str, *, where: str) -> dict[str, str]:
     """Return name to value of a feature cell."""
     if not _FEATURE.fullmatch(cell):
-        msg = f"{where}: {cell!r:.80} is no set of named sizes."
+        msg = f"{where}: {cell!r:.80} is not a set of named sizes."
         raise DataError(msg)
     found = _PAIR.findall(cell)
     if len(dict(found)) != len(found):

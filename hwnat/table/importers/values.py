@@ -60,8 +60,8 @@ def positive(value: object, *, where: str) -> float:
     result = number(value, where=where)
     if result <= 0:
         msg = (
-            f"{where}: {value!r:.60} is no latency; -1 or 0 often means 'not measured'. Remove the "
-            "entry, or measure it."
+            f"{where}: {value!r:.60} is not a latency; -1 or 0 often means 'not measured'. "
+            "Remove the entry, or measure it."
         )
         raise NotMeasuredError(msg)
     return result
