@@ -39,7 +39,7 @@ def test_a_cut_output_is_refused():
     [
         ("12.61", "13.61", "outside min to max"),
         ("12.61", "nan", "not a finite number"),
-        ("12.61", "0", "no latency"),
+        ("12.61", "0", "not a latency"),
         ("12.61", "1" * 5_000, "not a finite number"),
         ("max =", "max:", "expected 'NAME min"),
         (NET, NET + NET, "comes twice"),
