@@ -107,7 +107,7 @@ def test_a_table_of_blocks_says_how_to_get_one_of_operators(hwnat, table_file, m
 def test_a_table_of_operators_says_that_it_wants_a_model(hwnat, table):
     code, _, err = hwnat("predict", "--genome", "0" * 23, "--table", table())
     assert code == 3
-    assert "name a table of a space" in err
+    assert "use a table of a space" in err
 
 
 @pytest.mark.parametrize("options", [[], ["--genome", "0", "--model", "net.onnx"]])
@@ -134,7 +134,7 @@ def test_a_model_of_another_batch_or_no_model_is_refused(hwnat, table, tmp_path)
     write_onnx(small_net(), (4, 3, 32, 32), path)
     code, _, err = hwnat("predict", "--model", path, "--table", table())
     assert code == 3
-    assert "of batch 1, the model of batch 4" in err
+    assert "has batch 1, the model has batch 4" in err
     path.write_bytes(b"hello")
     code, _, err = hwnat("predict", "--model", path, "--table", table())
     assert code == 3

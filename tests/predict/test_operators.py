@@ -133,7 +133,7 @@ def test_a_table_of_something_else_is_refused(an_operator_table, a_table):
     predictor = OperatorPredictor(an_operator_table(), fit=pytest.fail)
     with pytest.raises(TableMismatchError, match="has target onnx, the model has target tflite"):
         predictor.predict(traced(KNOWN, target="tflite"))
-    with pytest.raises(TableMismatchError, match="of batch 1, the model of batch 4"):
+    with pytest.raises(TableMismatchError, match="has batch 1, the model has batch 4"):
         predictor.predict(traced(KNOWN, batch=4))
 
 

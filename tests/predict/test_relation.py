@@ -48,7 +48,7 @@ def test_holes_on_both_sides_are_filled(phone):
 
 def test_sources_with_too_little_in_common_are_named(phone):
     keys = sorted(phone("a").entries)
-    with pytest.raises(DataError, match=r"a/.* and b/.* share 2 operations"):
+    with pytest.raises(DataError, match=r"a/.* and b/.* share only 2 operations"):
         relate([phone("a", keys=keys[:40]), phone("b", keys=keys[38:])])
 
 

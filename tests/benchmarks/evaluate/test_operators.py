@@ -165,7 +165,7 @@ def test_a_time_that_is_none_is_refused_with_its_place(files, value):
 
 def test_phones_core_mixes_and_counts_that_are_not_there_are_refused(files):
     paths = files()
-    with pytest.raises(UsageError, match=r"one of phone\|gpu"):
+    with pytest.raises(UsageError, match=r"from: phone\|gpu"):
         evaluate_operators(*paths, "pixel9")
     with pytest.raises(UsageError, match=r"phone\|1large\|float"):
         evaluate_operators(*paths, "phone/1large")
