@@ -118,7 +118,7 @@ def count(store):
 
 
 def test_a_device_elsewhere_without_a_runner_is_refused(stub):
-    with pytest.raises(UsageError, match=r"no runner times target 'stub' over 'adb'|no runners times target .stub. over .adb."):
+    with pytest.raises(UsageError, match=r"no runner times target 'stub' over 'adb'"):
         profile(replace(DEVICE, transport="adb", serial="R58"), small_plan(), **stub)
 
 
