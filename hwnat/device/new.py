@@ -77,7 +77,7 @@ def describe(spec: DeviceSpec, link: Transport, *, target: str | None = None) ->
     working = [pair for pair in tried if pair[1] and pair[1].runtime is not None]
     best: list[tuple[DeviceSpec, Installed | None]] = [*working, *tried, (specs[0], None)]
     first, state = best[0]
-    chosen = replace(first, about=_about(machine))
+    chosen = replace(first, about=_about(machine), board=_board(machine))
     return NewDevice(spec=chosen, runner=state, text=device_text(chosen, machine))
 
 
@@ -99,7 +99,7 @@ def _state(place: Place) -> Installed:
 def describe_local(spec: DeviceSpec, link: Transport) -> NewDevice:
     """Describe this machine with the target of `spec`, whose runtime is a Python package."""
     machine = probe_machine(link)
-    chosen = replace(spec, about=_about(machine))
+    chosen = replace(spec, about=_about(machine), board=_board(machine))
     return NewDevice(spec=chosen, runner=None, text=device_text(chosen, machine))
 
 
@@ -133,7 +133,7 @@ def device_text(spec: DeviceSpec, machine: Machine) -> str:
         *_key("about", spec.about, "One line for `hwnat device list`."),
         *_key("transport", spec.transport, ""),
         *(line for key in address for line in _key(*key)),
-        *_board(machine),
+        *(_key("board", spec.board, "Any other device is refused.") if spec.board else ()),
         "",
         *_key("target", spec.target, "Model format and runtime."),
         *(_key("runner", spec.runner, "Program that times models there.") if spec.runner else ()),
@@ -149,10 +149,10 @@ def device_text(spec: DeviceSpec, machine: Machine) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _board(machine: Machine) -> Sequence[str]:
-    if machine.host.board is None or not machine.host.board.isprintable():
-        return ()
-    return _key("board", escape(machine.host.board), "Any other device is refused.")
+def _board(machine: Machine) -> str | None:
+    """Return the pattern of this board's name; None if it has none that a file can hold."""
+    board = machine.host.board
+    return escape(board) if board and board.isprintable() else None
 
 
 def _affinity(machine: Machine) -> Sequence[str]:
