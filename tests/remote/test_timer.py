@@ -118,18 +118,18 @@ def test_a_killed_command_goes_on_where_it_was(android_phone, elsewhere, jobs_of
 def test_ctrl_c_ends_the_block_and_puts_the_settings_back(android_phone, elsewhere, jobs_of):
     place, before = elsewhere(android_phone), android_phone.state.settings
     place.faults("sleep 0.4")
-    process = child(place, 8)
+    process = child(place, 24)
     until(lambda: len(place.started) >= 2)
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate()[1]
     done = len(place.started)
-    assert done < 8
+    assert done < 24
     assert android_phone.state.settings == before
     time.sleep(0.6)
     assert len(place.started) == done
-    place.make(8)
-    place.check(jobs_of, 8)
-    assert len(place.started) == 8, place.said
+    place.make(24)
+    place.check(jobs_of, 24)
+    assert len(place.started) == 24, place.said
 
 
 @pytest.mark.slow

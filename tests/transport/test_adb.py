@@ -56,7 +56,7 @@ def left_in(phone, folder):
 def test_a_phone_that_is_offline_is_said_to_be(phone):
     phone.adbd.faults.silent = True
     with pytest.raises(TransientDeviceError, match=r"is offline: unlock it") as refused:
-        phone.link().run(["true"], timeout_s=5)
+        phone.link().run(["true"], timeout_s=15)
     assert "\n" not in str(refused.value)
     assert clients_of(phone) == []
 
