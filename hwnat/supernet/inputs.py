@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +15,7 @@ JITTER: Final = 0.1
 
 def network_inputs(data: Dataset, images: Images, resolution: int) -> Tensor:
     """Return (n, 3, resolution, resolution) float32 network inputs."""
-    return normalise(data, resize(torch.from_numpy(images.pixels).float(), resolution))
+    return normalise(data, resize(torch.from_numpy(images.pixels.astype(np.float32)), resolution))
 
 
 def normalise(data: Dataset, pixels: Tensor) -> Tensor:

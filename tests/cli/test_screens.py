@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def test_a_profile(tmp_path):
     seen = watch(("profile", "--device", "quick", *options, *networks), cwd=tmp_path)
     assert seen.code == 0, seen.screens[-1]
     check("profile-running", while_it(seen, "measure", "left"), mask=True)
-    check("profile", seen.screens[-1], mask=True)
+    # A busy machine adds advice about unreliable visits.
+    screen = re.sub(r"\n[^\n]* may be unreliable.*", "\n", seen.screens[-1], flags=re.DOTALL)
+    check("profile", screen, mask=True)
 
 
 def test_the_page_shows_the_screens():
