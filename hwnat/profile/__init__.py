@@ -1,4 +1,4 @@
-"""From a device to measurements, and on to its latency table.
+"""Measure a device and build its latency table.
 
-It exports no models and knows no runtime: `hwnat.targets` does that.
+`hwnat.targets` exports and runs the models.
 """

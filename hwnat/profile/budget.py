@@ -1,4 +1,4 @@
-"""Few timings: which operations to time first, when to stop, and what more timings would gain."""
+"""Budgets: which operations to time first, when to stop, and what more timings would gain."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,23 +13,23 @@ from hwnat.records.op import OpSpec
 
 Floats = npt.NDArray[np.float64]
 
-#: Share of the budget in the first batch; each further one is a fifth of the budget.
+#: Share of the budget in the first batch; each later batch is a fifth of the budget.
 _FIRST: Final = 0.4
 _FURTHER: Final = 0.2
-#: A kind of fewer families is no material for a model; some sizes of each are timed first.
+#: A kind with fewer families is too small to fit; some sizes of each family are timed first.
 _RARE: Final = 5
 _RARE_SIZES: Final = 3
-#: Held-out errors of a handful of entries say nothing.
+#: With fewer entries, the held-out error means nothing.
 _LEAST: Final = 12
 
 
 def informative_order(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
-    """Order operations so that every beginning of the list is spread over all of them.
+    """Order operations so that every prefix of the list is spread over all of them.
 
-    Operations that differ in nothing but the size of their map are one family. Kinds of few
-    families come first, because no other operation informs about them. Then each family gives one
-    size, different from that of the family before it, then the size farthest from that, and so on.
-    Among families of the same turn, the next is the one farthest from all before it.
+    Operations that differ only in the size of their map are one family. Kinds with few families
+    come first, because no other operation helps to predict them. Then each family in turn adds one
+    size, different from that of the previous family, then the size farthest from that, and so on.
+    Within a turn, the next family is the one farthest from all before it.
 
     Source: farthest-point sampling, a greedy 2-approximation of the k-centre problem (Gonzalez,
     Clustering to minimize the maximum intercluster distance, 1985).
@@ -56,7 +56,7 @@ def informative_order(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
 
 
 def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut what a budget allows into the batches between which timing may stop."""
+    """Split the keys within a budget into batches; timing may stop after each."""
     first = max(_LEAST, round(_FIRST * len(keys)))
     step = max(1, round(_FURTHER * len(keys)))
     yield keys[:first]
@@ -67,7 +67,7 @@ def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 def expected_error(curve: Sequence[tuple[int, float]], timings: int) -> float | None:
     """Extrapolate a curve of (timings, held-out error) by a power law that does not rise.
 
-    None with fewer than two points, or with an error of zero among them.
+    Return None for fewer than two points or if an error is zero.
     """
     if len(curve) < 2 or min(error for _, error in curve) <= 0:
         return None
@@ -77,7 +77,7 @@ def expected_error(curve: Sequence[tuple[int, float]], timings: int) -> float | 
 
 
 def _coordinates(ops: Sequence[OpSpec]) -> Floats:
-    """Return (n, features) of zero mean and unit spread: what makes one family unlike another."""
+    """Return (n, features), with zero mean and unit spread, that distinguish families."""
     rows = [
         (
             *np.log([op.in_shape[1] * op.in_shape[2], op.in_shape[3], op.out_shape[3]]),

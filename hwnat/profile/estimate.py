@@ -1,7 +1,7 @@
-"""Tables of a compiler's estimates. Nothing is run, so there are no rounds and no reference.
+"""Tables of a compiler's estimates. No model runs, so there are no rounds and no reference.
 
-An estimate is a function of file, configuration and version of the compiler. What the compiler
-printed is kept beside the file, so an interrupted table resumes there.
+An estimate depends only on the file and on the compiler's configuration and version. The compiler's
+report is kept beside the file, so an interrupted table can resume.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from hwnat.transport.local import LocalTransport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NpuEstimator:
-    """A folder of model files and of the compiler's reports on them."""
+    """A folder of model files with the compiler's reports on them."""
 
     models: ExportedModels
     estimator: Estimator
@@ -41,10 +41,10 @@ class NpuEstimator:
     progress: Progress
 
     def latency_ns(self, sources: Mapping[str, Sequence[OpSpec]]) -> dict[str, int]:
-        """Return the estimate of each key in ns; creates missing files and reports.
+        """Return the estimate of each key in ns; create missing files and reports.
 
         Args:
-            sources: key -> the operations that it runs.
+            sources: key -> its operations.
 
         Raises:
             DeviceError: see `read_latency_ns`, and `Estimator.estimate`.
@@ -86,17 +86,17 @@ def _estimates(device: DeviceSpec, cache: Path, progress: Progress | None) -> Np
 def estimate_table(
     device: DeviceSpec, plan: Plan, *, cache: Path, progress: Progress | None = None
 ) -> LatencyTable:
-    """Estimate all of `plan` and return its table, every entry marked `estimated`.
+    """Estimate all of `plan` and return its table; every entry is marked `estimated`.
 
     Args:
-        device: with a target that estimates, and an NPU.
-        plan: what to estimate; its reference network is not used.
-        cache: folder of exported models and of the compiler's reports on them.
-        progress: called after every exported model and every estimate.
+        device: a device with an NPU and a target that estimates.
+        plan: operations and networks to estimate; the reference network is not used.
+        cache: folder for exported models and the compiler's reports on them.
+        progress: called after each exported model and each estimate.
 
     Raises:
-        UsageError: the device does not estimate, or the plan has a budget.
-        DeviceError: the compiler fails, or leaves operators to the CPU.
+        UsageError: the device's target does not estimate, or the plan has a budget.
+        DeviceError: the compiler fails, or assigns operators to the CPU.
     """
     if plan.filled or plan.sources:
         msg = "An estimate takes no time on a device. Leave out --budget and --from."
@@ -142,11 +142,11 @@ def estimate_table(
 
 
 def estimate_file(path: Path, table: LatencyTable) -> Entry:
-    """Estimate a file for the NPU of a table that holds estimates.
+    """Estimate a file for the NPU of a table of estimates.
 
     Raises:
-        TableMismatchError: the table's device or compiler is another by now.
-        DeviceError: the compiler fails, or leaves operators to the CPU.
+        TableMismatchError: the table's device or compiler has changed.
+        DeviceError: the compiler fails, or assigns operators to the CPU.
     """
     estimates = _as_table(table, path.parent, None)
     text = estimates.estimator.estimate(path, estimates.npu, link=estimates.link)
@@ -160,10 +160,10 @@ def estimate_networks(
     cache: Path,
     progress: Progress | None = None,
 ) -> list[Entry]:
-    """Estimate networks of the space of a table that holds estimates.
+    """Estimate networks from the space of a table of estimates.
 
     Raises:
-        TableMismatchError: the table's device or compiler is another by now.
+        TableMismatchError: the table's device or compiler has changed.
     """
     estimates, (name, classes) = _as_table(table, cache, progress), table.of_space()
     batch = table.setup.batch
@@ -177,7 +177,7 @@ def estimate_networks(
 
 
 def _as_table(table: LatencyTable, cache: Path, progress: Progress | None) -> NpuEstimator:
-    """Return what estimates as a table was estimated."""
+    """Return an estimator with the settings of a table."""
     device = named_device(table.setup.device, where=f"Table {table.name}")
     estimates = _estimates(device, cache, progress)
     setup = _setup(device, estimates.npu, estimates.models.target, batch=table.setup.batch)
@@ -195,7 +195,7 @@ def _key(plan: Plan, arch: Arch) -> str:
 
 
 def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup:
-    """Say what the numbers mean; the machine is the NPU and the system around it."""
+    """Describe the setup; the machine is the NPU with the system around it."""
     runtime, version = target.runtime()
     return Setup(
         device=device.name,
@@ -222,7 +222,7 @@ def _setup(device: DeviceSpec, npu: Npu, target: Target, *, batch: int) -> Setup
 def _edition(npu: Npu) -> str:
     """Return a hash that distinguishes versions of your own configuration file.
 
-    Empty where the compiler brings the file, for then its version says which it is.
+    It is empty for a file of the compiler, whose version identifies the file.
     """
     path = Path(npu.config)
     return f"-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" if path.is_file() else ""

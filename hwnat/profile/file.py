@@ -1,4 +1,4 @@
-"""Latency of files and networks, measured as a table's networks were and on the table's scale."""
+"""Time files and networks as a table's networks were timed, on the table's scale."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -28,14 +28,14 @@ from hwnat.transport.local import LocalTransport
 def time_file(path: Path, table: LatencyTable, *, cache: Path) -> Entry:
     """Time a file in alternation with the reference model of `table`.
 
-    The ratio of two models changes by some percent from process to process, with their places in
-    memory. So the networks of the table's calibration and validation are timed as well, and their
-    median change is divided out.
+    The ratio of two models changes by a few percent between processes, with their places in memory.
+    So the networks of the table's calibration and validation are timed too, and their median change
+    is divided out.
 
     Args:
         path: a file that the table's target can load.
-        table: says runtime, threads, protocol and reference model, and the latter's latency.
-        cache: folder of exported models; what the table needs is written there if it is absent.
+        table: gives runtime, threads, protocol, and the reference model with its latency.
+        cache: folder of exported models; missing models of the table are written there.
 
     Returns:
         Nanoseconds on the table's scale, comparable with its predictions.
@@ -54,14 +54,14 @@ def time_networks(
     progress: Progress | None = None,
     tell: Tell | None = None,
 ) -> list[Entry]:
-    """Time networks of a table's space as `time_file` does a file.
+    """Time networks from a table's space as `time_file` times a file.
 
     Args:
-        genomes: of the networks, in their text form.
-        table: says all the rest.
+        genomes: the networks, in their text form.
+        table: gives everything else.
         cache: folder of exported models.
-        progress: called after every exported model and every visit.
-        tell: called with a line when a remote device is waited for.
+        progress: called after each exported model and each visit.
+        tell: called with a message while waiting for a remote device.
 
     Raises:
         TableMismatchError: the table was measured on another machine.
@@ -77,10 +77,10 @@ def _key(table: LatencyTable, genome: str) -> str:
 
 
 def why_untimed(table: LatencyTable) -> str | None:
-    """Return why files cannot be timed on the scale of a table from here, or None if they can.
+    """Return why files cannot be timed on a table's scale from this machine; None if they can.
 
-    Looks at this machine and for the file of a remote device, and contacts no device; a device
-    that turns out to be another one is refused when a file is timed.
+    Checks this machine or the file of a remote device, without contacting it. A different device is
+    refused when a file is timed.
     """
     if any(entry.provenance == "estimated" for entry in table.entries.values()):
         return None
@@ -103,7 +103,7 @@ def _on_scale(
     report: Progress | None = None,
     tell: Tell | None = None,
 ) -> dict[str, Entry]:
-    """Time files and networks beside those the table knows, and undo what those moved by."""
+    """Time files and networks with the table's own, and divide out the change of those."""
     _, reference_ns = table.timed_as()
     table.of_space()
     networks_known = (*table.calibration.networks, *table.validation)
@@ -130,11 +130,11 @@ def _on_scale(
 
 
 def _device_of(table: LatencyTable) -> DeviceSpec:
-    """Return the device with the runtime, cores and protocol that a table was measured with.
+    """Return the device with the runtime, cores and protocol of a table.
 
     Raises:
-        TableMismatchError: no target writes models of its precision.
-        UsageError: it is a remote device without a device file here.
+        TableMismatchError: no target writes models with the table's precision.
+        UsageError: it is a remote device and this machine lacks its device file.
     """
     setup = table.setup
     precision = next((known for known in get_args(Precision) if known == setup.precision), None)
@@ -161,10 +161,10 @@ def _device_of(table: LatencyTable) -> DeviceSpec:
 
 
 def _same(table: LatencyTable, here: Setup) -> None:
-    """Refuse a device or a program other than those of `table`.
+    """Refuse a device or program other than that of `table`.
 
     Raises:
-        TableMismatchError: the table was measured with another.
+        TableMismatchError: the table was measured with a different one.
     """
     _same_machine(table, here.host)
     setups = (table.setup, here)
@@ -181,7 +181,7 @@ def _same_machine(table: LatencyTable, here: Host) -> None:
     """Refuse a machine other than that of `table`.
 
     Raises:
-        TableMismatchError: the table was measured with another.
+        TableMismatchError: the table was measured with a different one.
     """
     there = table.setup.host
     was, now = there.soc or there.cpu, here.soc or here.cpu
@@ -201,13 +201,13 @@ def _other(table: LatencyTable, was: str | None, now: str | None, said: str) -> 
 
 
 def _same_unit(known: Host, here: Host) -> bool:
-    """Return whether the recorded facts allow the same device; older tables record fewer."""
+    """Whether both records can be of one device; older tables record fewer facts."""
     pairs = ((known.board, here.board), (known.serial, here.serial))
     return all(was in (None, now) for was, now in pairs)
 
 
 def _file_of(table: LatencyTable) -> str:
-    """Return the device file to measure with: of this machine, or that of the table."""
+    """Return the device file to measure with: this machine's or the table's."""
     setup = table.setup
     return setup.device if setup.runner is not None else f"host-{setup.target}"
 
@@ -215,7 +215,7 @@ def _file_of(table: LatencyTable) -> str:
 def _export(
     table: LatencyTable, models: ExportedModels, keys: Sequence[str], *, report: Progress
 ) -> None:
-    """Write the files of the reference model and of the networks of `keys`."""
+    """Write the files of the reference model and the networks in `keys`."""
     setup, (name, classes) = table.setup, table.of_space()
     space = get_space(name)
     archs = {key: Arch.from_text(space, key.split("|")[2]) for key in (setup.reference, *keys)}
@@ -225,7 +225,7 @@ def _export(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visits:
-    """Makes visits that no store keeps."""
+    """Makes visits without keeping them in a store."""
 
     timer: Timer
     setup: Setup
@@ -233,7 +233,7 @@ class _Visits:
     report: Progress
 
     def make(self, subjects: Sequence[str], *, rounds: int) -> dict[str, list[Measurement]]:
-        """Visit networks and files in shuffled rounds, loaded in that order as a profile does."""
+        """Visit networks and files in shuffled rounds and load them in that order."""
         visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
         due = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
         made = self.timer.visits(due, files=self.files, setup=self.setup, rounds=rounds, kept=False)

@@ -1,4 +1,4 @@
-"""Profile a device: export every model once, time it in rounds, commit each visit."""
+"""Profile a device: export each model once, time it in rounds and commit each visit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,12 +36,12 @@ def profile(
     """Measure the missing parts of `plan` and return its table.
 
     Args:
-        device: to measure; its target may estimate latencies instead.
+        device: device to measure; its target may estimate latencies instead.
         plan: operations and networks to measure.
-        store: measurements; those of an interrupted or earlier profile are reused.
+        store: file of measurements; those of an interrupted or earlier profile are reused.
         cache: folder of exported models; existing files are reused.
-        progress: called after every exported model and every visit.
-        tell: called with a line when a remote device is waited for.
+        progress: called after each exported model and each visit.
+        tell: called with a message while waiting for a remote device.
 
     Raises:
         UsageError: the device's target, cores or runner are not available.
@@ -76,10 +76,10 @@ def finish(
     curve: Sequence[tuple[int, float]] = (),
     sources: Sequence[LatencyTable] = (),
 ) -> LatencyTable:
-    """Build the table of a finished profile and predict what it left out on purpose.
+    """Build the table of a finished profile and predict the operations that it skipped.
 
     Raises:
-        InconclusiveError: something it set out to measure is missing.
+        InconclusiveError: a planned measurement is missing.
     """
     if not run.filled:
         return build_table(db, run)
@@ -99,7 +99,7 @@ def finish(
 def _time_operations(
     visits: "_Visits", sources: Sequence[LatencyTable]
 ) -> tuple[tuple[int, float], ...]:
-    """Time operations batch by batch until they predict each other well or the budget is spent.
+    """Time operations in batches until they predict each other well or the budget is spent.
 
     Returns:
         (timings, mean relative error of held-out entries) after each batch.
@@ -108,7 +108,7 @@ def _time_operations(
     for batch in batches(run.ops):
         visits.make((*batch, run.overhead))
         asked += len(batch)
-        # A resumed profile may hold more already; its curve is that of an uninterrupted one.
+        # A resumed profile may have more entries, but needs the curve of an uninterrupted one.
         timed = {
             key: entry
             for key, entry in timed_entries(visits.db, run).items()
@@ -121,10 +121,10 @@ def _time_operations(
 
 
 def load_sources(paths: Mapping[str, str]) -> tuple[LatencyTable, ...]:
-    """Load the tables a profile transfers from.
+    """Load the tables that a profile transfers from.
 
     Raises:
-        DataError: one is missing, or not the one that the profile began with.
+        DataError: a table is missing, or has changed since the profile began.
     """
     tables = tuple(load_table(path) for path in paths)
     for path, table in zip(paths, tables, strict=True):
@@ -138,7 +138,7 @@ def load_sources(paths: Mapping[str, str]) -> tuple[LatencyTable, ...]:
 
 
 def begin(device: DeviceSpec, plan: Plan, *, timer: Timer) -> ProfileRun:
-    """Describe the profile: everything that decides what its numbers mean."""
+    """Describe the profile: everything that determines the meaning of its numbers."""
     space, classes, batch = plan.space.name, plan.classes, plan.batch
     reference = network_key(space, plan.reference.text, classes=classes, batch=batch)
     return ProfileRun(
@@ -160,7 +160,7 @@ def begin(device: DeviceSpec, plan: Plan, *, timer: Timer) -> ProfileRun:
 
 
 def _recorded(db: Store, wanted: ProfileRun) -> ProfileRun:
-    """Return the same profile begun earlier, or record this one."""
+    """Return the same profile if it began earlier; otherwise record this one."""
     for run in db.runs():
         if replace(run, created=wanted.created) == wanted:
             return run
@@ -170,10 +170,10 @@ def _recorded(db: Store, wanted: ProfileRun) -> ProfileRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visits:
-    """Makes visits of one profile, a commit each.
+    """Makes the visits of one profile and commits each.
 
     Attributes:
-        networks: network key -> its operations. An operation's key describes itself.
+        networks: network key -> its operations; the key of an operation describes it.
     """
 
     db: Store
@@ -184,7 +184,7 @@ class _Visits:
     report: Progress
 
     def make(self, subjects: Sequence[str]) -> None:
-        """Export the missing models of `subjects` and make the visits missing from the store."""
+        """Export the missing models of `subjects` and make their missing visits."""
         keys = dict.fromkeys((self.run.setup.reference, *subjects))
         sources = {key: self.networks.get(key) or (OpSpec.from_key(key),) for key in keys}
         self.models.export(sources, progress=self.report)
@@ -199,7 +199,7 @@ class _Visits:
 
 
 def _networks(plan: Plan) -> dict[str, Sequence[OpSpec]]:
-    """Return what each network key of a plan runs."""
+    """Return the operations of each network key of a plan."""
     return {
         network_key(arch.space.name, arch.text, classes=plan.classes, batch=plan.batch): arch.ops(
             classes=plan.classes, batch=plan.batch

@@ -1,4 +1,4 @@
-"""The model files that are timed: exported once, and looked up by their operations."""
+"""The model files to time: exported once, and looked up by their operations."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,9 +17,9 @@ from hwnat.targets.base import Estimator, Session, Target
 if TYPE_CHECKING:
     from torch import nn
 
-#: Called with a stage, how much of it is done and how much there is.
+#: Called with (stage, amount done, total).
 Progress = Callable[[str, int, int], None]
-#: Images whose statistics the batch norms of an untrained network take over.
+#: Number of images that the batch norms of an untrained network are fitted to.
 _STATISTICS_BATCH: Final = 4
 
 
@@ -32,16 +32,16 @@ class ExportedModels:
 
     def path(self, key: str) -> Path:
         """Return the path of the model of an operation or network key."""
-        # A new version may export the same network to another file.
+        # A new version of hwnat may export a different file for the same network.
         digest = hashlib.sha256(f"{hwnat.__version__}:{key}".encode()).hexdigest()[:20]
         return self.folder / f"{digest}-{self.target.precision}{self.target.suffix}"
 
     def export(self, sources: Mapping[str, Sequence[OpSpec]], *, progress: Progress) -> None:
-        """Write the files that do not exist yet; each appears whole or not at all.
+        """Write the missing files, each whole or not at all.
 
         Args:
-            sources: key -> the operations that it runs. Weights are random, a function of the key.
-            progress: called after every file.
+            sources: key -> its operations. The random weights depend only on the key.
+            progress: called after each file.
         """
         missing = [key for key in sources if not self.path(key).exists()]
         for count, key in enumerate(missing, start=1 + len(sources) - len(missing)):
@@ -61,7 +61,7 @@ class ExportedModels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsAndFiles:
-    """Exported models, and files from other folders, by key."""
+    """Exported models and files from other folders, by key."""
 
     models: ExportedModels
     files: Mapping[str, Path]
@@ -82,7 +82,7 @@ def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
     """Load a file and bind a random input to it.
 
     Raises:
-        UsageError: the target estimates, so that no time of this machine is the file's.
+        UsageError: the target estimates, so this machine cannot time the file.
     """
     if isinstance(target, Estimator):
         msg = (
@@ -97,10 +97,10 @@ def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
 
 
 def _module(ops: Sequence[OpSpec]) -> "nn.Module":
-    """Build the module of one operation or network, its batch norms fitted to random input.
+    """Build the module of an operation or network with batch norms fitted to random input.
 
-    Untrained networks of this depth shrink their activations towards denormal numbers, which
-    take longer to compute; with statistics of their own they stay of order one.
+    Without this, activations of deep untrained networks shrink towards denormal numbers, which
+    take longer to compute.
     """
     import torch
 
@@ -118,7 +118,7 @@ def _module(ops: Sequence[OpSpec]) -> "nn.Module":
 
 @contextmanager
 def seeded(text: str) -> Iterator[None]:
-    """Make torch's random numbers a function of `text`, and leave its generator as it was."""
+    """Seed torch's random numbers with `text`; restore its generator afterwards."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -128,7 +128,7 @@ def seeded(text: str) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch to one thread: for models this small, more of them wait for each other."""
+    """Limit torch to one thread; with models this small, threads wait for each other."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Plan a table of operators: whole networks, operators, and the small networks that time them."""
+"""Plan a table of operators: networks, operators, and small networks to time them in."""
 
 import hashlib
 from collections import Counter
@@ -20,13 +20,13 @@ from hwnat.targets.base import Target
 from hwnat.targets.modules.bench import FORMS, Bench, copies, difference
 from hwnat.targets.trace import Trace
 
-#: Images up to this size are taken for those of small networks.
+#: Models with images up to this size count as small networks.
 _SMALL: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A whole network: a file of the target, and what the runtime executes of it."""
+    """A whole network: a file of the target, and the operators that the runtime executes."""
 
     key: str
     path: Path
@@ -35,11 +35,11 @@ class Network:
 
 @dataclass(slots=True, kw_only=True)
 class Benches:
-    """Networks that time operators.
+    """Small networks to time operators in.
 
     Attributes:
-        by_key: operation key to its network and what else is executed with it.
-        left_out: operation key to the reason why its difference cannot be timed.
+        by_key: operation key -> its network, and the moves executed with the operation.
+        left_out: operation key -> the reason why the operation cannot be timed.
     """
 
     by_key: dict[str, tuple[Bench, Counter[str]]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Benches:
 
 
 def adopted(file: Path, target: Target, folder: Path) -> Network:
-    """Trace a model and put it into the cache as a file of the target."""
+    """Trace a model and write it to the cache as a file of the target."""
     trace = target.trace(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     path = file
@@ -61,7 +61,7 @@ def adopted(file: Path, target: Target, folder: Path) -> Network:
 def random_of_their_size(
     given: Sequence[Network], target: Target, folder: Path, *, count: int, seed: int
 ) -> list[Network]:
-    """Draw and export networks of a built-in space of the models' size."""
+    """Draw and export random networks from a built-in space of similar size."""
     if count < 1:
         return []
     widest = max(max(op.in_shape[1:3]) for network in given for op in network.trace.specs)
@@ -86,7 +86,7 @@ def random_of_their_size(
 def chosen(
     given: Sequence[Network], drawn: Sequence[Network], *, budget: int
 ) -> tuple[OpSpec, ...]:
-    """Choose distinct operators, the models' own first; farthest points if they are too many."""
+    """Choose distinct operators, the models' own first; farthest points beyond the budget."""
     own = _distinct(given)
     others = [op for op in _distinct(drawn) if op not in own]
     if len(own) > budget:
@@ -101,10 +101,10 @@ def _distinct(networks: Iterable[Network]) -> list[OpSpec]:
 def make_benches(
     ops: Sequence[OpSpec], target: Target, folder: Path, *, report: Progress
 ) -> Benches:
-    """Export the networks that time operators, in the first form that the runtime goes along with.
+    """Export the small networks, each in the first form that the runtime does not change.
 
     Raises:
-        InconclusiveError: there is none for any of them.
+        InconclusiveError: no operator has such a form.
     """
     made, worked = Benches(), Counter(FORMS)
     traces: dict[str, Trace] = {}

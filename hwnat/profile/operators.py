@@ -1,8 +1,8 @@
-"""Operator tables of any networks: the operators of a few models, timed inside small networks.
+"""Operator tables for any networks: the operators of a few models, timed in small networks.
 
-Every distinct operator of the models is timed as the difference of two networks, see
-`hwnat.targets.modules.bench`. Whole networks are timed beside them: the models
-themselves, and random networks of a built-in space, so that sums can be calibrated.
+Each distinct operator of the models is timed as the difference of two networks; see
+`hwnat.targets.modules.bench`. To calibrate sums, whole networks are timed too: the models
+themselves, and random networks from a built-in space.
 """
 
 from collections import Counter
@@ -36,19 +36,19 @@ from hwnat.table.lookup import LatencyTable
 from hwnat.targets.modules.bench import Bench
 from hwnat.targets.visits import Tell, Timer
 
-#: Whole networks that a calibration is fitted on, random ones included.
+#: Number of whole networks to fit a calibration on, including random ones.
 _NETWORKS: Final = 10
-#: Why a timed operator has no entry, and why a timed network does not validate the table.
+#: Reasons why a timed operator has no entry and a timed network does not validate the table.
 _WAITS: Final = "with it come moves that have no latency of their own"
 _NO_SUM: Final = "an operator of it has neither a latency nor a model, so there is no sum"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorProfile:
-    """A table of operators and what is not in it.
+    """A table of operators, and what it lacks.
 
     Attributes:
-        left_out: operation or network key to the reason; models predict operations if they can.
+        left_out: operation or network key -> reason; fitted models may predict the operation.
     """
 
     table: LatencyTable
@@ -71,22 +71,22 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     """Measure the operators of some models and return their table.
 
     Args:
-        device: where and how.
+        device: the device and how to measure it.
         files: ONNX files, or files of the device's target.
-        store: measurements; those that are there are not made again.
+        store: file of measurements; existing ones are reused.
         cache: folder of exported models.
         budget: most distinct operators to time; the models' own come before the random networks'.
-        networks: whole networks to calibrate on, the models among them.
-        validation: random networks to validate the table on; operators that only they have are not
-            timed.
-        seed: of the random networks.
-        progress: called after every exported model and every visit.
-        tell: called with a line when a remote device is waited for.
+        networks: number of whole networks to calibrate on, including the models.
+        validation: number of random networks to validate the table on; operators that only these
+            have are not timed.
+        seed: seed of the random networks.
+        progress: called after each exported model and each visit.
+        tell: called with a message while waiting for a remote device.
 
     Raises:
-        UsageError: the device's runner is not available, or a model has no form in its target.
+        UsageError: the device's runner is not available, or its target cannot express a model.
         DeviceError: a remote device failed; its measurements are kept.
-        DataError: a file is damaged or has no fixed shapes.
+        DataError: a file is damaged, or its shapes are not fixed.
         InconclusiveError: no operator could be timed.
     """
     report = progress or (lambda *_: None)
@@ -121,7 +121,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Timing:
-    """Everything that is timed, and the visits to it."""
+    """Everything to time, and how to visit it."""
 
     device: DeviceSpec
     setup: Setup
@@ -130,13 +130,13 @@ class _Timing:
 
     @property
     def overhead(self) -> OpSpec:
-        """The operation with next to no work."""
+        """The operation with almost no work."""
         return OpSpec(kind="mix", in_shape=(self.setup.batch, 1, 1, 1), out_channels=1)
 
     def run(
         self, db: Store, timer: Timer, whole: Sequence[Network], *, report: Progress
     ) -> dict[str, list[Measurement]]:
-        """Make the visits missing from the store and return all visits by subject."""
+        """Make the visits that the store lacks and return all visits by subject."""
         paths = {network.key: network.path for network in whole}
         models, least = self.models, self.overhead
         models.export({least.key: (least,)}, progress=report)
@@ -197,7 +197,7 @@ def _table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judge:
-    """Whole networks, predicted from a table without a calibration and measured."""
+    """Compares whole networks with the predictions of a table without a calibration."""
 
     predictor: OperatorPredictor
     visits: Mapping[str, list[Measurement]]
@@ -207,12 +207,12 @@ class _Judge:
         """Return name, sum in ns, operators and measured ns; None if a part is missing."""
         prediction = self.predictor.predict(network.trace, partial=True)
         if prediction.missing:
-            return None  # its sum is too low to say anything
+            return None  # the sum is too low to be compared
         measured = entry(self.visits[network.key], reference_ns=self.reference_ns).p50_ns
         return network.key, prediction.sum_ns, len(prediction.parts), measured
 
     def check(self, network: Network, calibration: Calibration) -> NetworkCheck | None:
-        """Return how well a network is predicted; None if a part of it cannot be."""
+        """Return how well a network is predicted; None if a part cannot be predicted."""
         parts = self.sum(network)
         if parts is None:
             return None
@@ -226,9 +226,9 @@ def _entries(
     *,
     reference_ns: int,
 ) -> dict[str, Entry]:
-    """Return what each operator takes; one that brings moves along waits for theirs.
+    """Return the latency of each operator, less that of the moves executed with it.
 
-    One whose moves have no entry has none either.
+    An operator gets no entry if one of its moves has none.
     """
     entries: dict[str, Entry] = {}
     waiting = dict(benches)

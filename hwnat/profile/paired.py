@@ -1,4 +1,4 @@
-"""One visit to a model: its runs in alternation with the reference model's; and the order."""
+"""Visits: runs of a model in alternation with the reference model, in shuffled order."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +13,16 @@ from hwnat.records.measurement import Measurement, Setup
 from hwnat.targets.base import Session
 from hwnat.targets.timing import alternate
 
-#: Loaded model files; a session takes about three times its file.
+#: Limit for the files of loaded models; a session needs about three times its file.
 _SESSION_LIMIT_BYTES: Final = 1 << 30
 
 
 def shuffled_rounds(
     subjects: Sequence[str], rounds: int, *, rng: np.random.Generator
 ) -> Iterator[tuple[int, str]]:
-    """Yield (round, subject), every subject once a round, in an order drawn for each round.
+    """Yield (round, subject), each subject once per round, in a random order for each round.
 
-    Shuffled, so that a slow minute of the machine hits no kind of model more than another.
+    The order is random so that a slow minute of the machine does not hit one kind of model more.
     """
     for round_ in range(rounds):
         for index in rng.permutation(len(subjects)):
@@ -38,7 +38,7 @@ def visit(
     round_: int,
     conditions: ConditionsReader,
 ) -> Measurement:
-    """Time a prepared model against the prepared reference model."""
+    """Time a loaded model in alternation with the loaded reference model."""
     before, started = conditions.read(), now()
     samples_ns, reference_ns, disturbed = alternate(
         candidate,
@@ -70,19 +70,19 @@ def visit_all(
     rounds: int,
     conditions: ConditionsReader,
 ) -> Iterator[Measurement]:
-    """Make visits in the order given, and load each model when it is first visited.
+    """Make visits in the given order and load each model at its first visit.
 
-    A model's latency changes by some percent with its place in memory, which changes whenever it
-    is loaded. So models are loaded in shuffled order. The reference model, on which every ratio
-    depends, and models that load in under half a visit are reloaded every round. Larger networks
-    are reloaded once, halfway.
+    A model's latency changes by a few percent with its place in memory, which changes at every
+    load. So models are loaded in shuffled order. The reference model, on which every ratio depends,
+    and models that load in under half a visit are reloaded every round. Larger networks are
+    reloaded once, halfway.
 
     Args:
         visits: (round, subject) pairs.
-        load: from a subject to its prepared session and the size of its file.
-        setup: how to time, and against which reference model.
-        rounds: of the whole profile; those of `visits` may be fewer.
-        conditions: read before and after each visit.
+        load: subject -> its session, ready to run, and the size of its file.
+        setup: protocol and reference model.
+        rounds: rounds of the whole profile; `visits` may have fewer.
+        conditions: called before and after each visit.
     """
     sessions, halved = Sessions(load, limit_bytes=_SESSION_LIMIT_BYTES), False
     reference, current = None, -1
@@ -99,7 +99,7 @@ def visit_all(
 
 
 class Sessions:
-    """Loaded models; drops the least recently used ones when their files exceed a size."""
+    """Loaded models; the least recently used ones are dropped above a total file size."""
 
     def __init__(self, load: Callable[[str], tuple[Session, int]], *, limit_bytes: int) -> None:
         self._load, self._limit_bytes = load, limit_bytes
@@ -123,7 +123,7 @@ class Sessions:
         self._held = OrderedDict(kept)
 
     def get(self, subject: str) -> Session:
-        """Return the prepared session of a model."""
+        """Return the session of a model, ready to run."""
         if subject not in self._held:
             began = perf_counter_ns()
             self._held[subject] = self._load(subject)

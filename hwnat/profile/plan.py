@@ -1,4 +1,4 @@
-"""Plan the table of a space: operations to time, and networks to calibrate and validate it on."""
+"""Plan the table of a space: operations to time, networks to calibrate and validate on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +15,9 @@ from hwnat.records.op import OpSpec
 from hwnat.records.space import Space
 from hwnat.table.lookup import LatencyTable
 
-#: Fewer timings leave nothing to hold out.
+#: A smaller budget leaves no timings to hold out.
 LEAST_BUDGET: Final = 10
-#: Draws per network asked for before the space counts as too small for so many.
+#: Draws per requested network before the space counts as too small.
 _TRIES: Final = 100
 
 
@@ -26,15 +26,15 @@ class Plan:
     """Operations and networks to time.
 
     Attributes:
-        ops: distinct operations to time, none twice; of a budget, the most informative ones first.
-        calibration: random networks that the calibration is fitted on.
-        validation: further random networks, none of them in `calibration`.
-        overhead: the operation with next to no work: what it takes, every run takes to start.
-        reference: the network whose runs alternate with every other model's.
-        filled: further operations of the table, to be predicted from those and `sources`.
-        target_error: stop timing once held-out entries are predicted with this mean error.
-        sources: paths of other devices' tables, and the id of each.
-        seed: of the networks, and of what predicts `filled`.
+        ops: distinct operations to time; with a budget, the most informative ones come first.
+        calibration: random networks to fit the calibration on.
+        validation: other random networks to validate the table on.
+        overhead: the operation with almost no work; its latency is the cost of starting a run.
+        reference: the network whose runs alternate with those of every other model.
+        filled: other operations of the table, predicted from `ops` and `sources`.
+        target_error: stop timing once the mean error of held-out entries is this small.
+        sources: path of another device's table -> id of the table.
+        seed: seed of the networks and of the prediction of `filled`.
     """
 
     space: Space
@@ -69,21 +69,21 @@ def make_plan(  # noqa: PLR0913 - one keyword for each thing a profile may vary
     """Plan the table of a space.
 
     Args:
-        space: its networks.
-        resolutions: those to cover; none means all of the space.
+        space: the search space.
+        resolutions: resolutions to cover; without any, all of the space.
         classes: outputs of the classifier.
         batch: images per run.
-        calibration: networks to fit the calibration on, from the smallest to the largest.
-        validation: random networks to validate the table on, none of them in `calibration`.
-        seed: of the networks; the calibration's do not depend on how many validate.
-        extra: keys of further operations to time.
-        budget: time so many operations at most and predict the others; None times all.
-        target_error: stop before the budget once held-out entries are predicted so well.
-        sources: path and table of each other device to transfer from; needs a budget.
+        calibration: number of networks to fit the calibration on, from smallest to largest.
+        validation: number of other random networks to validate the table on.
+        seed: seed of the networks; calibration networks do not depend on `validation`.
+        extra: keys of other operations to time.
+        budget: most operations to time; the others are predicted. None times all.
+        target_error: stop early once the mean error of held-out entries is this small.
+        sources: path -> table of each device to transfer from; needs a budget.
 
     Raises:
-        UsageError: a resolution that the space does not have, or an invalid budget or error.
-        DataError: `sources` cannot be brought together.
+        UsageError: the space lacks a resolution, or budget or error is invalid.
+        DataError: `sources` cannot be combined.
     """
     resolutions = tuple(sorted(set(resolutions or space.resolutions)))
     ops = {op.key: op for op in distinct_ops(space, resolutions, classes=classes, batch=batch)}
@@ -120,11 +120,10 @@ def _timed(
     sources: Mapping[str, LatencyTable],
     seed: int,
 ) -> tuple[OpSpec, ...]:
-    """Choose what to time: all, or what the budget allows, the most informative first.
+    """Choose the operations to time: all, or the most informative ones within the budget.
 
     Raises:
-        UsageError: a budget too small to learn anything from, or sources without one, or of
-            other operations.
+        UsageError: the budget is too small, or sources have no budget or no common operations.
     """
     if sources and budget is None:
         msg = "A transfer times a few operations only: say how many with --budget, such as 30."
@@ -138,7 +137,7 @@ def _timed(
         )
         raise UsageError(msg)
     if sources:
-        # What no source holds has to be timed.
+        # Operations that no source has must be timed.
         held = frozenset().union(*(table.entries for table in sources.values()))
         alone = [key for key in ops if key not in held]
         idle = [path for path, table in sources.items() if not ops.keys() & table.entries.keys()]
@@ -165,8 +164,8 @@ def ladder_networks(
 ) -> tuple[Arch, ...]:
     """Draw `count` networks from the smallest through random ones to the largest.
 
-    Uniform draws are all of middling size, but a search ends among the small ones: each gene is
-    taken from a random network or, the more often the nearer an end is, from that extreme.
+    Uniform draws are all of medium size, but a search ends among small ones. So each gene comes
+    from a random network or, more often towards either end, from the extreme network there.
     """
     gene = [resolution_gene(space, size) for size in resolutions]
     ladder = []
@@ -191,7 +190,7 @@ def random_networks(
     """Draw `count` distinct networks; resolutions, depths and blocks are uniform.
 
     Raises:
-        UsageError: the space does not hold so many besides those in `apart_from`.
+        UsageError: the space has too few networks besides `apart_from`.
     """
     genes = [resolution_gene(space, size) for size in resolutions]
     taken = {arch.genome for arch in apart_from}
@@ -213,9 +212,9 @@ def random_networks(
 def reference_network(space: Space, resolutions: Sequence[int]) -> Arch:
     """Return the smallest network at the middle resolution.
 
-    A whole network, so that a block under test finds the caches as cold as inside a network,
-    and long enough that its own time hardly depends on what ran before; the smallest, because
-    half of a profile's time goes into the reference.
+    It is a whole network, so that a timed block starts with caches as cold as inside a network, and
+    runs so long that its own time hardly depends on the model before it. It is the smallest one,
+    because a profile spends half its time on the reference.
     """
     gene = resolution_gene(space, resolutions[len(resolutions) // 2])
     return Arch(space=space, genome=(gene, *space.smallest()[1:]))

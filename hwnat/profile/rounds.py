@@ -1,4 +1,4 @@
-"""Make the visits that are missing from a store, in rounds, one commit each."""
+"""Make the visits that a store lacks, in rounds, and commit each."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,12 +15,12 @@ from hwnat.targets.visits import Files, Timer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
-    """Where visits are made and kept.
+    """Makes visits and keeps them in a store.
 
     Attributes:
-        files: of the models.
-        rounds: visits to each model.
-        report: called after every visit.
+        files: the files of the models.
+        rounds: number of visits to each model.
+        report: called after each visit.
     """
 
     db: Store
@@ -31,13 +31,13 @@ class Rounds:
     report: Progress
 
     def make(self, subjects: Sequence[str]) -> None:
-        """Make the visits to `subjects` that are missing from the store, in shuffled rounds.
+        """Make the visits to `subjects` that the store lacks, in shuffled rounds.
 
         Raises:
             DeviceError: the device failed; the visits made so far are kept.
         """
         setup = self.setup
-        # Seeded by the setup, so that a resumed profile goes through the rounds in the same order.
+        # Seeded by the setup, so that a resumed profile repeats the same order.
         rng = np.random.default_rng(int(setup.id, 16))
         visits = list(shuffled_rounds(subjects, self.rounds, rng=rng))
         due = {setup.job(subject, round_): (round_, subject) for round_, subject in visits}

@@ -1,4 +1,4 @@
-"""Which of too many operators to time: those farthest from one another in what models look at."""
+"""Choose which of too many operators to time: those farthest apart in their features."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ Floats = npt.NDArray[np.float64]
 def farthest(
     ops: Sequence[OpSpec], count: int, *, beside: Sequence[OpSpec] = ()
 ) -> tuple[OpSpec, ...]:
-    """Return `count` operators, each the farthest from those before it and from `beside`.
+    """Return `count` operators, each farthest from those before it and from `beside`.
 
-    Features are scaled to unit spread. Every kind first gets as many as a model of it needs, in
-    turn; what is left goes where the distance is largest. All are returned if they fit.
+    Features are scaled to unit spread. First each kind in turn gets as many as its model needs;
+    the rest are chosen by the largest distance. If all operators fit, all are returned.
 
     Source: farthest-point sampling (Gonzalez, 1985).
     """
@@ -29,7 +29,7 @@ def farthest(
     x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
     kinds = np.array([model_kind(op) for op in every])
     same = kinds[:, None] == kinds[None, :]
-    # Operators of two kinds say nothing about each other.
+    # An operator does not help to predict one of another kind.
     apart = np.where(same, ((x[:, None] - x[None]) ** 2).sum(axis=2), np.inf)[len(beside) :]
     nearest = apart[:, : len(beside)].min(axis=1, initial=np.inf)
     held = {kind: int((kinds[: len(beside)] == kind).sum()) for kind in dict.fromkeys(kinds)}
@@ -48,7 +48,7 @@ def farthest(
 
 
 def farthest_first(points: Floats, *, begin: int = 0) -> list[int]:
-    """Order (n, d) points: the one at `begin`, then always the farthest from all before it."""
+    """Order (n, d) points: first `begin`, then each time the farthest from all before it."""
     order, nearest = [begin], np.full(len(points), np.inf)
     for _ in range(len(points) - 1):
         nearest = np.minimum(nearest, ((points - points[order[-1]]) ** 2).sum(axis=1))

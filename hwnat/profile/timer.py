@@ -21,10 +21,10 @@ from hwnat.transport.base import Transport, connect
 
 
 def target_of(device: DeviceSpec) -> Target:
-    """Return the target that exports a device's models, and here runs them.
+    """Return the target that exports a device's models and runs them on this machine.
 
     Raises:
-        UsageError: there is none, or not with the device's precision or delegate.
+        UsageError: there is none, or it lacks the device's precision or delegate.
     """
     # The runner of a remote device selects its accelerator.
     delegate = device.delegate if is_here(device) else None
@@ -39,11 +39,11 @@ def is_here(device: DeviceSpec) -> bool:
 def open_timer(
     device: DeviceSpec, target: Target, *, tell: Tell | None = None
 ) -> AbstractContextManager[Timer]:
-    """Return what times models on a device, ready when it is entered.
+    """Return a timer for a device; enter it before use.
 
     Raises:
         UsageError: the device's target, cores or runner are not available.
-        DeviceError: it cannot be reached.
+        DeviceError: the device cannot be reached.
     """
     if is_here(device):
         return _here(device, target, tell or (lambda _: None))
@@ -58,7 +58,7 @@ def _here(device: DeviceSpec, target: Target, tell: Tell) -> Iterator["ThisProce
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThisProcess:
-    """Times models on the machine it runs on, each loaded once or twice."""
+    """Times models in this process and loads each once or twice."""
 
     device: DeviceSpec
     target: Target
@@ -66,7 +66,7 @@ class ThisProcess:
     tell: Tell = lambda _: None
 
     def setup(self, *, reference: str, batch: int) -> Setup:
-        """Describe this machine and the runtime that is installed; see `Timer.setup`."""
+        """Describe this machine and its runtime; see `Timer.setup`."""
         device = self.device
         runtime, version = self.target.runtime()
         return Setup(
@@ -90,7 +90,7 @@ class ThisProcess:
     def visits(
         self, due: Sequence[Due], *, files: Files, setup: Setup, rounds: int, kept: bool = True
     ) -> Generator[Measurement, None, None]:
-        """Make visits in the order given; see `Timer.visits`."""
+        """Make visits in the given order; see `Timer.visits`."""
         del kept
 
         def load(subject: str) -> tuple[Session, int]:

@@ -1,4 +1,4 @@
-"""How well a table predicts networks that it has never seen, measured again on its device."""
+"""Compare a table's predictions with new measurements of networks it has not seen."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,19 +31,19 @@ def validate(
     """Time random networks that the table has not seen and compare its predictions.
 
     Args:
-        table: of a space, measured on this machine or on a device whose file is at hand.
-        networks: how many; none of them calibrates or validated the table.
-        seed: of their drawing.
+        table: the table of a space, measured on this machine or on a device with a device file.
+        networks: number of networks; none is in the table's calibration or validation.
+        seed: seed of the random networks.
         cache: folder of exported models.
-        progress: called after every exported model and every visit.
-        tell: called with a line when a remote device is waited for.
+        progress: called after each exported model and each visit.
+        tell: called with a message while waiting for a remote device.
 
     Returns:
-        The agreement, beside FLOPs in proportion, the raw sum and one scale factor, each fitted
-        where it needs it to the table's calibration networks.
+        The agreement of the table and of three baselines: the raw sum, the sum with one scale
+        factor, and proportional FLOPs. Factors are fitted to the calibration networks.
 
     Raises:
-        TableMismatchError: the table holds no space's blocks, or is of another machine.
+        TableMismatchError: the table has no space, or is from another machine.
         UsageError: the space has too few networks.
     """
     predictor = AdditivePredictor(table)
@@ -81,7 +81,7 @@ def validate(
 def _plain(
     table: LatencyTable, predictor: AdditivePredictor, unseen: Sequence[Arch], *, classes: int
 ) -> dict[str, Floats]:
-    """Predict (n,) networks by plainer means; without calibration networks, by the sum alone."""
+    """Predict (n,) networks by baselines; without calibration networks, only the raw sum."""
     sums = _sums(table, unseen, classes=classes)
     plain = {"raw_sum": sums}
     known = table.calibration.networks

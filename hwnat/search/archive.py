@@ -1,4 +1,4 @@
-"""Networks with their measured errors, and sampling that resembles them."""
+"""Networks with their measured errors, and sampling of similar networks."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +11,7 @@ from hwnat.records import parse
 from hwnat.records.space import Genomes, Space, get_space
 
 # History of the JSON form. Never edit an entry; add one and a migration.
-#   1  genomes in their published string form, each with its top-1 error in percent
+#   1  genomes as published strings, each with its top-1 error in percent
 ARCHIVE_SCHEMA: Final = 1
 _ALL_PERCENT: Final = 100.0
 
@@ -31,19 +31,19 @@ class _File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """The networks a search has measured under the present weights.
+    """The networks that a search has measured with the current weights.
 
-    Costs other than the error follow from the genomes, so they are not kept beside them.
+    Other costs than the error follow from the genomes, so they are not kept.
 
     Attributes:
         space: name of the space.
-        genomes: (n, genes) canonical, no row twice; read-only.
+        genomes: (n, genes) canonical genomes without repeated rows; read-only.
         errors: (n,) measured top-1 errors in percent; read-only.
 
     Raises:
         DataError: the arrays disagree, a genome is not canonical or occurs twice, or an error
             is not a percentage.
-        UsageError: no such space.
+        UsageError: the space is unknown.
     """
 
     space: str
@@ -64,7 +64,7 @@ class Archive:
         if len(np.unique(genomes, axis=0)) != len(genomes):
             msg = f"Archive of {self.space}: a network occurs twice."
             raise DataError(msg)
-        # Written so that NaN fails.
+        # NaN fails this condition too.
         if not ((errors >= 0) & (errors <= _ALL_PERCENT)).all():
             msg = f"Archive of {self.space}: an error is not within 0..100 %."
             raise DataError(msg)
@@ -73,7 +73,7 @@ class Archive:
             object.__setattr__(self, name, values)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` reads; errors keep all their digits."""
+        """Return the form that `from_json` reads; errors keep all digits."""
         space = get_space(self.space)
         rows = zip(self.genomes.tolist(), self.errors.tolist(), strict=True)
         return {
@@ -89,11 +89,11 @@ class Archive:
         """Build an archive from decoded JSON.
 
         Args:
-            raw: what the decoder returned.
-            where: the file, named in every message.
+            raw: the decoded JSON.
+            where: the file, for messages.
 
         Raises:
-            DataError: an unknown or missing key, another schema, or what the record refuses.
+            DataError: a key is unknown or missing, the schema differs, or a value is invalid.
         """
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if isinstance(schema, int) and schema != ARCHIVE_SCHEMA:
@@ -114,19 +114,19 @@ class Archive:
 
 
 def sample_like(space: Space, genomes: Genomes, count: int, *, rng: np.random.Generator) -> Genomes:
-    """Draw each gene on its own from the values it has in `genomes`, then repair.
+    """Draw each gene independently from its values in `genomes`, then repair.
 
     Args:
-        space: of the genomes.
+        space: space of the genomes.
         genomes: (n, genes) with n at least 1.
-        count: rows to draw; they may repeat.
+        count: number of rows to draw; they may repeat.
         rng: source of the draws.
 
     Returns:
         (count, genes) canonical genomes.
 
     Raises:
-        UsageError: there is nothing to sample from.
+        UsageError: `genomes` is empty.
 
     Source: NAT samples networks for adaptation from the archive's per-gene categorical
     distribution.
@@ -134,6 +134,6 @@ def sample_like(space: Space, genomes: Genomes, count: int, *, rng: np.random.Ge
     if not len(genomes):
         msg = "Nothing to sample from: the archive is empty."
         raise UsageError(msg)
-    # The gene of a uniformly drawn member is a draw from the histogram of that gene.
+    # A gene of a uniformly drawn member is a draw from the histogram of that gene.
     members = rng.integers(len(genomes), size=(count, space.genes))
     return space.repair(np.take_along_axis(np.asarray(genomes), members, axis=0))

@@ -1,8 +1,8 @@
 """Neural Architecture Transfer: search and adaptation of the shared weights, in turn.
 
 Source: arXiv:2005.05859 and its authors' answers about archive and weights. Each iteration fits a
-surrogate of the error on the archive, evolves networks on it with exact costs, keeps the
-survivors, adapts the weights to what survived and measures all of it again.
+surrogate of the error on the archive, evolves networks with it and with exact costs, keeps the
+survivors, adapts the weights to them and measures them all again.
 """
 
 from collections.abc import Callable
@@ -40,17 +40,17 @@ from hwnat.supernet.recipe import NAT_DECAY, Recipe
 from hwnat.supernet.train import Chooser
 
 Floats = npt.NDArray[np.float64]
-#: (words, done, all) of what is going on.
+#: Called with (description, amount done, total).
 Progress = Callable[[str, int, int], None]
 
-#: Error in percent at which a network is worth nothing; NAT's reference point.
+#: Error in percent at which a network is worthless; NAT's reference point.
 REFERENCE_ERROR: Final = 40.0
 _DRAWS_PER_NETWORK: Final = 20
 _FEWEST_TO_RANK: Final = 3
 
 
 def adaptation_recipe(config: SearchConfig) -> Recipe:
-    """Return NAT's settings for adaptation: no warm-up, no label smoothing, one cosine."""
+    """Return NAT's adaptation settings: no warm-up, no label smoothing, one cosine."""
     return Recipe(
         epochs=config.epochs,
         batch=config.batch,
@@ -63,12 +63,12 @@ def adaptation_recipe(config: SearchConfig) -> Recipe:
 
 
 class Search:
-    """One run of NAT in a folder; `run` resumes where the folder ends.
+    """One run of NAT in a folder; `run` resumes after the last iteration there.
 
     Args:
-        supernet: weights to start from, with the task's classifier; adapted in place.
+        supernet: initial weights with the task's classifier; adapted in place.
         costs: exact objectives and limits of genomes.
-        folder: holds `config.json`, `iterations/NNN.json` and the weights of the last one.
+        folder: has `config.json`, `iterations/NNN.json` and the weights of the last iteration.
 
     Raises:
         UsageError: the folder belongs to a search with another configuration.
@@ -108,7 +108,7 @@ class Search:
         """Test the front once and write `front.json` beside the adapted `supernet.safetensors`.
 
         Raises:
-            InconclusiveError: no measured network keeps the limits.
+            InconclusiveError: no measured network is within the limits.
         """
         archive = last.archive
         costs = self.costs(archive.genomes, archive.errors)
@@ -147,10 +147,10 @@ class Search:
         return front
 
     def choose_first(self) -> None:
-        """Choose the networks of the first archive, unless the folder holds a search already.
+        """Choose the networks of the first archive, unless the folder already has a search.
 
         Raises:
-            InfeasibleError: no network of the space keeps the limits; nothing was written.
+            InfeasibleError: no network of the space is within the limits; nothing was written.
         """
         if not (self.folder / "config.json").exists():
             self._chosen = self._first_networks()
@@ -164,7 +164,7 @@ class Search:
         drawn = self.region.sample(config.initial * _DRAWS_PER_NETWORK, rng=self._rng(0, 0))
         genomes = _distinct(np.concatenate([self.region.extremes(), drawn]))
         if self.costs.limits:
-            # Without errors yet: fails now, not after an hour, if no network is small enough.
+            # No errors yet: if no network is small enough, this fails now and not in an hour.
             evolved = self._evolve(genomes[: config.initial], _no_error, 0)
             genomes = _distinct(np.concatenate([genomes, evolved]))
             breach = self.costs.violations(genomes, _no_error(genomes)).clip(min=0).sum(axis=1)
@@ -196,7 +196,7 @@ class Search:
         latest: dict[bytes, Floats] = {}
 
         def once(genomes: Genomes) -> Floats:
-            """Predict; costs and violations of one generation ask for the same errors."""
+            """Predict each generation once; costs and violations need the same errors."""
             key = genomes.tobytes()
             if key not in latest:
                 latest.clear()
@@ -224,13 +224,13 @@ class Search:
         except InfeasibleError:
             if len(exact) == len(limits):
                 raise
-            # Weights still adapt, so an error that is too large today ends no search.
+            # Weights still adapt, so a search does not end because an error is too large now.
             return within(exact)
 
     def _survivors(
         self, genomes: Genomes, errors: Floats, count: int, index: int
     ) -> npt.NDArray[np.intp]:
-        """Choose by environmental selection; what breaks a limit only fills empty places."""
+        """Choose by environmental selection; networks beyond a limit only fill empty places."""
         breach = self.costs.violations(genomes, errors).clip(min=0).sum(axis=1)
         allowed = np.flatnonzero(breach <= 0)
         if len(allowed) < count:
@@ -241,14 +241,14 @@ class Search:
     def _measure(
         self, index: int, genomes: Genomes, guesses: Floats, report: Progress
     ) -> Iteration:
-        """Adapt to `genomes`, measure them all, and write the iteration down."""
+        """Adapt to `genomes`, measure them all and save the iteration."""
         weights = self.folder / f"weights-{index:03d}.safetensors"
         if self.config.adapt or index == 0:
             report("search", index, self.config.iterations)
             report("search: adapt", 0, 0)
             self._adapter.adapt(index, self._chooser(genomes))
         if index == 0:
-            # Limits can be met and the rate trains: now the folder belongs to these settings.
+            # The limits can be met and training works, so the folder now belongs to these settings.
             write_text(self.folder / "config.json", self.config.text)
         errors = np.empty(len(genomes))
         report("search: evaluate", 0, len(genomes))
@@ -257,7 +257,7 @@ class Search:
             report("search: evaluate", position + 1, len(genomes))
         archive = Archive(space=self.space.name, genomes=genomes, errors=errors)
         iteration = Iteration(index=index, archive=archive, metrics=self._metrics(archive, guesses))
-        # The weights first: an iteration that is on disk can always be continued.
+        # Save the weights first, so that every iteration on disk can be continued.
         self._adapter.save(weights, index=index)
         write_text(self._path(index), iteration_text(iteration))
         (self.folder / f"weights-{index - 1:03d}.safetensors").unlink(missing_ok=True)
@@ -302,7 +302,7 @@ class Search:
         return self.folder / "iterations" / f"{index:03d}.json"
 
     def _resume(self) -> Iteration | None:
-        """Take up the last iteration whose weights are there too."""
+        """Load the last iteration that has weights."""
         for path in sorted(self.folder.glob("iterations/*.json"), reverse=True):
             iteration = read_iteration(path)
             weights = self.folder / f"weights-{iteration.index:03d}.safetensors"
@@ -313,7 +313,7 @@ class Search:
 
 
 def _no_error(genomes: Genomes) -> Floats:
-    """Stand in for a surrogate before anything was measured."""
+    """Replace the surrogate before the first measurement."""
     return np.zeros(len(genomes))
 
 

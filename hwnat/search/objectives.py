@@ -1,4 +1,4 @@
-"""What a search minimises and what it must keep below, parsed once and computed exactly."""
+"""Objectives and limits of a search, parsed once and computed exactly."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,11 @@ from hwnat.records.cost import op_cost, total_cost
 from hwnat.records.space import MAX_BLOCK, MIN_BLOCK, Genomes, Space
 
 Floats = npt.NDArray[np.float64]
-#: From (n, genes) canonical genomes to (n,) nanoseconds.
+#: (n, genes) canonical genomes -> (n,) nanoseconds.
 LatencyNs = Callable[[Genomes], Floats]
 Kind = Literal["error", "latency", "params", "macs", "file_bytes"]
 
-#: What may follow the number of a limit, and what it multiplies by.
+#: Suffix of the number in a limit -> its factor.
 _COUNTS: Final = {"": 1, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9}
 _UNITS: Final[dict[Kind, dict[str, float]]] = {
     "error": {"": 1, "%": 1},
@@ -27,7 +27,7 @@ _UNITS: Final[dict[Kind, dict[str, float]]] = {
     "macs": _COUNTS,
     "file_bytes": {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9},
 }
-#: In which unit a value is shown.
+#: Kind of objective -> the unit in which its values are shown.
 _SHOWN: Final[dict[Kind, str]] = {
     "error": "%",
     "latency": "ms",
@@ -44,7 +44,7 @@ _WORDS: Final[dict[str, Kind]] = {
 }
 _COUNTED: Final[tuple[Kind, ...]] = ("params", "macs", "file_bytes")
 _BYTES_PER_WEIGHT: Final = 4
-#: The reference point lies this much beyond the largest network, so that it counts too.
+#: The reference point is the largest network's cost times this, so that this network counts too.
 _BEYOND: Final = 1.01
 _LIMIT_EXAMPLES: Final = "latency@TABLE<=2ms, params<=1M, macs<=50M, size<=4MB or error<=5%"
 _NUMBER: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ%]*)")
@@ -56,9 +56,9 @@ class Objective:
 
     Attributes:
         kind: error (top-1, in percent), latency (ns on `table`), params and macs (counts), or
-            file_bytes: 4 bytes for each weight left once batch norms are folded, as in an fp32
-            file; the graph around the weights, a few kB, is not counted.
-        table: path of the latency table, for latency only.
+            file_bytes: 4 bytes per weight after folding batch norms, as in an fp32 file, without
+            the few kB of the graph.
+        table: path of the latency table; only for latency.
     """
 
     kind: Kind
@@ -66,10 +66,10 @@ class Objective:
 
     @classmethod
     def parse(cls, text: str) -> "Objective":
-        """Read accuracy, error, params, macs, size or latency@TABLE.
+        """Parse accuracy, error, params, macs, size or latency@TABLE.
 
         Raises:
-            UsageError: anything else.
+            UsageError: the text is none of these.
         """
         word, at, table = text.strip().partition("@")
         if word == "latency" and table:
@@ -84,11 +84,11 @@ class Objective:
 
     @property
     def name(self) -> str:
-        """Name of the column, such as error or latency@table.json."""
+        """The name of the column, such as error or latency@table.json."""
         return f"{self.kind}@{self.table}" if self.table else self.kind
 
     def show(self, value: float) -> str:
-        """Return `value` for people, with its unit.
+        """Format `value` for people, with its unit.
 
         >>> Objective.parse("latency@t.json").show(1_940_000)
         '1.94 ms'
@@ -111,10 +111,10 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> "Limit":
-        """Read a limit such as latency@TABLE<=2ms, with its unit.
+        """Parse a limit with its unit, such as latency@TABLE<=2ms.
 
         Raises:
-            UsageError: not of that form, or a unit of another quantity.
+            UsageError: the form is wrong, or the unit is for another quantity.
         """
         left, sign, right = text.rpartition("<=")
         number = _NUMBER.fullmatch(right.strip())
@@ -134,23 +134,23 @@ class Limit:
 
     @property
     def text(self) -> str:
-        """The limit for people; `parse` reads it back where four digits are enough."""
+        """The limit for people, with four digits; `parse` accepts it."""
         return self.text_for(self.at_most)
 
     def text_for(self, at_most: float) -> str:
-        """Write the same limit with another bound."""
+        """Format the same limit with another bound."""
         word = {"file_bytes": "size"}.get(self.objective.kind, self.objective.name)
         return f"{word}<={self.objective.show(at_most).replace(' ', '')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostModel:
-    """Exact costs of genomes; called with genomes and errors it returns the objectives.
+    """Exact costs of genomes; a call with genomes and errors returns the objectives.
 
     Attributes:
         fixed: (resolutions, widths, 3) params, macs and folded params outside the blocks.
-        blocks: (resolutions, widths, slots, block genes, 3) the same of each block.
-        latency: table -> function of canonical genomes.
+        blocks: (resolutions, widths, slots, block genes, 3) the same for each block.
+        latency: table path -> function of canonical genomes.
     """
 
     space: Space
@@ -180,7 +180,7 @@ class CostModel:
         """Trace each block of `space` once.
 
         Raises:
-            UsageError: no objective, one of them twice, or a latency without its predictor.
+            UsageError: there is no objective, one occurs twice, or a latency has no predictor.
         """
         fixed, blocks = _trace_blocks(space, classes)
         return cls(
@@ -209,14 +209,14 @@ class CostModel:
         return self._columns(self.objectives, genomes, errors)
 
     def violations(self, genomes: Genomes, errors: npt.ArrayLike) -> Floats:
-        """Return (n, limits) relative excess: value / limit - 1; at most 0 where it is kept."""
+        """Return (n, limits) relative excess, value / limit - 1; at most 0 within the limit."""
         values = self._columns([limit.objective for limit in self.limits], genomes, errors)
         return np.asarray(values / [limit.at_most for limit in self.limits] - 1.0)
 
     def reference(self, error_percent: float) -> Floats:
-        """Return (objectives,) the reference point: this error, the largest network's costs.
+        """Return the (objectives,) reference point: this error and the largest network's costs.
 
-        Source: NAT's reference lies 1 % beyond the worst values, so that the extremes count.
+        Source: NAT's reference is 1 % beyond the worst values, so that the extremes count.
         """
         largest = np.array([self.space.largest()])
         return np.asarray(self(largest, [error_percent])[0] * _BEYOND)
@@ -238,10 +238,10 @@ class CostModel:
 
 
 def require_objectives(objectives: Sequence[Objective]) -> None:
-    """Refuse none, and one that is given twice.
+    """Refuse an empty list and repeated objectives.
 
     Raises:
-        UsageError: the message lists them.
+        UsageError: the message lists the objectives.
     """
     if not objectives or len(set(objectives)) != len(objectives):
         names = ", ".join(objective.name for objective in objectives) or "none"
@@ -252,9 +252,9 @@ def require_objectives(objectives: Sequence[Objective]) -> None:
 def _trace_blocks(
     space: Space, classes: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Trace networks made of one kind of block; given width and resolution, slots just add up.
+    """Trace networks made of one kind of block; at each width and resolution, slots add up.
 
-    That holds because a block's input depends on its stage only, never on the blocks before it.
+    They add up because the input of a block depends only on its stage, not on earlier blocks.
     """
     resolutions, slots = len(space.resolutions), space.genes - 2
     widths = max(gene for gene, _ in space.skeletons) + 1

@@ -1,4 +1,4 @@
-"""Evolution and environmental selection by NSGA-III; the only home of pymoo beside `nat`."""
+"""Evolution and environmental selection by NSGA-III; only this and `nat` use pymoo."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,20 +24,20 @@ _DIRECTIONS: Final = 100
 _CROSSOVER: Final = 0.9
 _MUTATION_PER_GENE: Final = 0.1
 _MUTATION_ETA: Final = 1.0
-#: A suggested limit leaves this much room above the best value found.
+#: A suggested limit is the best value times this.
 _ROOM: Final = 1.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """The networks of a space that a search may choose: those of some of its resolutions.
+    """The networks that a search may choose: those at some resolutions of a space.
 
     Attributes:
-        space: all networks.
-        resolutions: allowed ones, of the space.
+        space: the search space.
+        resolutions: the allowed resolutions of the space.
 
     Raises:
-        UsageError: the space has no such resolution.
+        UsageError: the space lacks one of the resolutions.
     """
 
     space: Space
@@ -51,7 +51,7 @@ class Region:
         return np.array(sorted(genes), dtype=np.int64)
 
     def repair(self, genomes: npt.ArrayLike) -> Genomes:
-        """Return canonical genomes, each at the allowed resolution nearest to its own."""
+        """Return canonical genomes, each at the nearest allowed resolution."""
         fixed, genes = self.space.repair(genomes), self._genes()
         fixed[:, 0] = genes[np.abs(fixed[:, :1] - genes).argmin(axis=1)]
         return fixed
@@ -64,7 +64,7 @@ class Region:
         return drawn
 
     def extremes(self) -> Genomes:
-        """Return (2, genes) the smallest and the largest network."""
+        """Return (2, genes): the smallest and the largest network."""
         return self.repair([self.space.smallest(), self.space.largest()])
 
 
@@ -79,26 +79,26 @@ def evolve(  # noqa: PLR0913 - the problem, its start and its budget
     generations: int = 100,
     seed: int,
 ) -> Genomes:
-    """Evolve networks that trade the objectives off, all of them within the limits.
+    """Evolve networks that trade off the objectives within the limits.
 
     Args:
         region: the networks to choose from.
         initial: (n, genes) canonical genomes to begin with, usually the archive; filled up to
-            `population` by random ones, and by the smallest network if there are limits.
+            `population` with random ones, and with the smallest network if there are limits.
         evaluate: (n, genes) -> (n, objectives), every column minimised.
-        violations: (n, genes) -> (n, limits), value / limit - 1; asked only if there are limits.
-        limits: what the columns of `violations` are, for messages.
-        population: networks in each generation, at least the number of directions (100) for
+        violations: (n, genes) -> (n, limits), value / limit - 1; called only if there are limits.
+        limits: the columns of `violations`, for messages.
+        population: networks in each generation; at least the number of directions (100) for
             the published spread.
-        generations: including the first, which only evaluates `initial`.
+        generations: number of generations, with the first, which only evaluates `initial`.
         seed: the same seed gives the same networks.
 
     Returns:
-        (k, genes) distinct canonical genomes of the last generation that keep all limits.
+        (k, genes) distinct canonical genomes of the last generation within all limits.
 
     Raises:
-        InfeasibleError: no network within the limits was found; names each broken limit, the
-            best value and one that could be met.
+        InfeasibleError: no network within the limits was found; the message has each broken
+            limit, the best value and a limit that can be met.
 
     Source: NAT (arXiv:2005.05859): NSGA-III with Riesz-energy directions, uniform crossover,
     polynomial integer mutation. Deviation: objectives are scaled by their range in the first
@@ -119,7 +119,7 @@ def evolve(  # noqa: PLR0913 - the problem, its start and its budget
         mutation=PM(prob=1.0, prob_var=_MUTATION_PER_GENE, eta=_MUTATION_ETA),
         repair=_repair(region),
     )
-    # pymoo silences all warnings of the process while it normalises.
+    # pymoo turns off all warnings of the process while it normalises.
     with warnings.catch_warnings():
         result = minimize(
             problem, algorithm, ("n_gen", generations), seed=seed, copy_algorithm=False
@@ -172,8 +172,8 @@ def survive(costs: npt.ArrayLike, count: int, *, seed: int) -> npt.NDArray[np.in
 def _directions(objectives: int, count: int) -> Floats:
     """Return (count, objectives) Riesz-energy directions, the same in every process.
 
-    For two objectives they are evenly spaced (pymoo's optimiser agrees within .0015 after five
-    seconds), so these are written down.
+    For two objectives they are evenly spaced, so they are computed directly (pymoo's optimiser
+    takes five seconds and agrees within .0015).
     """
     from pymoo.util.ref_dirs import get_reference_directions
 
@@ -208,7 +208,7 @@ def _range(points: Floats) -> tuple[Floats, Floats]:
 def _problem(
     space: Space, start: Genomes, evaluate: Score, violations: Score | None, limits: int
 ) -> "Problem":
-    """Wrap the scores as a pymoo problem, the objectives scaled by their range over `start`."""
+    """Wrap the scores as a pymoo problem; objectives are scaled by their range in `start`."""
     from pymoo.core.problem import Problem
 
     first = evaluate(start)
@@ -230,7 +230,7 @@ def _problem(
 
 
 def _repair(region: Region) -> Any:  # noqa: ANN401 - pymoo has no types
-    """Round and canonicalise offspring before duplicates are looked for."""
+    """Round and canonicalise offspring before pymoo removes duplicates."""
     from pymoo.core.repair import Repair
 
     class Canonical(Repair):  # type: ignore[misc]
@@ -246,7 +246,7 @@ def _repair(region: Region) -> Any:  # noqa: ANN401 - pymoo has no types
 
 
 def _infeasible(limits: Sequence[Limit], excess: Floats, evaluations: int) -> str:
-    """Describe the network that comes closest, and the limits it could meet."""
+    """Describe the network that comes closest and the limits that it meets."""
     nearest = excess[np.argmin(excess.clip(min=0).sum(axis=1))]
     parts = []
     for limit, over in zip(limits, nearest, strict=True):

@@ -1,4 +1,4 @@
-"""Predict top-1 error from a genome: an ensemble of radial basis functions."""
+"""Predict top-1 error from a genome with an ensemble of radial basis functions."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-#: Weight on the diagonal of the kernel; keeps repeated measurements from blowing up the weights.
+#: Added to the diagonal of the kernel, so that repeated measurements do not inflate the weights.
 RIDGE: Final = 1e-6
-#: How often a feature subset is drawn anew before it is cut to fit the distinct rows it has.
+#: Draws of a feature subset before it is reduced to a single feature.
 _TRIES: Final = 20
 _SYSTEMS_PER_CHUNK: Final = 64
 _QUERIES_PER_CHUNK: Final = 512
 
 
 def features(genomes: npt.ArrayLike) -> Floats:
-    """Describe genomes by numbers whose order means something.
+    """Describe genomes by numbers whose order is meaningful.
 
     Args:
         genomes: (n, genes) canonical integers.
@@ -35,9 +35,9 @@ def features(genomes: npt.ArrayLike) -> Floats:
         expansion ratio of each slot, 0 where it is skipped; depth, kernel sum and expansion sum
         of each stage.
 
-    Deviation: NAT feeds the genes as they are. A block gene is 1 + kernel + 3 * expand, so its
-    order mixes two decisions, and depth shows only as zeros; on measured ImageNet accuracies
-    spelling them out raises Kendall's tau from .878 to .941 with 100 training networks.
+    Deviation: NAT uses the raw genes. A block gene is 1 + kernel + 3 * expand, so its order mixes
+    two decisions, and depth shows only as zeros. On measured ImageNet accuracies, separate features
+    raise Kendall's tau from .878 to .941 with 100 training networks.
     """
     genes = np.asarray(genomes, dtype=np.int64)
     count, stage_count = len(genes), (genes.shape[1] - 2) // MAX_DEPTH
@@ -56,15 +56,15 @@ class RbfEnsemble:
     """Cubic radial basis functions with a linear tail, each on a random subset of the features.
 
     Attributes:
-        rows: (n, d) float32 training features, scaled to unit variance; constant ones are gone.
-        keep, scale: which of the given features these are, and what they were divided by.
-        masks: (models, d) which features a model sees.
-        weights: (models, n) of the kernels; 0 for rows that repeat another in the subset.
-        slopes, offsets: (models, d) and (models,), the linear tails; offsets include the mean.
+        rows: (n, d) float32 training features, scaled to unit variance, without constant ones.
+        keep, scale: indices of these features, and the divisors that scaled them.
+        masks: (models, d) features that each model uses.
+        weights: (models, n) kernel weights; 0 for rows that repeat another in the subset.
+        slopes, offsets: (models, d) and (models,) linear tails; offsets include the mean.
 
-    Source: NAT (arXiv:2005.05859), 500 models with m ~ U{1..d} features drawn anew until more
-    than m distinct rows remain, combined by the median. Deviations: `features` instead of raw
-    genes, unit variance, and rows that coincide in a subset are averaged instead of dropped.
+    Source: NAT (arXiv:2005.05859): median of 500 models with m ~ U{1..d} features, redrawn until
+    more than m distinct rows remain. Deviations: `features` instead of raw genes, unit variance,
+    and the mean of rows that coincide in a subset instead of one of them.
     """
 
     rows: npt.NDArray[np.float32]
@@ -87,7 +87,7 @@ class RbfEnsemble:
         """Fit to (n, genes) canonical genomes and their (n,) measured errors.
 
         Raises:
-            DataError: no rows, unequal lengths, or a target that is not finite.
+            DataError: there are no rows, lengths differ, or a target is not finite.
         """
         given, values = features(genomes), np.asarray(targets, dtype=np.float64)
         if values.shape != (len(given),) or not len(given) or not np.isfinite(values).all():
@@ -130,7 +130,7 @@ class RbfEnsemble:
             squared = seen @ (-2 * rows.T)
             squared += np.einsum("ij,ij->i", rows, rows)
             squared += np.einsum("ij,ij->i", seen, seen)[:, None]
-            # Rounding makes distances of zero slightly negative.
+            # Rounding can make distances of zero slightly negative.
             np.abs(squared, out=squared)
             cubed = np.sqrt(squared)
             cubed *= squared
@@ -146,9 +146,9 @@ def _threads() -> "ThreadpoolController":
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """Hold BLAS to one thread: the last digits must not depend on how many cores there are.
+    """Limit BLAS to one thread, so that the last digits do not depend on the number of cores.
 
-    The products are small, so that threads gain little, and on a busy machine they cost tenfold.
+    Threads gain little on products this small, and take ten times as long on a busy machine.
     """
     return _threads().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
 
@@ -156,10 +156,10 @@ def _one_thread() -> AbstractContextManager[object]:
 def _draw_subsets(
     rows: Floats, models: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Draw (models, d) feature masks and, for each, the first equal row of each row.
+    """Draw (models, d) feature masks and, for each mask, the first equal row of each row.
 
-    A row's code is the sum of random 64-bit codes of its values, so that equal rows are found
-    without comparing them column by column; two unequal rows collide once in 2**64.
+    Rows are compared by a code, the sum of random 64-bit codes of their values, because comparing
+    columns is slow. Two unequal rows collide with probability 2**-64.
     """
     count, width = rows.shape
     codes = np.zeros((width, count), dtype=np.uint64)
@@ -191,10 +191,10 @@ def _solve(
     masks: npt.NDArray[np.bool_],
     groups: npt.NDArray[np.intp],
 ) -> tuple[Floats, Floats, Floats]:
-    """Solve one interpolation system for each mask; all have the size of the largest.
+    """Solve one interpolation system for each mask; all are padded to the same size.
 
-    What a model leaves out (repeated rows, features of other models) keeps a unit diagonal and
-    empty row and column, so its solution is exactly zero.
+    Repeated rows and features that a model does not use have a unit diagonal and an otherwise empty
+    row and column, so their solution is exactly zero.
     """
     models, count, width = len(masks), *rows.shape
     first = groups == np.arange(count)
@@ -223,9 +223,9 @@ def rank_metrics(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> dict[str,
     """Return rmse (in the unit given), spearman and kendall of two (n,) vectors.
 
     Raises:
-        DataError: fewer than two values, unequal lengths or values that are not finite.
+        DataError: there are fewer than two values, lengths differ, or a value is not finite.
 
-    A vector without any spread has no ranks; its correlations are 0 then.
+    A constant vector has no ranks, so its correlations are 0.
     """
     from scipy.stats import kendalltau, spearmanr
 

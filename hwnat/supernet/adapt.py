@@ -13,12 +13,12 @@ from hwnat.supernet.train import Chooser, Trainer, load_state, save_state
 
 
 class Adapter:
-    """Takes a fixed number of epochs at each call and keeps momentum between calls.
+    """Trains a fixed number of epochs per call and keeps momentum between calls.
 
     Args:
         supernet: weights to change in place.
-        rounds: calls of `adapt` that the learning rate's cosine spans.
-        recipe: its `epochs` are those of one call.
+        rounds: number of calls of `adapt` that the learning rate's cosine spans.
+        recipe: training settings; `epochs` is for one call.
     """
 
     def __init__(self, supernet: Supernet, data: Dataset, recipe: Recipe, *, rounds: int) -> None:
@@ -27,18 +27,18 @@ class Adapter:
         self._total = rounds * self._steps
 
     def adapt(self, index: int, choose: Chooser) -> None:
-        """Run the epochs of call number `index`, counted from 0."""
+        """Run the epochs of call `index`, counted from 0."""
         first = index * self._steps
         self._trainer.run(choose, first=first, last=first + self._steps, total=self._total)
 
     def save(self, path: Path, *, index: int) -> None:
-        """Write weights and momenta after call `index`, complete or not at all."""
+        """Write weights and momenta after call `index`, whole or not at all."""
         save_state(self._trainer, path, step=(index + 1) * self._steps)
 
     def load(self, path: Path) -> None:
         """Load a file that `save` wrote; the next call continues exactly.
 
         Raises:
-            DataError: the file is missing, damaged or of other weights.
+            DataError: the file is missing, damaged or for other weights.
         """
         load_state(self._trainer, path)

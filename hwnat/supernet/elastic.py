@@ -1,7 +1,7 @@
-"""How a subnet's weights are cut out of the largest network's.
+"""Cut the weights of a subnet out of those of the largest network.
 
 Source: Once-for-All (arXiv:1908.09791): kernel transformation matrices, channel prefixes,
-width sorting. Slices stay differentiable views, so training and extraction share this code.
+width sorting. Slices are differentiable views, so training and extraction share this code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from torch.nn import functional
 
 from hwnat.targets.modules.plain import MBConv
 
-#: Kernel sizes that are derived, each from the centre of the one before it.
+#: Derived kernel sizes; each comes from the centre of the next larger one.
 DERIVED_KERNELS = (5, 3)
 
 
 def shrink_kernel(weight: Tensor, kernel: int, transforms: Mapping[int, Tensor]) -> Tensor:
-    """Derive a smaller depthwise kernel: crop the centre, then mix its taps by a matrix.
+    """Derive a smaller depthwise kernel: crop the centre, then mix its taps with a matrix.
 
     Args:
         weight: (channels, 1, 7, 7), the full kernel.
-        kernel: 7, 5 or 3; 3 is cropped from the derived 5, not from the 7.
+        kernel: 7, 5 or 3; 3 is cropped from the derived 5, not from 7.
         transforms: derived size k -> (k*k, k*k) matrix shared by all channels.
 
     Returns:
@@ -39,9 +39,9 @@ def shrink_kernel(weight: Tensor, kernel: int, transforms: Mapping[int, Tensor])
 def cut(
     full: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], transforms: Mapping[int, Tensor]
 ) -> dict[str, Tensor]:
-    """Return, for every name in `shapes`, the leading slice of `full` of that shape.
+    """Return the leading slice of `full` with the given shape for each name in `shapes`.
 
-    Active channels are a prefix; the depthwise kernel alone goes through `shrink_kernel`.
+    Active channels are a prefix; only the depthwise kernel goes through `shrink_kernel`.
     """
     state = {}
     for name, shape in shapes.items():
@@ -53,11 +53,11 @@ def cut(
 
 
 def channel_order(importance: Tensor, unlocked: Sequence[int]) -> Tensor:
-    """Rank channels, most important first, without leaving an already unlocked prefix.
+    """Rank channels by importance; none moves across the end of an unlocked prefix.
 
     Args:
         importance: (channels,) at least 0.
-        unlocked: prefix lengths that smaller networks already use and must keep as sets.
+        unlocked: lengths of the prefixes that smaller networks already use; members stay.
 
     Returns:
         (channels,) indices, a permutation.
@@ -72,9 +72,9 @@ def channel_order(importance: Tensor, unlocked: Sequence[int]) -> Tensor:
 
 @torch.no_grad()
 def sort_block(block: MBConv, unlocked: Sequence[int] = ()) -> None:
-    """Permute the middle channels of `block` in place; its function does not change.
+    """Permute the middle channels of `block` in place without changing its output.
 
-    Importance is the L1 norm of the projection weights that read a channel; inside the
+    The importance of a channel is the L1 norm of the projection weights that read it, or inside the
     squeeze, of the expansion weights that read it.
     """
     order = channel_order(_read_by(block, "project.conv"), unlocked)
@@ -96,7 +96,7 @@ def _read_by(block: MBConv, part: str) -> Tensor:
 
 
 def _permute(block: MBConv, part: str, order: Tensor, *, inputs: bool = False) -> None:
-    """Reorder all per-channel tensors of a part along its outputs, or a weight's inputs."""
+    """Reorder a part's per-channel tensors along its outputs, or its weight's inputs."""
     for name, tensor in block.get_submodule(part).state_dict().items():
         if inputs and name == "weight":
             tensor.copy_(tensor[:, order])

@@ -1,4 +1,4 @@
-"""A supernet: the largest network of every width, from which each subnet is cut."""
+"""A supernet: the largest network of each width, from which subnets are cut."""
 
 import json
 from collections.abc import Mapping
@@ -29,12 +29,12 @@ _FIXED_BLOCKS = 2  # stem and first block precede the searchable slots
 
 
 class Supernet(nn.Module):
-    """Shared weights of all networks of a space; widths lie side by side, as in NAT.
+    """Shared weights of all networks of a space; widths share none, as in NAT.
 
     Args:
         space: the search space.
         classes: outputs of the classifier.
-        activation: use this one everywhere instead of the space's own.
+        activation: replaces the activations of the space everywhere.
     """
 
     def __init__(self, space: Space, *, classes: int, activation: Activation | None = None) -> None:
@@ -52,7 +52,7 @@ class Supernet(nn.Module):
                     self.transforms[f"{gene}_{index}_{size}"] = nn.Parameter(torch.eye(size**2))
 
     def largest(self, width_gene: int) -> nn.Sequential:
-        """Return the largest network of a width; its modules hold the shared weights."""
+        """Return the largest network of a width; its modules have the shared weights."""
         return cast("nn.Sequential", self.full[str(width_gene)])
 
     def ops(self, arch: Arch) -> tuple[OpSpec, ...]:
@@ -81,7 +81,7 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor, arch: Arch) -> Tensor:
         """Run `arch` on (b, 3, r, r) images; returns (b, classes) logits.
 
-        In training mode the batch norms of the active channels keep their running statistics.
+        In training mode, batch norms update the running statistics of the active channels.
         """
         for op, state in zip(self.ops(arch), self.cut(arch), strict=True):
             x = functional_call(_meta_module(op).train(self.training), state, (x,))
@@ -91,7 +91,7 @@ class Supernet(nn.Module):
     def extract(self, arch: Arch) -> nn.Sequential:
         """Return the plain network of `arch` with copied weights, in evaluation mode.
 
-        Its batch-norm statistics are those of the supernet: recalibrate before use.
+        The batch-norm statistics are those of the supernet; recalibrate them before use.
         """
         with torch.device("meta"):
             subnet = network(self.ops(arch))
@@ -104,8 +104,8 @@ class Supernet(nn.Module):
         """Move the most important middle channels of every block to the front.
 
         Args:
-            unlocked_expands: expansion ratios below the largest that are already trained; their
-                channel prefixes keep their members. The largest network computes the same.
+            unlocked_expands: trained expansion ratios below the largest; their channel prefixes
+                keep their members. The output of the largest network does not change.
         """
         for gene, _ in self.space.skeletons:
             genome = (0, gene, *self.space.largest()[2:])
@@ -116,14 +116,14 @@ class Supernet(nn.Module):
                     sort_block(block, [make_divisible(channels * e) for e in unlocked_expands])
 
     def transfer(self, *, classes: int, seed: int) -> "Supernet":
-        """Return a copy for another task: all weights kept, a new classifier drawn by `seed`."""
+        """Return a copy for another task with the same weights and a new random classifier."""
         fresh = Supernet.fresh(self.space, classes=classes, seed=seed, activation=self.activation)
         kept = {k: v for k, v in self.state_dict().items() if ".linear." not in k}
         fresh.load_state_dict(kept, strict=False)
         return fresh
 
     def save(self, path: Path, *, details: Mapping[str, object] | None = None) -> None:
-        """Write weights and metadata as safetensors, complete or not at all."""
+        """Write weights and metadata as safetensors, whole or not at all."""
         header = {
             "schema": str(WEIGHTS_SCHEMA),
             "space": self.space.name,
@@ -137,17 +137,17 @@ class Supernet(nn.Module):
     def fresh(
         cls, space: Space, *, classes: int, seed: int, activation: Activation | None = None
     ) -> "Supernet":
-        """Return untrained weights that are a function of `seed` alone."""
+        """Return untrained weights that depend only on `seed`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(space, classes=classes, activation=activation)
 
     @classmethod
     def load(cls, path: Path) -> "Supernet":
-        """Read what `save` wrote.
+        """Load a file that `save` wrote.
 
         Raises:
-            DataError: not such a file, damaged, or its tensors do not fit the space it names.
+            DataError: the file is damaged or another kind, or its tensors do not fit its space.
         """
         header = weights_info(path)
         try:
@@ -168,7 +168,7 @@ class Supernet(nn.Module):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    """Write safetensors: readers see the old file or the new one, never a part.
+    """Write safetensors; readers see either the old file or the whole new one.
 
     Raises:
         DataError: a value is not a finite number; nothing is written.
@@ -180,10 +180,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, s
 
 
 def weights_path(name: str | Path) -> Path:
-    """Return the file of `name`: an existing path, or the weights shipped for that space.
+    """Return the file of `name`: an existing path, or the shipped weights of that space.
 
     Raises:
-        UsageError: neither; the message lists what is shipped.
+        UsageError: `name` is neither; the message lists the shipped weights.
     """
     shipped = Path(__file__).with_name("weights")
     for path in (Path(name), shipped / f"{name}.safetensors"):
@@ -198,7 +198,7 @@ def weights_info(path: Path) -> dict[str, str]:
     """Return the metadata of a weights file.
 
     Raises:
-        DataError: missing, damaged, or of another schema.
+        DataError: the file is missing or damaged, or has another schema.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -214,7 +214,7 @@ def weights_info(path: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def _meta_module(op: OpSpec) -> nn.Module:
-    """Return a module without memory, to be called with somebody's weights."""
+    """Return a module without memory, for calls with other weights."""
     with torch.device("meta"):
         return op_module(op)
 

@@ -1,4 +1,4 @@
 """Readers of published latency formats, found through the entry-point group `hwnat.importers`.
 
-Each returns an `Imported`: the entries, the keys without an entry, and why. No value is guessed.
+Each returns an `Imported`: entries, and the reasons for keys without one. No value is guessed.
 """

@@ -23,14 +23,14 @@ def to_table(imported: Imported, *, created: str, facts: Facts | None = None) ->
     """Build the table of one device from imported files.
 
     Args:
-        imported: what the files hold.
+        imported: the content of the files.
         created: UTC, ISO 8601.
-        facts: stated by the user; they take precedence over the format's own. Facts that neither
-            states are stored as 0 or empty.
+        facts: facts from the user, which override those of the format. A fact that neither states
+            is stored as 0 or empty.
 
     Raises:
-        DataError: there are no entries; or batch or precision are not those of the keys, or
-            differ between keys.
+        DataError: there are no entries, or batch or precision differ between keys or from the
+            stated ones.
     """
     if not imported.entries:
         msg = f"{imported.sources[0].name}: nothing in it becomes an entry, so it gives no table."
@@ -60,7 +60,7 @@ def to_table(imported: Imported, *, created: str, facts: Facts | None = None) ->
 
 
 def _files(sources: Sequence[Source]) -> dict[str, str]:
-    """Return file names to hashes; full paths if two files share a name."""
+    """Map file names to hashes; full paths if two files share a name."""
     short = {PurePath(source.name).name: source.sha256 for source in sources}
     if len(short) == len(sources):
         return short
@@ -90,7 +90,7 @@ def _setup(imported: Imported, known: Facts) -> Setup:
 
 
 def _merged(said: Facts, over: Facts) -> Facts:
-    """Return the facts of both; `over` wins."""
+    """Merge two sets of facts; those of `over` win."""
     values = {
         field.name: value
         for record in (said, over)
@@ -101,7 +101,7 @@ def _merged(said: Facts, over: Facts) -> Facts:
 
 
 def _agreed(what: str, held: list[T], stated: T | None, imported: Imported) -> T:
-    """Return the value that all keys share, if the stated one does not differ."""
+    """Return the value that all keys share; refuse a stated value that differs."""
     if len(held) > 1 or stated not in (None, held[0]):
         found = " and ".join(map(str, held))
         said = "" if stated is None else f", not {stated} as stated"

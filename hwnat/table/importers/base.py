@@ -1,7 +1,7 @@
-"""The protocol of importers, what they return, and their lookup by name.
+"""The protocol of importers, their result, and their lookup by name.
 
-An importer hands every number to an `Intake` (hwnat.table.importers.intake), which parses it
-strictly (hwnat.table.importers.values), converts it to nanoseconds and records what was left out;
+An importer passes every number to an `Intake` (hwnat.table.importers.intake), which parses it
+strictly (hwnat.table.importers.values), converts it to nanoseconds and records what it leaves out.
 `Intake.done` returns the result.
 """
 
@@ -22,13 +22,13 @@ Unit = Literal["ns", "us", "ms", "s"]
 Granularity = Literal["block", "operator"]
 Severity = Literal["error", "warning"]
 GROUP: Final = "hwnat.importers"
-#: The largest published file of any known format has 2 MB.
+#: The largest known published file has 2 MB.
 MOST_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file that is imported."""
+    """A file to import."""
 
     name: str
     content: bytes
@@ -44,12 +44,12 @@ class Source:
 
     @classmethod
     def of(cls, name: str, content: bytes) -> Self:
-        """Return the source of bytes that were already read."""
+        """Make a source of bytes that are already read."""
         return cls(name=name, content=content)
 
     @cached_property
     def text(self) -> str:
-        """The content as text; a byte-order mark is dropped.
+        """The content as text, without a byte-order mark.
 
         Raises:
             DataError: it is not UTF-8.
@@ -72,14 +72,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the user states about the files.
+    """The user's statements about the files.
 
     Attributes:
         device: name of the device; selects one if a file has several.
-        unit: of the numbers; None for the format's own.
-        options: by name; each importer lists the ones it supports.
-        lenient: continue after a value that must not enter a table and report it as a finding;
-            the value itself is still left out. For `hwnat table lint`.
+        unit: unit of the numbers; None for that of the format.
+        options: option name -> value; each importer lists the options it supports.
+        lenient: report an invalid value as a finding and continue; the value is still left out.
+            For `hwnat table lint`.
     """
 
     device: str
@@ -98,10 +98,10 @@ class Finding:
     """A problem in a table or file.
 
     Attributes:
-        rule: its name; hwnat.table.lint describes each.
-        where: file and line, or the name of a table.
-        key: the entry, foreign or canonical; empty if the finding concerns the whole file.
-        message: the problem and the remedy.
+        rule: name of the rule; hwnat.table.lint describes each one.
+        where: file and line, or name of the table.
+        key: foreign or canonical key of the entry; empty if the finding is about the whole file.
+        message: the problem and its remedy.
     """
 
     rule: str
@@ -116,14 +116,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTotal:
-    """A whole network that the files give a measured latency for.
+    """A whole network whose measured latency is in the files.
 
     Attributes:
         keys: canonical keys of its operations in order, repeats included.
-        unmapped: its foreign keys that have no canonical one.
-        std_ns: standard deviation of its runs; 0 if the files have none.
-        sum_ns: sum of its own rows if the files list them network by network, otherwise 0; an
-            entry may be the median of several networks' rows.
+        unmapped: its foreign keys without a canonical key.
+        std_ns: standard deviation of its runs; 0 if the files do not have it.
+        sum_ns: sum of its own rows if the files list rows by network, otherwise 0. It can differ
+            from the sum of the entries, which may be medians over several networks.
     """
 
     name: str
@@ -136,7 +136,7 @@ class NetworkTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The conditions of the measurement; None if unknown."""
+    """The conditions of the measurement; unknown ones are None."""
 
     target: str | None = None
     runtime: str | None = None
@@ -158,15 +158,15 @@ class Imported:
 
     Attributes:
         format: the importer's name.
-        device: as requested.
-        unit: of the files' numbers; entries are nanoseconds.
-        entries: canonical operation key to latency, provenance `imported`.
-        places: canonical key to the file and line it comes from.
-        unmapped: foreign key to the reason why it has no entry.
-        space: the space whose blocks these are, with its classes and resolutions; None if the
-            files are not a block table.
+        device: the requested device.
+        unit: unit of the numbers in the files; entries are in nanoseconds.
+        entries: canonical operation key -> latency, with provenance `imported`.
+        places: canonical key -> its file and line.
+        unmapped: foreign key -> the reason why it has no entry.
+        space: name, classes and resolutions of the space with these blocks; None if the files are
+            not a block table.
         networks: whole networks with a measured latency.
-        facts: what the format or the files state about the runtime.
+        facts: facts about the runtime that the format or the files state.
     """
 
     format: str
@@ -199,8 +199,8 @@ class Importer(Protocol):
 
     Attributes:
         format: its name in the entry-point group.
-        unit: of the numbers in such files, unless the request says otherwise.
-        options: name to one line of help.
+        unit: unit of the numbers in such files, unless the request has another.
+        options: option name -> one line of help.
     """
 
     format: str
@@ -208,12 +208,12 @@ class Importer(Protocol):
     options: Mapping[str, str]
 
     def read(self, sources: Sequence[Source], request: Request) -> Imported:
-        """Read all files of one device; nothing is dropped silently.
+        """Read all files of one device and record everything that is left out.
 
         Raises:
-            DataError: a file is damaged or of another format; unless lenient, also for a value
-                that is no latency, and for one key with two values.
-            UsageError: an option is missing or impossible.
+            DataError: a file is damaged or in another format; unless lenient, also if a value is
+                not a latency or a key has two values.
+            UsageError: an option is missing or invalid.
         """
         ...
 
@@ -222,7 +222,7 @@ def get_importer(name: str) -> Importer:
     """Return the importer registered as `name`.
 
     Raises:
-        UsageError: the importer is unknown, or the plug-in is not an importer.
+        UsageError: the importer is unknown, or its plug-in is not an importer.
     """
     plugin = plugins.load(GROUP, name)
     importer = plugin() if callable(plugin) else plugin
@@ -236,7 +236,7 @@ def import_files(name: str, paths: Sequence[str | Path], request: Request) -> Im
     """Read files with the importer registered as `name`.
 
     Raises:
-        DataError, UsageError: as `Importer.read`; UsageError also for an unknown option.
+        DataError, UsageError: see `Importer.read`; UsageError also for an unknown option.
     """
     importer = get_importer(name)
     for option in request.options:

@@ -1,4 +1,4 @@
-"""The operator profiles of TensorFlow Lite and LiteRT: as CSV, as text and as protocol buffers."""
+"""Operator profiles of TensorFlow Lite and LiteRT as CSV, text or protocol buffers."""
 
 from typing import Final
 

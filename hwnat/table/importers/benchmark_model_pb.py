@@ -1,8 +1,8 @@
-"""The two files that `benchmark_model` writes as protocol buffers, read without protobuf.
+"""Read the two kinds of files that `benchmark_model` writes as protocol buffers.
 
-The decoder of the wire format is short and needs no package. A message does not state its own
-length: a file that was cut at the end of a field looks whole, so every field that the tool
-writes is required.
+The decoder of the wire format is short, so protobuf is not needed. A message does not state its own
+length: a file that is cut at the end of a field looks whole. So every field that the tool writes is
+required.
 
 Source: tflite/tools/benchmark/proto/benchmark_result.proto and
 tflite/profiling/proto/profiling_info.proto of LiteRT; protobuf.dev, "Encoding".
@@ -22,17 +22,17 @@ Value = int | float | bytes
 
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 _WIDTHS: Final = {_DOUBLE: ("<d", 8), _FLOAT: ("<f", 4)}
-#: Real messages have some thousand fields.
+#: Real messages have a few thousand fields.
 _MOST_FIELDS: Final = 200_000
-#: Numbers of the fields of a file: of a profile 1 is its model's name, 3 the regular runs; of a
-#: result 2 is the latency, 4 the counts of runs.
+#: Field numbers. In a profile, 1 is the name of the model and 3 has the regular runs. In a
+#: result, 2 is the latency and 4 has the counts of runs.
 _PROFILE, _RUNS, _LATENCY, _COUNTS = {1, 2, 3}, 3, 2, 4
 _STATS: Final = {"first": 1, "last": 2, "avg": 3, "min": 6, "max": 7, "sum": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Message:
-    """The fields of a message: number to values, in order."""
+    """The fields of a message: number -> values, in order."""
 
     name: str
     fields: Mapping[int, Sequence[Value]]
@@ -42,7 +42,7 @@ class _Message:
         raise DataError(msg)
 
     def one(self, number: int, what: str) -> Value:
-        """Return the value of a field that stands there once."""
+        """Return the value of a field that must occur exactly once."""
         values = self.fields.get(number, ())
         if len(values) != 1:
             self.refuse(f"field '{what}' is there {len(values)} times, expected once")
@@ -87,7 +87,7 @@ def pb_profile(source: Source) -> Profile:
     """Read a profile of operators, or the result of a benchmark.
 
     Raises:
-        DataError: the file is neither, incomplete, or contradicts itself.
+        DataError: the file is neither of them, is incomplete, or contradicts itself.
     """
     message = _decode(source.content, name=source.name)
     if _COUNTS in message.fields and _LATENCY in message.fields:
@@ -121,13 +121,13 @@ def _result(message: _Message) -> Profile:
     if not least <= mean * 1.00001 <= most * 1.00002:
         latency.refuse(f"the average, {mean:g} ms, is not between {least:g} and {most:g} ms")
     runs = counts.integer(2, "num_runs", least=1)
-    # Seven digits are what a float32 holds.
+    # A float32 holds seven digits.
     total = tuple(f"{float(f'{value:.7g}') * 1e3:.4f}" for value in (mean, std))
     return Profile(nodes=(), runs=runs, total=(total[0], total[1]))
 
 
 def _nodes(table: _Message, *, rows: int, reason: str) -> tuple[list[Node], list[int]]:
-    """Return one graph's nodes and how often each was timed; `rows` is the field of its rows."""
+    """Return one graph's nodes and how often each was timed; field `rows` has its rows."""
     nodes, counts = [], []
     for index, row in enumerate(table.messages(rows, "per_op_profiles")):
         if row.integer(6, "run_order") != index:
@@ -149,7 +149,7 @@ def _nodes(table: _Message, *, rows: int, reason: str) -> tuple[list[Node], list
 
 
 def _microseconds(stat: _Message) -> tuple[int, str]:
-    """Return the count and sum over count, finer than the average of whole microseconds."""
+    """Return count and sum / count, which is finer than the average in whole microseconds."""
     us = {what: stat.integer(number, what) for what, number in _STATS.items()}
     count = stat.integer(9, "count", least=1)
     if us["sum"] // count != us["avg"]:
@@ -163,7 +163,7 @@ def _decode(raw: bytes, *, name: str) -> _Message:
     """Return a message's fields.
 
     Raises:
-        DataError: it ends inside of a field, or is no message.
+        DataError: it ends inside a field, or is not a message.
     """
     fields: dict[int, list[Value]] = {}
     empty = _Message(name=name, fields={})

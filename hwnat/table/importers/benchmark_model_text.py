@@ -1,9 +1,9 @@
 """The operator tables of TensorFlow Lite's and LiteRT's profilers, as text and as CSV.
 
-A profile is a number of blocks, one a graph: rows in the order of the run, the costliest rows
-again, a summary by type, and `N nodes observed`, which ends the block. Cells are separated by
-tabs, by spaces (LiteRT's C API) or by `, ` (CSV). Only the header says which columns there are:
-older generations have `start`, later ones do not.
+A profile has one block per graph: the rows in execution order, the costliest rows again, a summary
+by type, and `N nodes observed` at the end. Cells are separated by tabs, by spaces (LiteRT's C API)
+or by `, ` (CSV). Only the header shows which columns exist: older versions have `start`, later
+ones do not.
 """
 
 import re
@@ -28,7 +28,7 @@ _COUNT: Final = re.compile(
 )
 _TIMINGS: Final = re.compile(r"Timings \(microseconds\): count=(\d{1,9}) .*", re.ASCII)
 _MEMORY: Final = "Memory (bytes): "
-#: A number, or what a program prints for one that is none; never a word such as `F32)`.
+#: A number, NaN or an infinity as programs print it; never a word such as `F32)`.
 _NUMBER: Final = re.compile(r"[+-]?(?:[\d.][\d.eE+-]*|nan|inf)%?", re.ASCII)
 _TIME: Final = "avg ms"
 _MOST_COLUMNS: Final = 16
@@ -51,7 +51,7 @@ class _Block:
 
 
 class _Lines:
-    """The lines of a file without the prefixes of logs, read one by one."""
+    """The lines of a file without log prefixes, read one by one."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -61,7 +61,7 @@ class _Lines:
         self.number = 0
 
     def next(self) -> str | None:
-        """Return the next line, None after the last one."""
+        """Return the next line; None after the last one."""
         self.number, line = next(self._lines, (self.number, None))
         if line is not None and len(line) > _MOST_CHARACTERS:
             self.refuse(f"a line of {len(line):,} characters; the limit is {_MOST_CHARACTERS:,}")
@@ -71,7 +71,7 @@ class _Lines:
         """Return the next line of a table.
 
         Raises:
-            DataError: there is none.
+            DataError: the file ends.
         """
         line = self.next()
         if line is None:
@@ -80,35 +80,35 @@ class _Lines:
 
     @property
     def where(self) -> str:
-        """Return the place of the line that was read last."""
+        """Return the place of the last line that was read."""
         return self._source.at(self.number)
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise that the file is damaged at the line that was read last."""
+        """Raise a `DataError`: the file is damaged at the last line that was read."""
         msg = f"{self.where}: {why}. Get the whole file of the profiler."
         raise DataError(msg)
 
 
 def csv_profile(source: Source) -> Profile:
-    """Read what `--profiling_output_csv_file` writes.
+    """Read a file that `--profiling_output_csv_file` wrote.
 
     Raises:
-        DataError: the file is truncated or is no such profile.
+        DataError: the file is truncated or not such a profile.
     """
     return _profile(source, csv=True)
 
 
 def text_profile(source: Source) -> Profile:
-    """Read what `--enable_op_profiling=true` or LiteRT's `LiteRtGetProfileSummary` prints.
+    """Read the output of `--enable_op_profiling=true` or LiteRT's `LiteRtGetProfileSummary`.
 
     Raises:
-        DataError: the file is truncated or is no such profile.
+        DataError: the file is truncated or not such a profile.
     """
     return _profile(source, csv=False)
 
 
 def _profile(source: Source, *, csv: bool) -> Profile:
-    """Read the tables of the regular runs; those of the initialisation are skipped."""
+    """Read the tables of the regular runs; skip those of the initialisation."""
     lines = _Lines(source)
     init = inner = False
     blocks: list[_Block] = []
@@ -146,7 +146,7 @@ def _profile(source: Source, *, csv: bool) -> Profile:
 
 
 def _total_ms(line: str, *, where: str) -> list[str]:
-    """Return the mean time of the whole network, if a line states it."""
+    """Return the mean time of the whole network if the line states it."""
     for pattern, factor in _TOTALS:
         if match := pattern.fullmatch(line.strip()):
             return [f"{number(match[1], where=where) * factor:.6f}"]
@@ -206,7 +206,7 @@ def _nodes(lines: _Lines, *, csv: bool, reason: str) -> Iterator[Node]:
 
 
 def _header(line: str) -> list[str]:
-    """Return the names of the columns, spelt as in text tables."""
+    """Return the column names, spelt as in text tables."""
     if "[" in line:
         return [name.lower() for name in re.findall(r"\[([^\]]+)\]", line)]
     return [name.strip().replace("avg_ms", _TIME) for name in line.split(", ")]
@@ -222,12 +222,12 @@ def _cells(line: str, *, csv: bool, width: int) -> list[str] | None:
 
 
 def _csv_cells(line: str, width: int) -> list[str] | None:
-    """Split a row whose type and, in the older generation, name may hold the separator."""
+    """Split a row whose type (in older versions also its name) may contain the separator."""
     parts = line.strip().split(", ")
     for first in range(1, len(parts) - width + 2):
         numbers = parts[first : first + width - 2]
         if all(map(_NUMBER.fullmatch, numbers)):
-            # The later generation writes tabs for commas in names.
+            # Later versions write commas in names as tabs.
             name = ", ".join(parts[first + width - 2 :]).replace("\t", ",")
             return [", ".join(parts[:first]), *numbers, name] if name else None
     return None

@@ -1,6 +1,6 @@
 """The output of ncnn's `benchncnn`: whole networks in milliseconds, printed on stderr.
 
-It times no operator, so no table is made of it and it is no `Importer`.
+It does not time operators, so it cannot become a table and has no `Importer`.
 """
 
 import re
@@ -18,8 +18,8 @@ def read_benchncnn(source: Source) -> tuple[NetworkTotal, ...]:
     """Return the networks of an output, in the order printed.
 
     Raises:
-        DataError: the output is truncated or another tool's, has no networks, has one twice, or
-            an average that is not between minimum and maximum.
+        DataError: the output is truncated or from another tool, has no networks or has one twice,
+            or an average is not between minimum and maximum.
     """
     lines = source.text.split("\n")
     if not any(map(_LOOPS.fullmatch, map(str.strip, lines))):

@@ -1,15 +1,15 @@
 """FBNet's latency lookup tables as JSON, in microseconds.
 
-Meta published the method, never a table, so the forms are those of its public re-implementations:
+Meta published the method but no table, so the forms are those of public re-implementations:
 
-- a list with one member a layer: null for a layer that is not searched, otherwise the latencies
+- A list with one member per layer: null for a layer that is not searched, otherwise the latencies
   of its candidates, as a list in FBNet's order (k3_e1, k3_e1_g2, k3_e3, k3_e6, the same with k5,
-  and skip where the block keeps its shape) or as an object by name (`ir_k3_e3`, `ir_k3_s2` for
-  two groups, `skip`). Shapes are FBNet's: 22 layers; `resolution` and `strides` say which.
-- an object whose keys hold the shape, as HW-NAS-Bench spells them: `ConvBlock_H56_W56_Cin24_…`.
+  and skip if the block keeps its shape) or as an object by name (`ir_k3_e3`, `ir_k3_s2` for two
+  groups, `skip`). Shapes are those of FBNet's 22 layers at `resolution`, with `strides`.
+- An object whose keys contain the shape, spelt as in HW-NAS-Bench: `ConvBlock_H56_W56_Cin24_…`.
 
-An `e1` block has an expansion convolution to the same width and `g2` groups it: no operation key
-means either, so both are left out by name. Activations are ReLU.
+An `e1` block has an expansion convolution to the same width, and `g2` groups it. No operation key
+describes either, so both are left out by name. Activations are ReLU.
 
 Source: FBNet, arXiv:1812.03443, tables 1 and 2.
 """
@@ -42,7 +42,7 @@ _PART: Final = re.compile(r"([A-Za-z]+)(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
-    """Where a searched layer's candidates stand."""
+    """The place and shape of a searched layer's candidates."""
 
     size: int
     channels: int
@@ -55,7 +55,7 @@ class _Layer:
 
 
 class FbnetJson:
-    """Per-layer lists, and objects with shapes in their keys."""
+    """The importer of both forms: lists by layer, and objects with shapes in their keys."""
 
     format: str = "fbnet-json"
     unit: Unit = "us"
@@ -65,10 +65,10 @@ class FbnetJson:
     }
 
     def read(self, sources: Sequence[Source], request: Request) -> Imported:
-        """Read tables of one device.
+        """Read the tables of one device.
 
         Raises:
-            DataError: a file is damaged or of another form, or a value is no latency.
+            DataError: a file is damaged or in another form, or a value is not a latency.
             UsageError: an option is invalid, or `resolution` is missing for the list form.
         """
         intake = Intake(request, name=self.format, unit=self.unit, sources=sources)
@@ -123,7 +123,7 @@ def _take_layers(
                 intake.latency_ns(foreign, value, where=where)
                 intake.leave_out(foreign, op)
             else:
-                # Layers of one shape are timed one by one.
+                # Layers with the same shape are timed separately.
                 intake.add_repeat(op, value, foreign=foreign, where=where)
 
 
@@ -144,7 +144,7 @@ def _candidates(held: object, layer: _Layer, *, where: str) -> Iterator[tuple[st
 
 
 def _candidate(name: str, layer: _Layer) -> OpSpec | str:
-    """Return a candidate's operation, or why it has no key."""
+    """Return the operation of a candidate, or the reason why it has no key."""
     if name == "skip":
         return _skip((1, layer.size, layer.size, layer.channels), layer.out, layer.stride)
     found = _CANDIDATE.fullmatch(name)
@@ -159,7 +159,7 @@ def _candidate(name: str, layer: _Layer) -> OpSpec | str:
 def _block(
     shape: tuple[int, int, int, int], out: int, window: tuple[int, int], expand: int, groups: int
 ) -> OpSpec | str:
-    """Return a block of (kernel, stride) `window`, or why it has no key."""
+    """Return a block with (kernel, stride) `window`, or the reason why it has no key."""
     if groups > 1:
         return "its 1x1 convolutions are grouped, which no key of a block says"
     if expand == 1:
@@ -181,7 +181,7 @@ def _block(
 
 
 def _skip(shape: tuple[int, int, int, int], out: int, stride: int) -> OpSpec | str:
-    """A skip that changes the shape is a 1x1 convolution; any other one does nothing."""
+    """Return a 1x1 convolution if the skip changes the shape; otherwise it does nothing."""
     if stride == 1 and shape[3] == out:
         return "it does nothing"
     return OpSpec(kind="conv", in_shape=shape, out_channels=out, stride=stride, act="relu")
@@ -197,7 +197,7 @@ def _take_keys(content: Pairs, source: Source, intake: Intake) -> None:
 
 
 def _spelled(foreign: str) -> OpSpec | str:
-    """Return the operation of a key that holds its shape, or why there is none."""
+    """Return the operation of a key with a shape, or the reason why there is none."""
     found = _LONG.fullmatch(foreign)
     pairs = _PART.findall(found[2]) if found else []
     said = {name: int(text) for name, text in pairs}

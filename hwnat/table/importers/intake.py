@@ -1,4 +1,4 @@
-"""What every importer collects: entries, keys without an entry, and findings."""
+"""Collect the results of an importer: entries, keys without an entry, and findings."""
 
 from collections.abc import Sequence
 from statistics import median, pstdev
@@ -20,7 +20,7 @@ from hwnat.table.importers.base import (
 )
 from hwnat.table.importers.values import NS, NotMeasuredError, imported_entry, number, to_ns
 
-#: Real files have some 20,000.
+#: Real files have about 20,000 rows.
 MOST_ROWS: Final = 50_000
 
 
@@ -28,9 +28,9 @@ class Intake:
     """Collects the rows of an importer; `done` returns the result.
 
     Args:
-        request: as given to the importer.
-        name: the importer's name.
-        unit: the format's own unit.
+        request: the request to the importer.
+        name: name of the importer.
+        unit: unit of the format.
         sources: the files.
     """
 
@@ -60,10 +60,10 @@ class Intake:
         return value
 
     def latency_ns(self, foreign: str, value: object, *, where: str) -> int | None:
-        """Return a latency in ns; None, with a finding, if it is invalid and the request lenient.
+        """Return a latency in ns; None, with a finding, if it is invalid.
 
         Raises:
-            DataError: it is invalid.
+            DataError: it is invalid and the request is not lenient.
         """
         self._count_row()
         try:
@@ -85,7 +85,7 @@ class Intake:
         std: object = None,
         n: object = 1,
     ) -> None:
-        """Add one latency; a key that occurs twice is a finding.
+        """Add one latency; report a finding if the key occurs twice.
 
         Args:
             op: the operation of the foreign key.
@@ -96,8 +96,8 @@ class Intake:
             n: number of runs behind the value.
 
         Raises:
-            DataError: the value is no latency, or the key has another value already; not if the
-                request is lenient.
+            DataError: the request is not lenient, and the value is not a latency or the key
+                already has another value.
         """
         ns = self.latency_ns(foreign, value, where=where)
         if ns is None:
@@ -117,12 +117,12 @@ class Intake:
     def add_repeat(
         self, op: OpSpec, value: object, *, foreign: str, where: str, n: int = 1
     ) -> None:
-        """Add one of several timings of equal work; the entry is their median.
+        """Add one of several timings of the same work; the entry is their median.
 
         `n` is the number of runs behind the value.
 
         Raises:
-            DataError: the value is no latency; not if the request is lenient.
+            DataError: the value is not a latency and the request is not lenient.
         """
         ns = self.latency_ns(foreign, value, where=where)
         if ns is None:
@@ -132,7 +132,7 @@ class Intake:
         self._places.setdefault(op.key, where)
 
     def leave_out(self, foreign: str, reason: str) -> None:
-        """Record a foreign key without an entry, and the reason."""
+        """Record a foreign key without an entry and the reason."""
         self._count_row()
         self._unmapped.setdefault(foreign, reason)
 
@@ -140,7 +140,7 @@ class Intake:
         """Record a finding.
 
         Raises:
-            DataError: it is an error and the request is not lenient.
+            DataError: the finding is an error and the request is not lenient.
         """
         finding = Finding(rule=rule, severity=severity, where=where, key=key, message=message)
         if severity == "error" and not self.request.lenient:
@@ -158,13 +158,13 @@ class Intake:
         """Return the result.
 
         Args:
-            granularity: of the entries.
+            granularity: granularity of the entries.
             space: name, classes and resolutions of a block table; None for other files.
             networks: whole networks with a measured latency.
-            facts: what the format or the files state about the runtime.
+            facts: facts about the runtime that the format or the files state.
 
         Raises:
-            DataError: there are no entries; the message has the first reason.
+            DataError: there are no entries; the message gives the first reason.
         """
         if not self._timings and not self.request.lenient:
             why = next((f": {k:.80}: {r:.200}" for k, r in self._unmapped.items()), "")
@@ -192,10 +192,10 @@ class Intake:
         )
 
     def deviation_ns(self, std: object, *, where: str) -> float:
-        """Return a standard deviation in ns; 0 if there is none.
+        """Return a standard deviation in ns; 0 if the file has none.
 
         Raises:
-            DataError: it is negative, or over an hour.
+            DataError: it is negative or longer than an hour.
         """
         if std is None:
             return 0.0

@@ -1,7 +1,7 @@
 """The two CSV files of qed-usc/mobile-ml-benchmark: operators and whole networks on phones.
 
-One row an operator, with the time and the kernel on each phone; one row a network, with mean and
-standard deviation for each phone and core mix. Phones are columns, found by the header.
+The first has one row per operator, with time and kernel for each phone. The second has one row per
+network, with mean and standard deviation for each phone and core mix. The header names the phones.
 """
 
 import csv
@@ -35,9 +35,9 @@ class OperatorRow:
 
     Attributes:
         op: the operation; None if it has no key.
-        reason: why there is no `op`.
+        reason: why `op` is None.
         kernel: name of the kernel that ran on the device.
-        time: cell in microseconds, as text; empty if it was not measured on the device.
+        time: text of the cell, in microseconds; empty if not measured on the device.
         where: file, line and column.
     """
 
@@ -51,13 +51,13 @@ class OperatorRow:
 
     @property
     def foreign(self) -> str:
-        """Name of this operator in messages."""
+        """The name of this operator in messages."""
         return f"{self.network} {self.operation} {self.kernel}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRow:
-    """One whole network; mean and standard deviation are cells in microseconds, as text."""
+    """One whole network; mean and standard deviation are the text of cells in microseconds."""
 
     name: str
     flops: str
@@ -70,7 +70,7 @@ class NetworkRow:
         """Standard deviation of the runs in microseconds.
 
         Raises:
-            DataError: the cell is none.
+            DataError: the cell is not one.
         """
         found = number(self.std, where=f"{self.where}: its deviation")
         if found < 0:
@@ -80,7 +80,7 @@ class NetworkRow:
 
 
 class MobileMlBenchmark:
-    """The operator file, and beside it the file of whole networks if there is one."""
+    """The importer of the operator file and, if given, the file of whole networks."""
 
     format: str = "mobile-ml-benchmark"
     unit: Unit = "us"
@@ -90,11 +90,11 @@ class MobileMlBenchmark:
     }
 
     def read(self, sources: Sequence[Source], request: Request) -> Imported:
-        """Read one device's columns; equal operators give the median of their networks' times.
+        """Read one device's columns; the entry of an operator is the median over its rows.
 
         Raises:
             DataError: a file is damaged, or has no operators.
-            UsageError: the device or the core mix is none of the columns; or a unit is given.
+            UsageError: no column has the device or the core mix, or a unit is given.
         """
         if request.unit not in (None, "us"):
             msg = f"Files of format {self.format} are in us; omit --unit."
@@ -125,7 +125,7 @@ class MobileMlBenchmark:
 
 
 def _take(row: OperatorRow, intake: Intake) -> str:
-    """Hand one operator to the intake; return its key, or "" if it has no entry."""
+    """Pass one operator to the intake; return its key, or "" if it has no entry."""
     if row.op is None or not row.time:
         intake.leave_out(row.foreign, row.reason or "not measured on this device")
         return ""
@@ -137,10 +137,10 @@ def _take(row: OperatorRow, intake: Intake) -> str:
 
 
 def device_column(device: str, cores: str, options: Mapping[str, str] | None = None) -> str:
-    """Return how the columns of a device and core mix begin: `pixel4|gpu|float`.
+    """Return the prefix of the columns of a device and core mix: `pixel4|gpu|float`.
 
     Raises:
-        UsageError: a part of it holds the bar that separates them.
+        UsageError: a part contains the separator `|`.
     """
     parts = (device, cores, (options or {}).get("precision", "float"))
     if odd := [part for part in parts if "|" in part]:
@@ -150,10 +150,10 @@ def device_column(device: str, cores: str, options: Mapping[str, str] | None = N
 
 
 def split(sources: Sequence[Source]) -> tuple[Source, Source | None]:
-    """Return the operator file and the file of networks, told apart by their headers.
+    """Return the operator file and the network file, distinguished by their headers.
 
     Raises:
-        DataError: there is no operator file, or two of one kind.
+        DataError: there is no operator file, or there are two files of one kind.
     """
     ops = [source for source in sources if "operation" in _header(source)]
     nets = [source for source in sources if "operation" not in _header(source)]
@@ -167,11 +167,11 @@ def split(sources: Sequence[Source]) -> tuple[Source, Source | None]:
 
 
 def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
-    """Return every operator of the file, in order; `column` is as of `device_column`.
+    """Return every operator of the file in order; `column` comes from `device_column`.
 
     Raises:
         DataError: the file is damaged; the message names file, line and column.
-        UsageError: the file has no such column; the message lists the devices it has.
+        UsageError: the file has no such column; the message lists its devices.
     """
     table = list(_rows(source, _NAMED))
     header = _header(source)
@@ -202,7 +202,7 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
 
 
 def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
-    """Return every whole network of the file; networks that were not measured are left out.
+    """Return the whole networks of the file that were measured.
 
     Raises:
         DataError: the file is damaged, or names a network twice.
@@ -230,7 +230,7 @@ def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
 
 
 def _rows(source: Source, named: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line, column to cell) of a CSV file with these columns among others."""
+    """Yield (line, column -> cell) of a CSV file that must have the columns `named`."""
     header = _header(source)
     if lacking := [name for name in named if name not in header]:
         msg = f"{source.at(1)}: no column '{lacking[0]}'; is it of format mobile-ml-benchmark?"
@@ -281,7 +281,7 @@ def _filled(cell: str, column: str, *, where: str) -> str:
     return cell
 
 
-def _reader(source: Source) -> Any:  # noqa: ANN401 - csv names no type for it
+def _reader(source: Source) -> Any:  # noqa: ANN401 - csv has no public type for it
     return csv.reader(StringIO(source.text, newline=""), strict=True)
 
 

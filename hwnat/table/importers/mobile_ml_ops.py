@@ -1,4 +1,4 @@
-"""From a row of mobile-ml-benchmark's operator file to the operation it describes."""
+"""Convert a row of mobile-ml-benchmark's operator file to the operation it describes."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +27,13 @@ _Fields = dict[str, Any]
 def described(
     operation: str, feature: str, kernels: Sequence[str], *, where: str
 ) -> tuple[OpSpec | None, str]:
-    """Return the operation that a row describes, or None and the reason why no key does.
+    """Return the operation that a row describes, or None and why it has no key.
 
-    A kernel that computes its activation itself does not name it, so the network's tail is the
-    longest that any phone's kernel names: a property of the graph, not of one phone.
+    A kernel that computes its activation itself does not name it. The activations belong to the
+    graph and not to a phone, so the longest list that any phone's kernel names is used.
 
     Raises:
-        DataError: the sizes are damaged or impossible; `where` is named.
+        DataError: the sizes are damaged or impossible; the message names `where`.
     """
     sizes = _sizes(feature, where=where)
 
@@ -57,7 +57,7 @@ def described(
 
 
 def _sizes(cell: str, *, where: str) -> dict[str, str]:
-    """Return name to value of a feature cell."""
+    """Parse a feature cell into name -> value."""
     if not _FEATURE.fullmatch(cell):
         msg = f"{where}: {cell!r:.80} is not a set of named sizes."
         raise DataError(msg)
@@ -74,7 +74,7 @@ def _square(size: _Size) -> _Fields:
 
 
 def _windowed(size: _Size) -> _Fields:
-    """Return what a window over a square map has; padding is an operation of its own."""
+    """Return the fields of a window over a square map; padding is a separate operation."""
     fields = _square(size) | {"kernel": size("Kernel"), "stride": size("Stride")}
     side, out = size("Input_shape"), size("Output_shape")
     if (side - 1) // fields["stride"] + 1 != out:
@@ -105,7 +105,7 @@ def _linear(size: _Size) -> _Fields:
 
 
 def _concat(size: _Size) -> _Fields:
-    """Return a concatenation; of three or more inputs the file tells the first one's width."""
+    """Return a concatenation; with three or more inputs the file has only the first width."""
     first, out, operands = size("Input_channel"), size("Filter"), size("Kernel")
     widest = max(first, out - first) if operands == 2 else first
     side = size("Input_shape")

@@ -1,6 +1,6 @@
-"""Block tables of nn-Meter's hybrid-transformer branch: one JSON object, key to milliseconds.
+"""Block tables of nn-Meter's hybrid-transformer branch: a JSON object, key -> milliseconds.
 
-Keys are read as the branch's own table builder writes them (microsoft/nn-Meter, branch
+Keys have the form that the branch's table builder writes (microsoft/nn-Meter, branch
 dev/hybrid-transformer, examples/test_transformer/build_lut): `hw` is the side of the input map.
 
     firstconv_{hw}_{cin}_{cout}_{stride}_{kernel}
@@ -10,10 +10,10 @@ dev/hybrid-transformer, examples/test_transformer/build_lut): `hw` is the side o
     transffn_{hw}_{channels}_{expansion}_{act}_{ln|bn}
     mbpool_{hw}_{cin}_{cout}_{expansion}_{act}
 
-The rest is taken from that builder, because keys lack it: the width of squeeze-and-excitation (a
-quarter of the expanded width), the kernel of `transds` (3) and the activation of `firstconv` and
-`transds` (h-swish). The width of the values is written as channels x scale, although heads of 16
-channels may make it smaller.
+Values that keys lack are those of that builder: the width of squeeze-and-excitation (a quarter of
+the expanded width), the kernel of `transds` (3) and the activation of `firstconv` and `transds`
+(h-swish). The width of the attention values is channels x scale, although heads of 16 channels may
+make it smaller.
 """
 
 import re
@@ -34,7 +34,7 @@ _NORMS: Final[Mapping[str, Mode]] = {"ln": "layer", "bn": "batch"}
 
 
 class NnMeterBlocks:
-    """Block tables of CNN and transformer blocks on the CPU of phones."""
+    """The importer of CNN and transformer blocks timed on the CPUs of phones."""
 
     format = "nn-meter-blocks"
     unit: Unit = "ms"
@@ -44,8 +44,8 @@ class NnMeterBlocks:
         """Read one or more files of one device.
 
         Raises:
-            DataError: no such file; or, unless lenient, a value that is no latency, a key with
-                two values.
+            DataError: a file is damaged or in another format; unless lenient, also if a value is
+                not a latency or a key has two values.
         """
         intake = Intake(request, name=self.format, unit=self.unit, sources=sources)
         for source in sources:
@@ -68,7 +68,7 @@ class NnMeterBlocks:
 
 
 def block(foreign: str) -> OpSpec | None:
-    """Return the block of a key; None if there is none.
+    """Return the block that a key describes; None if it describes none.
 
     >>> block("transffn_16_48_2_hard_swish_ln").key
     'feedforward|in=1x16x16x48|mid=96|act=hswish|op=layer|float32'

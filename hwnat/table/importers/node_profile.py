@@ -1,7 +1,7 @@
-"""What importers of operator profiles share.
+"""The shared part of importers of operator profiles.
 
-A profile names each node's type, output tensor and mean time, but no shapes. The user says which
-operation each node is: `--option keys=FILE`, a JSON object of node name to operation key.
+A profile has each node's type, output tensor and mean time, but not its shapes. The user states the
+operation of each node with `--option keys=FILE`, a JSON object: node name -> operation key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from hwnat.table.importers.base import Facts, Imported, NetworkTotal, Request, S
 from hwnat.table.importers.intake import Intake
 from hwnat.table.importers.values import number
 
-#: Node type to the kinds of operation it can be, to detect keys that are one row off.
+#: Node type -> the kinds of operation it can be, to detect keys that are one row off.
 Kinds = Mapping[str, tuple[str, ...]]
 
 OPTIONS: Final[Mapping[str, str]] = {
@@ -29,7 +29,7 @@ class Node:
     """One node of a network.
 
     Attributes:
-        time: mean time of one run in the unit of the format, as printed.
+        time: mean time of one run as printed, in the unit of the format.
         reason: why the node has no time of its own; empty if it has one.
     """
 
@@ -42,13 +42,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What one file holds.
+    """The content of one file.
 
     Attributes:
-        nodes: in the order they ran; empty in a file that times the whole network only.
-        runs: number of runs that went into each time.
-        total: mean time of the whole network and its standard deviation, in the unit of the
-            format; None if the file does not time it apart from its nodes.
+        nodes: nodes in execution order; empty if the file times the whole network only.
+        runs: number of runs behind each time.
+        total: mean time and standard deviation of the whole network, in the unit of the format;
+            None if the file does not time the network separately.
     """
 
     nodes: tuple[Node, ...]
@@ -57,14 +57,14 @@ class Profile:
 
 
 class NodeProfileImporter:
-    """An importer of profiles of nodes.
+    """An importer of node profiles.
 
     Args:
-        name: of the format.
-        unit: of the times in its files.
-        profile: reads one file.
-        kinds: which operations a node type can be.
-        facts: what the format says about the runtime.
+        name: name of the format.
+        unit: unit of the times in its files.
+        profile: function that reads one file.
+        kinds: node type -> the operations it can be.
+        facts: facts about the runtime that the format states.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class NodeProfileImporter:
         self._profile, self._kinds, self._facts = profile, kinds, facts
 
     def read(self, sources: Sequence[Source], request: Request) -> Imported:
-        """Read profiles of one or more models; equal operations give their median.
+        """Read profiles of one or more models; an entry is the median over equal operations.
 
         Raises:
-            DataError: a file is damaged or of another format, or no node has a key.
+            DataError: a file is damaged or in another format, or no node has a key.
             UsageError: a unit is given, although the files state theirs.
         """
         if request.unit not in (None, self.unit):
@@ -124,7 +124,7 @@ class NodeProfileImporter:
     def _take(
         self, source: Source, profile: Profile, keys: Mapping[str, OpSpec], intake: Intake
     ) -> NetworkTotal | None:
-        """Hand one file's nodes to the intake; return its network if the file times one."""
+        """Pass one file's nodes to the intake; return its network if the file times it."""
         taken: list[str] = []
         left_out: list[str] = []
         for node in profile.nodes:
@@ -150,7 +150,7 @@ class NodeProfileImporter:
         )
 
     def _take_node(self, node: Node, op: OpSpec | None, runs: int, intake: Intake) -> str:
-        """Hand one node to the intake; return why it gets no entry, or nothing."""
+        """Pass one node to the intake; return why it gets no entry, or an empty text."""
         if node.reason:
             return node.reason
         if op is None:

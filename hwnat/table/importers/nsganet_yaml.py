@@ -1,8 +1,8 @@
-"""NSGANetV2's latency table: blocks of both widths at many resolutions in one file, milliseconds.
+"""NSGANetV2's latency table in milliseconds: blocks of both widths, many resolutions, one file.
 
-The keys name no activation; it follows from the stage, which channels and squeeze tell. The
-file times `final_expand_layer` without the pooling behind it: it becomes a 1x1 `conv`, unless
-`head=convpool` asks for it to stand for the whole head of the MobileNetV3 spaces.
+Keys do not name the activation. It follows from the stage, which channels and squeeze identify. The
+file times `final_expand_layer` without the pooling after it, so it becomes a 1x1 `conv`. With
+`head=convpool` it stands for the whole head of the MobileNetV3 spaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _BLOCK: Final = {"expand", "kernel", "stride", "idskip", "se"}
 
 
 class NsganetYaml:
-    """NSGANetV2's latency look-up table."""
+    """The importer of NSGANetV2's latency table."""
 
     format: str = "nsganet-yaml"
     unit: Unit = "ms"
@@ -42,10 +42,10 @@ class NsganetYaml:
     }
 
     def read(self, sources: Sequence[Source], request: Request) -> Imported:
-        """Read a device's files.
+        """Read the files of one device.
 
         Raises:
-            DataError: a file is damaged, a value is no latency, or a key has two values.
+            DataError: a file is damaged, a value is not a latency, or a key has two values.
             UsageError: `head` is neither conv nor convpool.
         """
         intake = Intake(request, name=self.format, unit=self.unit, sources=sources)
@@ -67,7 +67,7 @@ class NsganetYaml:
 
 
 def _take(item: Item, source: Source, intake: Intake, *, head: str) -> OpSpec | None:
-    """Hand one item to the intake; return its operation, None if it has no key."""
+    """Pass one item to the intake; return its operation, or None if it has no key."""
     name, where = block_name(item.key), source.at(item.line)
     if name is None:
         intake.leave_out(item.key, "not a block's name of this format")
@@ -93,7 +93,7 @@ def _operation(name: BlockName, *, head: str) -> OpSpec:
     """Return the operation of a name.
 
     Raises:
-        DataError: nothing that has a key.
+        DataError: no operation key describes it.
     """
     shape, out = (1, *name.in_shape), name.out_shape[2]
     if name.kind == "MBConv" and name.numbers.keys() == _BLOCK:
@@ -127,10 +127,10 @@ def _plain(kind: str, shape: tuple[int, int, int, int], out: int) -> OpSpec:
 
 
 def _activation(name: BlockName) -> Activation:
-    """Return the activation of the stages whose blocks have such channels and squeeze.
+    """Return the activation of the stages whose blocks have these channels and squeeze.
 
     Raises:
-        DataError: there are none, or they differ.
+        DataError: no stage has such blocks, or the stages differ.
     """
     found = {act for _, skeleton in MBV3.skeletons for act in _matches(skeleton, name)}
     if len(found) != 1:

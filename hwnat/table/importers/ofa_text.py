@@ -1,11 +1,11 @@
-"""The text that Once-for-All and its heirs write: a two-level mapping of block names to numbers.
+"""Parse the text of Once-for-All and its successors: block names with a few numbers each.
 
     expanded_conv-input:20x20x48-output:20x20x48-expand:144-kernel:3-stride:1-idskip:1-se:1-hs:0:
       count: 98
       mean: 0.7753877551020408
       std: 0.0126237811317558
 
-This is a small subset of YAML. Anything else is refused with its line, so nothing is misread.
+This is a small subset of YAML. Any other line is refused by number, so nothing is misread.
 """
 
 import re
@@ -28,7 +28,7 @@ _NUMBER: Final = re.compile(r"\d{1,6}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One key with its fields, still text, and the line it stands in."""
+    """One key, its fields as text, and its line."""
 
     key: str
     line: int
@@ -40,9 +40,9 @@ class BlockName:
     """The parts of a key.
 
     Attributes:
-        kind: the word in front.
-        in_shape: (height, width, channels); a lone number is channels on a 1x1 map.
-        out_shape: likewise.
+        kind: the first word.
+        in_shape: (height, width, channels); a single number is channels on a 1x1 map.
+        out_shape: the same for the output.
         numbers: the other attributes.
     """
 
@@ -53,10 +53,10 @@ class BlockName:
 
 
 def items(source: Source, *, names: Sequence[str]) -> tuple[Item, ...]:
-    """Split a file into keys with the fields `names`, each exactly once; keys may come twice.
+    """Split a file into keys with the fields `names`, each exactly once; keys may repeat.
 
     Raises:
-        DataError: any other content; the message gives file and line.
+        DataError: the file has other content; the message names file and line.
     """
     found: list[Item] = []
     fields: dict[str, str] = {}
@@ -106,7 +106,7 @@ def _check_complete(source: Source, found: Sequence[Item], names: Sequence[str])
 
 
 def block_name(key: str) -> BlockName | None:
-    """Parse a key; None if it has another form.
+    """Parse a key; None if it has a different form.
 
     >>> block_name("Logits-input:1x1x64-output:10").out_shape
     (1, 1, 10)
@@ -133,10 +133,10 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def mbconv(name: BlockName, *, mid: int, act: Activation) -> OpSpec:
-    """Return the inverted residual block of a name that has kernel, stride, idskip and se.
+    """Return the inverted residual block of a name with kernel, stride, idskip and se.
 
     Raises:
-        DataError: no such block is possible.
+        DataError: such a block is not possible.
     """
     numbers = name.numbers
     if not {numbers["idskip"], numbers["se"]} <= {0, 1}:
@@ -156,10 +156,10 @@ def mbconv(name: BlockName, *, mid: int, act: Activation) -> OpSpec:
 
 
 def check_output(op: OpSpec, name: BlockName) -> OpSpec:
-    """Return the operation if its output is what the name says.
+    """Return the operation if its output is that of the name.
 
     Raises:
-        DataError: it is not: the padding differs, or the key is damaged.
+        DataError: it is not, because the padding differs or the key is damaged.
     """
     if (size := op.out_shape[1:]) != name.out_shape:
         ours, theirs = ("x".join(map(str, shape)) for shape in (size, name.out_shape))

@@ -1,8 +1,8 @@
-"""Once-for-All's `<resolution>_lookup_table.yaml`: one file a resolution, milliseconds.
+"""Once-for-All's `<resolution>_lookup_table.yaml`: one file per resolution, in milliseconds.
 
 The published tables (Galaxy Note10, TFLite, width 1.2) have one entry for each block and five
-for stem and head. `Conv_1` and `AvgPool2D` together are this project's `convpool`. A map size
-that two resolutions share stands in both files; the entry is the median of such timings.
+for stem and head. `Conv_1` and `AvgPool2D` together are `convpool` here. A map size that two
+resolutions share is in both files; the entry is the median of these timings.
 """
 
 from collections import Counter
@@ -31,13 +31,13 @@ from hwnat.table.importers.values import number
 _FIELDS: Final = ("count", "mean", "std")
 _BLOCK: Final = {"expand", "kernel", "stride", "idskip", "se", "hs"}
 _ACTIVATIONS: Final[Mapping[int, Activation]] = {0: "relu", 1: "hswish"}
-#: Both parts of a `convpool`.
+#: The two parts of a `convpool`.
 _HEAD: Final = ("Conv_1", "AvgPool2D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One operation of a file; text is as the file has it."""
+    """One operation of a file, with its texts unchanged."""
 
     op: OpSpec
     foreign: str
@@ -48,7 +48,7 @@ class _Row:
 
 
 class OfaYaml:
-    """Tables of the Once-for-All MobileNetV3 space, as `LatencyEstimator` reads them."""
+    """The importer of the tables that Once-for-All's `LatencyEstimator` reads."""
 
     format: str = "ofa-yaml"
     unit: Unit = "ms"
@@ -58,7 +58,8 @@ class OfaYaml:
         """Read the files of one device, one for each resolution.
 
         Raises:
-            DataError: a file is damaged, a value is no latency, or a key has two in one file.
+            DataError: a file is damaged, a value is not a latency, or a file has a key twice with
+                different values.
         """
         intake = Intake(request, name=self.format, unit=self.unit, sources=sources)
         files = [_rows(source, intake) for source in sources]
@@ -87,9 +88,9 @@ class OfaYaml:
 
 
 def covered_space(ops: Mapping[str, OpSpec]) -> tuple[str, int, tuple[int, ...]] | None:
-    """Return name, classes and resolutions of the space that `ops` cover, None if there is none.
+    """Return name, classes and resolutions of the space that `ops` cover; None without one.
 
-    A resolution counts only if every operation of every network at it is there.
+    A resolution counts only if `ops` has every operation of every network at it.
     """
     stems = sorted({op.in_shape[1] for op in ops.values() if op.in_shape[3] == 3})
     classes = sorted({op.out_channels for op in ops.values() if op.kind == "linear"})
@@ -102,7 +103,7 @@ def covered_space(ops: Mapping[str, OpSpec]) -> tuple[str, int, tuple[int, ...]]
 
 
 def _covers(ops: Container[str], space: Space, size: int, classes: int) -> bool:
-    """Whether all operations of a space at a resolution are there."""
+    """Whether `ops` has all operations of a space at a resolution."""
     alone = replace(space, resolutions=(size,))
     return all(op.key in ops for op in distinct_ops(alone, (size,), classes=classes))
 
@@ -116,7 +117,7 @@ def _count(row: _Row) -> int:
 
 
 def _rows(source: Source, intake: Intake) -> list[_Row]:
-    """Read a file's operations; names without an operation key are left out."""
+    """Read a file's operations; leave out names without an operation key."""
     rows: list[_Row] = []
     heads: list[tuple[Item, BlockName]] = []
     for item in items(source, names=_FIELDS):
@@ -147,10 +148,10 @@ def _row(op: OpSpec, item: Item, source: Source) -> _Row:
 
 
 def _operation(name: BlockName) -> OpSpec:
-    """Return the operation of a name; both parts of the head are read elsewhere.
+    """Return the operation of a name other than the two parts of the head.
 
     Raises:
-        DataError: nothing that has a key.
+        DataError: no operation key describes it.
     """
     shape, out = (1, *name.in_shape), name.out_shape[2]
     if name.kind == "expanded_conv" and name.numbers.keys() == _BLOCK:
@@ -174,7 +175,7 @@ def _operation(name: BlockName) -> OpSpec:
 def _convpools(
     heads: Sequence[tuple[Item, BlockName]], source: Source, intake: Intake
 ) -> list[_Row]:
-    """Join each `Conv_1` with the `AvgPool2D` behind it."""
+    """Join each `Conv_1` with the `AvgPool2D` after it."""
     rows: list[_Row] = []
     pools = {name.in_shape: item for item, name in heads if name.kind == "AvgPool2D"}
     convs = {name.out_shape for _, name in heads if name.kind == "Conv_1"}
@@ -197,7 +198,7 @@ def _convpools(
 
 
 def _joined(conv: _Row, pool: _Row, intake: Intake) -> list[_Row]:
-    """Add up both parts of a head; none if one of them is no latency."""
+    """Add up both parts of a head; return no row if one of them is not a latency."""
     both = (conv, pool)
     if None in [intake.latency_ns(row.foreign, row.mean, where=row.where) for row in both]:
         for row in both:

@@ -1,4 +1,4 @@
-"""OpenVINO's `benchmark_detailed_counters_report.json`: milliseconds of each node."""
+"""OpenVINO's `benchmark_detailed_counters_report.json`: the milliseconds of each node."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,7 +20,7 @@ _KINDS: Final[Kinds] = {
     "Softmax": ("softmax",),
 }
 _FIELDS: Final = ("name", "node_type", "status", "real_time", "exec_type")
-#: Status to the reason why a node has no time.
+#: Status -> the reason why a node has no time.
 _REASONS: Final = {
     "EXECUTED": "",
     "NOT_RUN": "did not run: fused into another node, or an input or output",
@@ -34,7 +34,7 @@ def counters_profile(source: Source) -> Profile:
     """Read the nodes of a report of one infer request.
 
     Raises:
-        DataError: the report is incomplete, of several streams, or its nodes do not add up to its
+        DataError: the report is incomplete, has several streams, or its nodes do not add up to its
             total.
     """
     report = strict_json(source.text, where=source.name)
@@ -59,7 +59,7 @@ def counters_profile(source: Source) -> Profile:
     total_ms = number(streams[0].get("total_real_time"), where=where)
     times = [number(node.time, where=f"{node.where}: {node.name}") for node in read]
     sum_ms = sum(times)
-    # A negative time is refused, or reported, where the node becomes an entry.
+    # A negative time is refused or reported when the node becomes an entry.
     if min(times) >= 0 and abs(sum_ms - total_ms) > _ROUNDING_MS * (len(read) + 1):
         msg = f"{where} is {total_ms:g}, but the nodes take {sum_ms:g} ms. Get the whole file."
         raise DataError(msg)

@@ -1,4 +1,4 @@
-"""Strict parsing of published latencies: numbers, units, JSON whose keys occur twice."""
+"""Strict parsing of published latencies: numbers, units and JSON with repeated keys."""
 
 import json
 import re
@@ -18,18 +18,18 @@ _MOST_NAME: Final = 200
 
 
 class NotMeasuredError(DataError):
-    """A value in place of a latency that is no latency."""
+    """A value in the place of a latency that is not a latency."""
 
 
 def number(value: object, *, where: str) -> float:
     """Return a finite number; text must be a plain decimal.
 
     Args:
-        value: what the decoder returned.
-        where: file, line and key, named in the message.
+        value: the decoded value.
+        where: file, line and key, for messages.
 
     Raises:
-        DataError: it is something else, NaN or infinite.
+        DataError: the value is not a number, or is NaN or infinite.
 
     >>> number("1.5e3", where="f:1")
     1500.0
@@ -44,7 +44,7 @@ def number(value: object, *, where: str) -> float:
     return result
 
 
-def _float(value: Any) -> float:  # noqa: ANN401 - an int, a float or the text of one
+def _float(value: Any) -> float:  # noqa: ANN401 - an int, a float or its text
     try:
         return float(value)
     except OverflowError:
@@ -52,10 +52,10 @@ def _float(value: Any) -> float:  # noqa: ANN401 - an int, a float or the text o
 
 
 def positive(value: object, *, where: str) -> float:
-    """Return a finite number over zero.
+    """Return a finite number above zero.
 
     Raises:
-        DataError: it is not; the message says what -1 and 0 usually mean.
+        DataError: the value is not one; the message explains the usual meaning of -1 and 0.
     """
     result = number(value, where=where)
     if result <= 0:
@@ -71,7 +71,7 @@ def to_ns(value: object, unit: Unit, *, where: str) -> int:
     """Convert a latency to whole nanoseconds.
 
     Raises:
-        DataError: it is no latency, below half a nanosecond, or over an hour: a wrong unit.
+        DataError: it is not a latency, or not between half a nanosecond and an hour (wrong unit).
     """
     ns = positive(value, where=where) * NS[unit]
     if not 0.5 < ns < MAX_NS:
@@ -83,8 +83,8 @@ def to_ns(value: object, unit: Unit, *, where: str) -> int:
 def imported_entry(mean_ns: int, *, std_ns: float = 0.0, n: int = 1) -> Entry:
     """Make the entry of a published mean.
 
-    The interval is mean -/+ 1.645 std, not divided by the root of `n`: runs of one process are
-    not independent. A file without a spread gives an interval without width.
+    The interval is mean -/+ 1.645 std. It is not divided by the root of `n`, because runs of one
+    process are not independent. Without a standard deviation its width is 0.
     """
     half = round(Z90 * std_ns)
     low_ns, high_ns = max(1, mean_ns - half), min(MAX_NS - 1, mean_ns + half)
@@ -101,18 +101,18 @@ def imported_entry(mean_ns: int, *, std_ns: float = 0.0, n: int = 1) -> Entry:
 
 
 class Pairs(tuple[tuple[str, object], ...]):
-    """The members of a JSON object in order, keys that occur twice included."""
+    """The members of a JSON object in order, including repeated keys."""
 
     __slots__ = ()
 
 
 def json_pairs(source: Source) -> Pairs:
-    """Decode a JSON object without losing keys that occur twice; nested ones likewise.
+    """Decode a JSON object, and objects nested in it, without losing repeated keys.
 
-    NaN and infinities come back as text, for `number` to refuse with their key.
+    NaN and infinities are returned as text, so that `number` can refuse them with their key.
 
     Raises:
-        DataError: not JSON, truncated, or no object.
+        DataError: the content is truncated, or not a JSON object.
     """
     decoded = json_content(source)
     if not isinstance(decoded, Pairs):
@@ -125,7 +125,7 @@ def json_content(source: Source) -> object:
     """Decode JSON with every object as `Pairs`; see `json_pairs`.
 
     Raises:
-        DataError: not JSON, truncated, or a key is unprintable or longer than 200 characters.
+        DataError: it is truncated or not JSON, or a key is unprintable or over 200 characters.
     """
     try:
         return json.loads(source.text, object_pairs_hook=_pairs, parse_constant=str)
@@ -141,10 +141,10 @@ def _pairs(pairs: list[tuple[str, object]]) -> Pairs:
 
 
 def refuse_name(name: str) -> None:
-    """Raise for a name that no message could show.
+    """Refuse a name that a message cannot show.
 
     Raises:
-        ValueError: it has control characters or half a surrogate pair, or is longer than 200
+        ValueError: the name has control characters or half a surrogate pair, or is longer than 200
             characters.
     """
     if not name.isprintable() or len(name) > _MOST_NAME:
