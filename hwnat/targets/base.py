@@ -269,6 +269,27 @@ def installed(package: str, *, extra: str) -> tuple[str, str]:
         raise UsageError(msg) from error
 
 
+def require_one_input(shapes: Sequence[Sequence[Any]], path: Path) -> Shape:
+    """Return the shape of a model's only input.
+
+    Args:
+        shapes: the shape of each input; a size that is not fixed is not a positive integer.
+        path: path of the file.
+
+    Raises:
+        DataError: the model has several inputs, or an input that is not 4-D and of fixed shape.
+    """
+    sizes = tuple(shapes[0]) if len(shapes) == 1 else ()
+    if len(sizes) != 4 or not all(
+        isinstance(size, int | np.integer) and size > 0 for size in sizes
+    ):
+        listed = ", ".join(f"{tuple(shape)!s:.80}" for shape in shapes[:5]) or "none"
+        msg = f"{path} must have one 4-D input of fixed shape; it has {listed}. Export it again."
+        raise DataError(msg)
+    one, two, three, four = map(int, sizes)
+    return one, two, three, four
+
+
 def require_one_output(names: Sequence[str], path: Path) -> None:
     """Refuse a model with several outputs: only one would be read.
 

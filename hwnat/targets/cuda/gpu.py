@@ -1,12 +1,20 @@
-"""The check for an NVIDIA GPU and the GPU's clock, shared by the CUDA targets.
+"""The check for an NVIDIA GPU, its clock and its sessions, shared by the CUDA targets.
 
-PyTorch provides both, even for models that another runtime executes.
+PyTorch provides them, even for models that another runtime executes.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
 
 from hwnat.errors import DeviceError, UsageError
+from hwnat.records.artifact import Shape
+from hwnat.targets.base import Floats, SelfTimed, Session, check_input
 
 _INSTALL = "pip install 'hwnat[cuda]', with a PyTorch that is built for CUDA"
 
@@ -26,14 +34,14 @@ def require_gpu(target: str) -> str:
         # PyTorch warns about drivers that are too old; the error below reports that too.
         warnings.simplefilter("ignore")
         available = torch.cuda.is_available()
-    missing = what_is_missing(str(torch.__version__), torch.version.cuda, available=available)
+    missing = why_unusable(str(torch.__version__), torch.version.cuda, available=available)
     if missing:
         msg = f"Target {target} runs models on an NVIDIA GPU: {missing}"
         raise UsageError(msg)
     return torch.cuda.get_device_name(0)
 
 
-def what_is_missing(version: str, cuda: str | None, *, available: bool) -> str | None:
+def why_unusable(version: str, cuda: str | None, *, available: bool) -> str | None:
     """Return why PyTorch cannot use a GPU and what to do about it; None if it can.
 
     Args:
@@ -49,6 +57,19 @@ def what_is_missing(version: str, cuda: str | None, *, available: bool) -> str |
             "lists a GPU, and install a driver for that version; or name another device."
         )
     return None
+
+
+def refuse_trace(path: Path) -> NoReturn:
+    """Refuse to trace a file: operators are not traced on a GPU.
+
+    Raises:
+        UsageError: always.
+    """
+    msg = (
+        f"{path}: operators on a GPU cannot be traced; name a device of another target, such as "
+        "host-onnx, or profile a space."
+    )
+    raise UsageError(msg)
 
 
 class GpuClock:
@@ -94,3 +115,64 @@ class GpuClock:
             )
             raise DeviceError(msg)
         return took_ns
+
+
+class TensorSession(Session, ABC):
+    """A model whose input and output are PyTorch tensors, on the CPU or a GPU.
+
+    Args:
+        input_shape: shape of the input, NCHW.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, input_shape: Shape, device: str) -> None:
+        self.input_shape, self._device = input_shape, device
+        self._x: Any = None
+        self._y: Any = None
+
+    @abstractmethod
+    def _call(self) -> None:
+        """Run once from `_x` to `_y`."""
+
+    def _settings(self) -> AbstractContextManager[None]:
+        """Return PyTorch's settings around a run; entering them is not timed on a GPU."""
+        return nullcontext()
+
+    def prepare(self, x: Floats) -> None:
+        """Copy an input to the device; see `Session.prepare`."""
+        import torch
+
+        values = np.array(check_input(x, self.input_shape), order="C")
+        self._x = torch.from_numpy(values).to(self._device)
+
+    def invoke(self) -> None:
+        """Run once; see `Session.invoke`."""
+        with self._settings():
+            self._call()
+
+    def output(self) -> Floats:
+        """Return a copy of the output; see `Session.output`."""
+        return np.array(self._y.cpu().numpy(), dtype=np.float32)
+
+
+class GpuTimed(TensorSession):
+    """A session on the GPU, timed by events on the stream that runs it."""
+
+    _clock: GpuClock
+
+    def prepare(self, x: Floats) -> None:
+        """Copy an input to the GPU; see `Session.prepare`."""
+        self._clock.wait(lambda: super(GpuTimed, self).prepare(x))
+
+    def invoke(self) -> None:
+        """Run once and wait for the GPU; see `Session.invoke`."""
+        with self._settings():
+            self._clock.wait(self._call)
+
+    def timed(self) -> int:
+        """Run once and return its nanoseconds; see `SelfTimed`."""
+        with self._settings():
+            return self._clock.timed(self._call)
+
+
+_TIMED: type[SelfTimed] = GpuTimed

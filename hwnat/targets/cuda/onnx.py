@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hwnat.errors import DataError, DeviceError, UsageError
-from hwnat.targets.base import Floats, SelfTimed, Session, Target, check_input, require_file
-from hwnat.targets.cuda.gpu import GpuClock, require_gpu
-from hwnat.targets.onnx.session import fixed_shape, open_session, session_options
+from hwnat.targets.base import Floats, Session, Target, require_file, require_one_input
+from hwnat.targets.cuda.gpu import GpuClock, GpuTimed, TensorSession, refuse_trace, require_gpu
+from hwnat.targets.onnx.session import input_shapes, open_session, session_options
 from hwnat.targets.onnx.target import OnnxTarget
 from hwnat.targets.runtimes import load_onnxruntime
 
@@ -38,21 +38,12 @@ class OnnxCudaTarget(OnnxTarget):
         """
         del threads
         require_file(path, "ONNX")
-        require_gpu(self.name)
-        require_provider(_ort().get_available_providers())
+        self.runtime()
         return CudaOnnxSession(path)
 
     def trace(self, path: Path) -> "Trace":
-        """Refuse: operators are not traced on a GPU.
-
-        Raises:
-            UsageError: always.
-        """
-        msg = (
-            f"{path}: what ONNX Runtime executes on a GPU cannot be traced; name a device of "
-            "another target, such as host-onnx, or profile a space."
-        )
-        raise UsageError(msg)
+        """Refuse; see `refuse_trace`."""
+        refuse_trace(path)
 
     def runtime(self) -> tuple[str, str]:
         """Return ("onnxruntime-gpu", version and name of the GPU).
@@ -129,43 +120,31 @@ def open_whole(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
         raise DeviceError(msg) from error
 
 
-class BoundSession(Session):
-    """A session whose input and output are PyTorch tensors, on the CPU or a GPU."""
+class BoundSession(TensorSession):
+    """A session whose input and output are bound to PyTorch tensors."""
 
     def __init__(self, path: Path, session: Any, *, device: str) -> None:  # noqa: ANN401
-        self._session, self._device = session, device
-        self.input_shape = fixed_shape(session.get_inputs(), path)
-        self._binding: Any = None
-        self._options: Any = None
+        super().__init__(require_one_input(input_shapes(session), path), device)
+        self._session, self._binding, self._options = session, session.io_binding(), None
 
     def prepare(self, x: Floats) -> None:
         """Copy an input to the device and bind it; see `Session.prepare`."""
         import torch
 
-        held = np.array(check_input(x, self.input_shape), order="C")
-        answer = self._session.get_outputs()[0]
-        self._x = torch.from_numpy(held).to(self._device)
+        super().prepare(x)
+        given, answer = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._y = torch.empty(tuple(answer.shape), dtype=torch.float32, device=self._device)
-        self._binding = self._session.io_binding()
-        name = self._session.get_inputs()[0].name
-        bound = ((self._binding.bind_input, name, self._x), (self._binding.bind_output,
-                 answer.name, self._y))  # fmt: skip
-        for bind, name, tensor in bound:
+        for bind, name, tensor in (
+            (self._binding.bind_input, given.name, self._x),
+            (self._binding.bind_output, answer.name, self._y),
+        ):
             bind(name, self._device, 0, np.float32, tuple(tensor.shape), tensor.data_ptr())
-
-    def invoke(self) -> None:
-        """Run once; see `Session.invoke`."""
-        self._call()
-
-    def output(self) -> Floats:
-        """Return a copy of the output; see `Session.output`."""
-        return np.array(self._y.cpu().numpy(), dtype=np.float32)
 
     def _call(self) -> None:
         self._session.run_with_iobinding(self._binding, self._options)
 
 
-class CudaOnnxSession(BoundSession):
+class CudaOnnxSession(GpuTimed, BoundSession):
     """A file on the GPU, timed by events on the provider's stream."""
 
     def __init__(self, path: Path) -> None:
@@ -178,18 +157,3 @@ class CudaOnnxSession(BoundSession):
         self._options = _ort().RunOptions()
         # The event after a run waits for it, so the provider need not synchronise.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the GPU; see `Session.prepare`."""
-        self._clock.wait(lambda: super(CudaOnnxSession, self).prepare(x))
-
-    def invoke(self) -> None:
-        """Run once and wait for the GPU; see `Session.invoke`."""
-        self._clock.wait(self._call)
-
-    def timed(self) -> int:
-        """Run once and return its nanoseconds; see `SelfTimed`."""
-        return self._clock.timed(self._call)
-
-
-_TIMED: type[SelfTimed] = CudaOnnxSession

@@ -7,28 +7,25 @@ of PyTorch with its defaults.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import (
-    Floats,
-    SelfTimed,
     Session,
     Target,
-    check_input,
     eval_copy,
     installed,
     require_file,
+    require_one_input,
+    require_one_output,
 )
-from hwnat.targets.cuda.gpu import GpuClock, require_gpu
+from hwnat.targets.cuda.gpu import GpuClock, GpuTimed, TensorSession, refuse_trace, require_gpu
 from hwnat.targets.limits import check_tensor
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
     from hwnat.targets.trace import Trace
 
@@ -84,16 +81,8 @@ class TorchCudaTarget:
         return CudaTorchSession(path)
 
     def trace(self, path: Path) -> "Trace":
-        """Refuse: operators are not traced on a GPU.
-
-        Raises:
-            UsageError: always.
-        """
-        msg = (
-            f"{path}: what PyTorch executes on a GPU cannot be traced; name a device of another "
-            "target, such as host-onnx, or profile a space."
-        )
-        raise UsageError(msg)
+        """Refuse; see `refuse_trace`."""
+        refuse_trace(path)
 
     def runtime(self) -> tuple[str, str]:
         """Return ("torch", version and name of the GPU).
@@ -110,17 +99,8 @@ class TorchCudaTarget:
 _CHECK: type[Target] = TorchCudaTarget
 
 
-@contextmanager
-def _whole_floats() -> Iterator[None]:
-    """Run without gradients, and without TF32, which convolutions would use by default."""
-    import torch
-
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
-
-
-class TorchSession(Session):
-    """A program on the CPU."""
+class TorchSession(TensorSession):
+    """A program run by PyTorch."""
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
         from torch.export.passes import move_to_device_pass
@@ -128,76 +108,43 @@ class TorchSession(Session):
         from hwnat.targets.cuda.torch_file import read_program
 
         program = read_program(path)
-        self.input_shape = _fixed(program, path)
+        super().__init__(_input_shape(program, path), device)
         if device != "cpu":
             program = move_to_device_pass(program, device)
         # `prepare` checks the input's shape once, so that runs need not.
         self._module = program.module(check_guards=False)
-        self._device = device
-        self._x: Any = None
-        self._y: Any = None
 
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the device; see `Session.prepare`."""
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Run without gradients, and without TF32, which convolutions would use by default."""
         import torch
 
-        held = np.array(check_input(x, self.input_shape), order="C")
-        self._x = torch.from_numpy(held).to(self._device)
-
-    def invoke(self) -> None:
-        """Run once; see `Session.invoke`."""
-        with _whole_floats():
-            self._call()
-
-    def output(self) -> Floats:
-        """Return a copy of the output; see `Session.output`."""
-        return np.array(self._y.cpu().numpy(), dtype=np.float32)
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
 
     def _call(self) -> None:
         self._y = self._module(self._x)
 
 
-class CudaTorchSession(TorchSession):
-    """A program on the GPU, timed by events on the stream that runs it."""
+class CudaTorchSession(GpuTimed, TorchSession):
+    """A program on the GPU."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, device="cuda")
         self._clock = GpuClock()
 
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the GPU; see `Session.prepare`."""
-        self._clock.wait(lambda: super(CudaTorchSession, self).prepare(x))
 
-    def invoke(self) -> None:
-        """Run once and wait for the GPU; see `Session.invoke`."""
-        with _whole_floats():
-            self._clock.wait(self._call)
-
-    def timed(self) -> int:
-        """Run once and return its nanoseconds; see `SelfTimed`."""
-        with _whole_floats():
-            return self._clock.timed(self._call)
-
-
-_TIMED: type[SelfTimed] = CudaTorchSession
-
-
-def _fixed(program: Any, path: Path) -> Shape:  # noqa: ANN401
+def _input_shape(program: "ExportedProgram", path: Path) -> Shape:
     """Return the shape of a program's only input.
 
     Raises:
-        DataError: the program does not have one 4-D input and one output.
+        DataError: the program does not have one 4-D input of fixed shape and one output, or the
+            input is too large.
     """
     signature = program.graph_signature
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    given = [values.get(name) for name in signature.user_inputs]
-    shape = tuple(getattr(given[0], "shape", ())) if len(given) == 1 else ()
-    if len(shape) != 4 or len(signature.user_outputs) != 1:
-        msg = (
-            f"{path} must have one 4-D input of fixed shape and one output; its input is {shape}. "
-            "Export it again."
-        )
-        raise DataError(msg)
+    shapes = [getattr(values.get(name), "shape", ()) for name in signature.user_inputs]
+    require_one_output([str(name) for name in signature.user_outputs], path)
+    shape = require_one_input(shapes, path)
     check_tensor("input", shape, path)
-    batch, channels, height, width = (int(size) for size in shape)
-    return batch, channels, height, width
+    return shape

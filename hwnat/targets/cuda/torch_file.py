@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hwnat.errors import DataError, UsageError
+from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.cuda.torch_graph import is_known, items, why_refused
 from hwnat.targets.limits import reading
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 #: Names of parts, below the archive's own folder, that are copied unchanged.
 _RAW: Final = re.compile(r"data/(?:weights/weight|constants/tensor)_[0-9]{1,6}")
+_TENSOR: Final = re.compile(r"(?:weight|tensor)_[0-9]{1,6}")
 _GRAPH: Final = "models/model.json"
 _JSON: Final = (
     _GRAPH,
@@ -88,38 +89,35 @@ def read_program(path: Path) -> "ExportedProgram":
     """
     import torch
 
-    parts = _parts(path)
-    rebuilt = _rebuilt(parts, path)
-    with _refused(path):
+    with reading(path, "PyTorch"), _quiet():
+        parts = _parts(path)
+        rebuilt = _rebuilt(parts)
         for kind in ("weights", "constants"):
             _check_sizes(parts, kind)
         return torch.export.load(rebuilt)
 
 
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
-    """Turn any exception that a reader raises about a file's content into a `DataError`."""
+def _quiet() -> Iterator[None]:
+    """Keep PyTorch from logging a stack trace of an exception that it raises."""
     import logging
 
     log = logging.getLogger("torch.export")
     before = log.disabled
-    # PyTorch logs a stack trace of the exception that it raises.
     log.disabled = True
     try:
-        with reading(path, "PyTorch"):
-            yield
+        yield
     finally:
         log.disabled = before
 
 
-def _no_model(path: Path, why: object) -> DataError:
-    reason = " ".join(str(why).split())[:200] or type(why).__name__
-    return DataError(f"{path} is not a model that PyTorch can run ({reason}); export it again.")
-
-
 def _parts(path: Path) -> dict[str, bytes]:
-    """Return the content of each part of an archive by its name below the archive's folder."""
-    with _refused(path), zipfile.ZipFile(path) as archive:
+    """Return the content of each part of an archive by its name below the archive's folder.
+
+    Raises:
+        ValueError: the archive has an unknown part or lacks one.
+    """
+    with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         # PyTorch does not compress, so the parts cannot be larger than the file.
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
@@ -128,10 +126,12 @@ def _parts(path: Path) -> dict[str, bytes]:
         parts = {entry.filename.partition("/")[2]: archive.read(entry) for entry in entries}
     for name in parts:
         if not (_RAW.fullmatch(name) or name in _JSON or _ENVELOPE.fullmatch(name)):
-            raise _no_model(path, f"it holds {name!r:.80}, which is neither tensor nor graph")
+            msg = f"it holds {name!r:.80}, which is neither tensor nor graph"
+            raise ValueError(msg)
     for name in _JSON:
         if name not in parts:
-            raise _no_model(path, f"it has no {name}")
+            msg = f"it has no {name}"
+            raise ValueError(msg)
     return parts
 
 
@@ -149,7 +149,7 @@ def _check_sizes(parts: dict[str, bytes], kind: str) -> None:
             raise ValueError(msg)
 
 
-def _rebuilt(parts: dict[str, bytes], path: Path) -> io.BytesIO:
+def _rebuilt(parts: dict[str, bytes]) -> io.BytesIO:
     """Return an archive of the parts that cannot contain code."""
     import torch
 
@@ -160,7 +160,7 @@ def _rebuilt(parts: dict[str, bytes], path: Path) -> io.BytesIO:
             if _RAW.fullmatch(name):
                 archive.writestr(f"archive/{name}", content)
             elif name in _JSON:
-                archive.writestr(f"archive/{name}", _harmless(content, name, path))
+                archive.writestr(f"archive/{name}", _harmless(content, name))
         archive.writestr("archive/data/sample_inputs/model.pt", nothing.getvalue())
         for name, text in (("archive_format", "pt2"), ("archive_version", "0")):
             archive.writestr(f"archive/{name}", text)
@@ -170,20 +170,22 @@ def _rebuilt(parts: dict[str, bytes], path: Path) -> io.BytesIO:
     return held
 
 
-def _harmless(content: bytes, name: str, path: Path) -> str:
-    """Return a JSON part, or refuse it if PyTorch would evaluate or unpickle any of it."""
-    with _refused(path):
-        value = json.loads(content)
+def _harmless(content: bytes, name: str) -> str:
+    """Return a JSON part.
+
+    Raises:
+        ValueError: PyTorch would evaluate or unpickle some of it.
+    """
+    value = json.loads(content)
+    reason = why_refused(value) if name == _GRAPH else None
     for key, item in items(value):
         if key == "use_pickle" and item is not False:
-            raise _no_model(path, f"{name} has a tensor as a pickle, which may run anything")
-        if key == "expr_str":
-            raise _no_model(path, f"{name} has a shape that is not fixed, but an expression")
-        if key == "path_name" and not re.fullmatch(r"(?:weight|tensor)_[0-9]{1,6}", str(item)):
-            raise _no_model(path, f"{name} has {item!r:.80} for a tensor")
-    if name == _GRAPH:
-        with _refused(path):
-            why = why_refused(value)
-        if why is not None:
-            raise _no_model(path, f"{name} {why}")
+            reason = "has a tensor as a pickle, which may run anything"
+        elif key == "expr_str":
+            reason = "has a shape that is not fixed, but an expression"
+        elif key == "path_name" and not _TENSOR.fullmatch(str(item)):
+            reason = f"has {item!r:.80} for a tensor"
+    if reason is not None:
+        msg = f"{name} {reason}"
+        raise ValueError(msg)
     return json.dumps(value)

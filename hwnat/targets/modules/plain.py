@@ -115,8 +115,8 @@ def op_module(op: OpSpec) -> nn.Module:
 def _in_a_space(op: OpSpec) -> bool:
     """Whether networks of a space may contain this operation, which then needs their module."""
     if op.kind == "conv":
-        said = op.residual, op.groups, op.dilation, op.kernel_w, op.out_hw, op.tail
-        plain = said == (False, 1, 1, 0, None, 0)
+        values = op.residual, op.groups, op.dilation, op.kernel_w, op.out_hw, op.tail
+        plain = values == (False, 1, 1, 0, None, 0)
         return plain and op.kernel % 2 == 1 and op.act in ("none", "relu", "hswish", "mish")
     if op.kind == "linear":
         return (op.in_shape[1:3], op.act, op.residual, op.tail) == ((1, 1), "none", False, 0)

@@ -12,14 +12,14 @@ from hwnat.targets.onnx.builder import ModuleBuilder, Refused, Rule
 from hwnat.targets.trace import Node
 
 
-def _conv(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
+def _conv(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
     x, weight, bias = m.input(node), m.constant(node, 1), m.constant(node, 2)
     if weight.ndim != 4:
         why = f"a {weight.ndim - 2}-D convolution"
         raise Refused(why)
-    stride, dilation = _pair(said, "strides"), _pair(said, "dilations")
-    x, pad = _pads(m, node, said, x, (weight.shape[2:], stride, dilation))
-    groups = int(said.get("group", 1))
+    stride, dilation = _pair(attrs, "strides"), _pair(attrs, "dilations")
+    x, pad = _pads(m, node, attrs, x, (weight.shape[2:], stride, dilation))
+    groups = int(attrs.get("group", 1))
     sizes = weight.shape[1] * groups, weight.shape[0], weight.shape[2:]
     conv = nn.Conv2d(*sizes, stride, pad, dilation, groups, bias=bias is not None)
     _fill(conv.weight, weight)
@@ -31,13 +31,13 @@ def _conv(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
 def _pads(
     m: ModuleBuilder,
     node: Node,
-    said: dict[str, Any],
+    attrs: dict[str, Any],
     x: fx.Node,
     window: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
 ) -> tuple[fx.Node, tuple[int, int]]:
     """Return a window's input and padding; uneven padding becomes a module before the window."""
-    edges = [int(edge) for edge in said.get("pads", (0, 0, 0, 0))]
-    auto = said.get("auto_pad", b"NOTSET").decode()
+    edges = [int(edge) for edge in attrs.get("pads", (0, 0, 0, 0))]
+    auto = attrs.get("auto_pad", b"NOTSET").decode()
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         total = []
         for size, kernel, stride, dilation in zip(m.shape(node)[2:], *window, strict=True):
@@ -51,20 +51,20 @@ def _pads(
     return x, (top, left)
 
 
-def _pool(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
+def _pool(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
     if len(m.shape(node)) != 4 or len(node.outputs) > 1:
         why = "only 4-D pools with one output"
         raise Refused(why)
-    kernel, stride = _pair(said, "kernel_shape"), _pair(said, "strides")
+    kernel, stride = _pair(attrs, "kernel_shape"), _pair(attrs, "strides")
     average = node.kind == "AveragePool"
-    dilation = _pair(said, "dilations")
-    x, pad = _pads(m, node, said, m.input(node), (kernel, stride, dilation))
+    dilation = _pair(attrs, "dilations")
+    x, pad = _pads(m, node, attrs, m.input(node), (kernel, stride, dilation))
     if x is not m.input(node) and not average:
         why = "pads unevenly"
         raise Refused(why)
-    up = bool(said.get("ceil_mode", 0))
+    up = bool(attrs.get("ceil_mode", 0))
     if average:
-        counted = bool(said.get("count_include_pad", 0))
+        counted = bool(attrs.get("count_include_pad", 0))
         if x is not m.input(node) and not counted:
             why = "averages over an uneven border without counting it"
             raise Refused(why)
@@ -77,18 +77,18 @@ def _global(m: ModuleBuilder, node: Node, _: dict[str, Any]) -> fx.Node:
     return m.call(node, nn.AdaptiveMaxPool2d(1) if most else nn.AdaptiveAvgPool2d(1), m.input(node))
 
 
-def _mean(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
-    axes = said.get("axes", m.constant(node, 1))
+def _mean(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
+    axes = attrs.get("axes", m.constant(node, 1))
     if len(m.shape(node)) != 4 or axes is None or {int(a) % 4 for a in axes} != {2, 3}:
         why = "only a mean over height and width"
         raise Refused(why)
     x = m.call(node, nn.AdaptiveAvgPool2d(1), m.input(node))
-    return x if said.get("keepdims", 1) else m.call(node, nn.Flatten(), x, mark="_flat")
+    return x if attrs.get("keepdims", 1) else m.call(node, nn.Flatten(), x, mark="_flat")
 
 
-def _norm(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
+def _norm(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
     scale, *others = (m.constant(node, index) for index in range(1, 5))
-    norm = nn.BatchNorm2d(len(scale), eps=float(said.get("epsilon", 1e-5)))
+    norm = nn.BatchNorm2d(len(scale), eps=float(attrs.get("epsilon", 1e-5)))
     for into, values in zip(
         (norm.weight, norm.bias, norm.running_mean, norm.running_var), (scale, *others), strict=True
     ):
@@ -96,13 +96,13 @@ def _norm(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
     return m.call(node, norm, m.input(node))
 
 
-def _gemm(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
+def _gemm(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
     weight, bias = m.constant(node, 1), m.constant(node, 2)
-    plain = said.get("alpha", 1.0) == said.get("beta", 1.0) == 1.0 and not said.get("transA", 0)
+    plain = attrs.get("alpha", 1.0) == attrs.get("beta", 1.0) == 1.0 and not attrs.get("transA", 0)
     if not plain or weight.ndim != 2 or len(m.shape(node)) != 2:
         why = "only x W + b with a stored 2-D W and a 2-D x"
         raise Refused(why)
-    weight = weight if said.get("transB", 0) else weight.T
+    weight = weight if attrs.get("transB", 0) else weight.T
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     _fill(linear.weight, weight)
     if linear.bias is not None:
@@ -156,8 +156,8 @@ def _softplus(m: ModuleBuilder, node: Node, _: dict[str, Any]) -> fx.Node:
     return m.input(node)
 
 
-def _concat(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
-    axis = int(said["axis"]) % max(1, len(m.shape(node)))
+def _concat(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
+    axis = int(attrs["axis"]) % max(1, len(m.shape(node)))
     if axis != 1:
         why = f"joins along axis {axis}; only channels, axis 1, are known"
         raise Refused(why)
@@ -165,32 +165,32 @@ def _concat(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
     return m.function(node, torch.cat, (parts, 1))
 
 
-def _softmax(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
+def _softmax(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
     dims = len(m.shape(node))
-    if int(said.get("axis", -1)) % dims != 1:
+    if int(attrs.get("axis", -1)) % dims != 1:
         why = "only along channels, axis 1"
         raise Refused(why)
     return m.call(node, nn.Softmax(dim=1), m.input(node))
 
 
-def _clip(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
-    low, high = said.get("min", m.constant(node, 1)), said.get("max", m.constant(node, 2))
+def _clip(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
+    low, high = attrs.get("min", m.constant(node, 1)), attrs.get("max", m.constant(node, 2))
     if low is None or float(low) != 0.0 or (high is not None and float(high) != 6.0):
         why = f"clips to {low} and {high}; only 0 and 6 are known"
         raise Refused(why)
     return m.call(node, nn.ReLU() if high is None else nn.ReLU6(), m.input(node))
 
 
-def _hard_sigmoid(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
-    alpha, beta = said.get("alpha", 0.2), said.get("beta", 0.5)
+def _hard_sigmoid(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
+    alpha, beta = attrs.get("alpha", 0.2), attrs.get("beta", 0.5)
     if abs(alpha - 1 / 6) > 1e-6 or beta != 0.5:
         why = f"alpha {alpha}, beta {beta}; only 1/6 and 1/2 are known"
         raise Refused(why)
     return m.call(node, nn.Hardsigmoid(), m.input(node))
 
 
-def _leaky(m: ModuleBuilder, node: Node, said: dict[str, Any]) -> fx.Node:
-    return m.call(node, nn.LeakyReLU(float(said.get("alpha", 0.01))), m.input(node))
+def _leaky(m: ModuleBuilder, node: Node, attrs: dict[str, Any]) -> fx.Node:
+    return m.call(node, nn.LeakyReLU(float(attrs.get("alpha", 0.01))), m.input(node))
 
 
 def _tanh(m: ModuleBuilder, node: Node, _: dict[str, Any]) -> fx.Node:
@@ -213,8 +213,8 @@ def _fill(into: Any, values: Any) -> None:  # noqa: ANN401 - a tensor and an arr
         into.copy_(torch.from_numpy(np.array(values, np.float32)))
 
 
-def _pair(said: dict[str, Any], name: str) -> tuple[int, int]:
-    height, width = said.get(name, (1, 1))
+def _pair(attrs: dict[str, Any], name: str) -> tuple[int, int]:
+    height, width = attrs.get(name, (1, 1))
     return int(height), int(width)
 
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from hwnat.errors import DataError
-from hwnat.records.artifact import Shape
-from hwnat.targets.base import Floats, Session, check_input, require_one_output
+from hwnat.targets.base import (
+    Floats,
+    Session,
+    check_input,
+    require_one_input,
+    require_one_output,
+)
 from hwnat.targets.limits import reading
 from hwnat.targets.runtimes import load_onnxruntime
 
@@ -48,7 +52,7 @@ class OnnxSession(Session):
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
         self._session = open_session(path, session_options(threads))
-        self.input_shape = fixed_shape(self._session.get_inputs(), path)
+        self.input_shape = require_one_input(input_shapes(self._session), path)
         self._binding: Any = None
 
     def prepare(self, x: Floats) -> None:
@@ -75,14 +79,6 @@ class OnnxSession(Session):
         return np.array(self._output.numpy(), dtype=np.float32)
 
 
-def fixed_shape(inputs: Any, path: Path) -> Shape:  # noqa: ANN401 - ONNX Runtime has no types
-    """Return the shape of a session's only input.
-
-    Raises:
-        DataError: the session has several inputs, or its input has a dynamic shape.
-    """
-    shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
-    if len(shape) != 4 or not all(isinstance(size, int) and size > 0 for size in shape):
-        msg = f"{path} must have one 4-D input of fixed shape; it has {shape}. Export it again."
-        raise DataError(msg)
-    return shape
+def input_shapes(session: Any) -> list[Sequence[Any]]:  # noqa: ANN401 - ONNX Runtime has no types
+    """Return the shape of each input of an ONNX Runtime session."""
+    return [value.shape for value in session.get_inputs()]

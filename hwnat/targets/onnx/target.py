@@ -74,8 +74,8 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
     import torch
 
     with warnings.catch_warnings():
-        for said in ("You are using the legacy TorchScript", "The feature will be removed"):
-            warnings.filterwarnings("ignore", said, DeprecationWarning)
+        for warning in ("You are using the legacy TorchScript", "The feature will be removed"):
+            warnings.filterwarnings("ignore", warning, DeprecationWarning)
         # Padding becomes arithmetic on constants, which every runtime folds.
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1", UserWarning)
         # Instance norms have no running statistics, so training and evaluation do not differ.

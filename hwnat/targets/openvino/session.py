@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from hwnat.errors import DataError
-from hwnat.targets.base import Floats, Session, check_input, require_one_output
+from hwnat.targets.base import (
+    Floats,
+    Session,
+    check_input,
+    require_one_input,
+    require_one_output,
+)
 from hwnat.targets.limits import reading
 from hwnat.targets.openvino.graph import require_fixed
 from hwnat.targets.runtimes import load_openvino
@@ -47,10 +52,7 @@ class OpenvinoSession(Session):
             require_fixed(model, path)
             compiled = core().compile_model(model, "CPU", cpu_config(threads))
             shapes = [tuple(value.shape) for value in compiled.inputs]
-            if len(shapes) != 1 or len(shapes[0]) != 4:
-                msg = f"{path} must have one 4-D input; it has {shapes}. Export it again."
-                raise DataError(msg)
-            self.input_shape = shapes[0]
+            self.input_shape = require_one_input(shapes, path)
             self._request = compiled.create_infer_request()
         self._path, self._outputs = path, [value.get_any_name() for value in compiled.outputs]
 

@@ -123,10 +123,10 @@ class _Reading:
         )
 
     def _layer(self, node: Any) -> Layer | None:  # noqa: ANN401
-        said = {
+        info = {
             name: str(getattr(value, "value", value)) for name, value in node.get_rt_info().items()
         }
-        name, kind = node.get_friendly_name(), said.get("layerType", node.get_type_name())
+        name, kind = node.get_friendly_name(), info.get("layerType", node.get_type_name())
         sources = [port.get_source_output() for port in node.inputs()]
         names = [source.get_node().get_friendly_name() for source in sources]
         if kind == "Const" or (names and all(operand in self.constants for operand in names)):
@@ -137,9 +137,9 @@ class _Reading:
         return Layer(
             name=name,
             kind=kind,
-            kernel=said.get("primitiveType", ""),
-            dtype=said.get("runtimePrecision", "f32"),
-            parts=tuple(filter(None, said.get("originalLayersNames", "").split(","))),
+            kernel=info.get("primitiveType", ""),
+            dtype=info.get("runtimePrecision", "f32"),
+            parts=tuple(filter(None, info.get("originalLayersNames", "").split(","))),
             inputs=tuple(
                 (operand, tuple(map(int, source.get_shape())))
                 for operand, source in zip(names, sources, strict=True)

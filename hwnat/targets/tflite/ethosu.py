@@ -118,10 +118,10 @@ class EthosuTarget:
             ]
             done = link.run(argv, timeout_s=_TIMEOUT_S)
         if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            reason = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
             msg = (
                 f"Vela cannot compile {path} for {npu.accelerator}, {npu.system}, {npu.memory}: "
-                f"it says {said[:300]!r}. Compare the device file with: vela --list-configs "
+                f"it says {reason[:300]!r}. Compare the device file with: vela --list-configs "
                 f"{npu.config}"
             )
             raise DeviceError(msg)

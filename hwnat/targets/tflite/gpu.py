@@ -67,11 +67,11 @@ def open_model(path: Path) -> Any:  # noqa: ANN401
         with _words_on_stderr():
             model = CompiledModel.from_file(str(path), environment=environment, options=options)
     except RuntimeError as error:
-        said = " ".join(str(error).split())
-        if _LEFT_OVER in said:
+        reason = " ".join(str(error).split())
+        if _LEFT_OVER in reason:
             raise DeviceError(left_over) from error
         msg = (
-            f"LiteRT finds no GPU here that it can run {path} on ({said[-200:]}). It needs a "
+            f"LiteRT finds no GPU here that it can run {path} on ({reason[-200:]}). It needs a "
             "Vulkan driver, which `vulkaninfo --summary` lists; VK_DRIVER_FILES names one that is "
             "not installed. Or name a device without a delegate, such as host-tflite."
         )

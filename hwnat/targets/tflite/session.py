@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Shape
-from hwnat.targets.base import Floats, Session, as_tensor, check_input, require_one_output
+from hwnat.targets.base import (
+    Floats,
+    Session,
+    as_tensor,
+    check_input,
+    require_one_input,
+    require_one_output,
+)
 from hwnat.targets.limits import check_operators, check_tensor, reading
 
 #: (package, module of its interpreter), in order of preference.
@@ -108,13 +115,14 @@ def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
         DataError: the file does not have one 4-D float32 or int8 input and one output.
     """
     inputs = interpreter.get_input_details()
-    shape = tuple(int(size) for size in inputs[0]["shape"]) if len(inputs) == 1 else ()
-    if len(shape) != 4 or inputs[0]["dtype"] not in (np.float32, np.int8):
-        msg = f"{path} must have one 4-D float32 input, or int8; it has {shape}. Export it again."
+    shapes = [tuple(value["shape"]) for value in inputs]
+    batch, height, width, channels = require_one_input(shapes, path)
+    if inputs[0]["dtype"] not in (np.float32, np.int8):
+        dtype = np.dtype(inputs[0]["dtype"])
+        msg = f"{path} must have a float32 or int8 input; it has {dtype}. Export it again."
         raise DataError(msg)
     outputs = interpreter.get_output_details()
     require_one_output([output["name"] for output in outputs], path)
-    batch, height, width, channels = shape
     return TensorForm(
         input_shape=(batch, channels, height, width),
         given=inputs[0],

@@ -139,7 +139,7 @@ class TfliteTarget:
         """
         if self._delegate is not None:
             msg = (
-                f"{path}: what a GPU executes cannot be traced; name a device of target "
+                f"{path}: operators on a GPU cannot be traced; name a device of target "
                 f"{self.name} without a delegate, such as host-tflite."
             )
             raise UsageError(msg)

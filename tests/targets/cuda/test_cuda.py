@@ -12,7 +12,7 @@ from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.export.parity import check_parity
 from hwnat.records.device import device_names, load_device
 from hwnat.targets.base import SelfTimed, get_target
-from hwnat.targets.cuda.gpu import require_gpu, what_is_missing
+from hwnat.targets.cuda.gpu import require_gpu, why_unusable
 from hwnat.targets.cuda.onnx import (
     PROVIDER,
     BoundSession,
@@ -26,7 +26,7 @@ from hwnat.targets.onnx.session import open_session, session_options
 from hwnat.targets.onnx.target import OnnxTarget
 from hwnat.targets.timing import alternate
 
-NO_GPU = what_is_missing(torch.__version__, torch.version.cuda, available=torch.cuda.is_available())
+NO_GPU = why_unusable(torch.__version__, torch.version.cuda, available=torch.cuda.is_available())
 NO_PROVIDER = PROVIDER not in onnxruntime.get_available_providers()
 TARGETS = ("onnx-cuda", "torch-cuda")
 SHAPE = (1, 3, 16, 16)
@@ -68,7 +68,7 @@ def test_device_files_name_the_targets():
     ],
 )
 def test_what_a_machine_lacks_is_told_apart(cuda, available, says):
-    missing = what_is_missing("2.13.0", cuda, available=available)
+    missing = why_unusable("2.13.0", cuda, available=available)
     assert missing is None if says is None else re.search(says, missing)
 
 
