@@ -1,15 +1,13 @@
 """A program is ended when its time is up, when it prints too much, and when we are interrupted."""
 
 import os
-import sys
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from hwnat.transport.client import run_client
-
-CHILD = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
 
 def test_a_program_that_ends_gives_all_it_printed():
@@ -19,29 +17,36 @@ def test_a_program_that_ends_gives_all_it_printed():
 
 
 def test_a_program_is_killed_with_its_children_when_its_time_is_up():
-    line = f"{sys.executable} -c '{CHILD}'; true"
-    done = run_client(["sh", "-c", line], timeout_s=0.7, limit_bytes=100)
-    assert done.returncode is None
-    assert not alive(int(done.stdout))
+    line = "sh -c 'echo $$; exec sleep 600'; true"
+    for timeout_s in (0.3, 3, 30):
+        done = run_client(["sh", "-c", line], timeout_s=timeout_s, limit_bytes=100)
+        assert done.returncode is None
+        if done.stdout:  # a busy machine may not have started the child yet
+            break
+    wait_for_end(int(done.stdout))
 
 
 def test_a_program_that_closes_its_streams_is_still_limited():
     done = run_client(["sh", "-c", "exec >&- 2>&-; sleep 9"], timeout_s=0.2, limit_bytes=9)
+    # It was killed: with its time, it would have ended with 0.
     assert done.returncode is None
-    assert done.elapsed_s < 5
 
 
 def test_a_program_that_floods_is_killed_at_once():
     done = run_client(["yes"], timeout_s=60, limit_bytes=100_000)
     assert done.flooded
     assert done.returncode is None
-    assert done.elapsed_s < 10
+    # Nothing was read once the limit was passed, or the streams would hold gigabytes.
+    assert len(done.stdout) < 300_000
 
 
 def test_a_daemon_that_holds_the_streams_is_not_waited_for():
-    done = run_client(["sh", "-c", "sleep 2 & echo a"], timeout_s=60, limit_bytes=100)
-    assert (done.returncode, done.stdout) == (0, b"a\n")
-    assert done.elapsed_s < 1.9
+    done = run_client(["sh", "-c", "sleep 60 & echo $!"], timeout_s=120, limit_bytes=100)
+    daemon = int(done.stdout)
+    # It still holds the streams, and it is not ours to kill.
+    assert is_running(daemon)
+    os.kill(daemon, signal.SIGKILL)
+    assert done.returncode == 0
 
 
 def test_a_program_does_not_outlive_an_interrupt(monkeypatch):
@@ -53,8 +58,8 @@ def test_a_program_does_not_outlive_an_interrupt(monkeypatch):
 
     monkeypatch.setattr("hwnat.transport.client._drain", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_client(["sleep", "60"], timeout_s=60, limit_bytes=100)
-    assert not alive(seen[0])
+        run_client(["sleep", "600"], timeout_s=60, limit_bytes=100)
+    wait_for_end(seen[0])
 
 
 def test_a_program_has_no_terminal_to_ask_questions_on():
@@ -62,13 +67,15 @@ def test_a_program_has_no_terminal_to_ask_questions_on():
     assert done.returncode != 0
 
 
-def alive(pid):
-    for _ in range(50):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return False
-            os.kill(pid, 0)
-        except (OSError, ProcessLookupError):
-            return False
+def is_running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_for_end(pid):
+    """Wait until a process that was killed is gone; pytest's time limit ends this."""
+    while is_running(pid):
         time.sleep(0.02)
-    return True
