@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwnat.cli.export import export_pick as export
     from hwnat.predict.additive import AdditivePredictor
     from hwnat.predict.stage import predict
+    from hwnat.profile.bench import bench
     from hwnat.profile.measure import profile
     from hwnat.profile.operators import profile_models
     from hwnat.profile.plan import make_plan
@@ -36,6 +37,7 @@ __all__ = [
     "Arch",
     "SearchConfig",
     "__version__",
+    "bench",
     "diff",
     "export",
     "get_space",
@@ -58,6 +60,7 @@ _PLACES: Final = {
     "AdditivePredictor": "hwnat.predict.additive:AdditivePredictor",
     "Arch": "hwnat.records.arch:Arch",
     "SearchConfig": "hwnat.search.run:SearchConfig",
+    "bench": "hwnat.profile.bench:bench",
     "diff": "hwnat.table.diff:diff",
     "export": "hwnat.cli.export:export_pick",
     "get_space": "hwnat.records.space:get_space",

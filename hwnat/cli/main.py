@@ -21,6 +21,7 @@ from hwnat.records.text import visible
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo:demo", "Run the whole chain on this machine."),
     "device": ("device:device", "List devices, add one, and check it."),
+    "bench": ("bench:bench", "Time model files and compare them."),
     "arch": ("arch:arch", "Print the parameters, MACs and operations of a network."),
     "profile": ("profile:profile", "Measure a device and write its latency table."),
     "table": ("table:table", "Show, import, check and compare latency tables."),

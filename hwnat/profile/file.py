@@ -1,27 +1,24 @@
 """Time files and networks as a table's networks were timed, on the table's scale."""
 
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import get_args
 
-import numpy as np
-
 from hwnat.device.conditions import read_host
 from hwnat.errors import DataError, TableMismatchError, UsageError
 from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
-from hwnat.profile.paired import shuffled_rounds
+from hwnat.profile.rounds import make_visits
 from hwnat.profile.timer import is_here, open_timer, target_of
 from hwnat.records.arch import Arch
 from hwnat.records.device import DeviceSpec, Precision, named_device
-from hwnat.records.measurement import Host, Measurement, Setup, network_key
+from hwnat.records.measurement import Host, Setup, network_key
 from hwnat.records.space import get_space
 from hwnat.table.build import entry
 from hwnat.table.entry import Entry
 from hwnat.table.lookup import LatencyTable
-from hwnat.targets.visits import Tell, Timer
+from hwnat.targets.visits import Tell
 from hwnat.transport.local import LocalTransport
 
 
@@ -114,13 +111,19 @@ def _on_scale(
     with open_timer(device, target, tell=tell) as timer:
         setup = timer.setup(reference=table.setup.reference, batch=table.setup.batch)
         _same(table, setup)
-        found_files = ModelsAndFiles(
+        models = ModelsAndFiles(
             models=ExportedModels(target=target, folder=cache / target.name),
             files={str(path): path for path in files},
         )
-        _export(table, found_files.models, keys, report=report or _silent)
-        visits = _Visits(timer=timer, setup=setup, files=found_files, report=report or _silent)
-        made = visits.make((*keys, *found_files.files), rounds=table.timed_as()[0].rounds)
+        _export(table, models.models, keys, report=report or _silent)
+        made = make_visits(
+            (*keys, *models.files),
+            timer=timer,
+            setup=setup,
+            files=models,
+            rounds=table.timed_as()[0].rounds,
+            report=report or _silent,
+        )
     unshifted = {key: entry(visits, reference_ns=reference_ns) for key, visits in made.items()}
     shifts = [check.measured_ns / unshifted[key].p50_ns for key, check in known.items()]
     scale = median(shifts) if shifts else 1.0
@@ -221,27 +224,6 @@ def _export(
     archs = {key: Arch.from_text(space, key.split("|")[2]) for key in (setup.reference, *keys)}
     sources = {k: a.ops(classes=classes, batch=setup.batch) for k, a in archs.items()}
     models.export(sources, progress=report)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Visits:
-    """Makes visits without keeping them in a store."""
-
-    timer: Timer
-    setup: Setup
-    files: ModelsAndFiles
-    report: Progress
-
-    def make(self, subjects: Sequence[str], *, rounds: int) -> dict[str, list[Measurement]]:
-        """Visit networks and files in shuffled rounds and load them in that order."""
-        visits: dict[str, list[Measurement]] = {key: [] for key in subjects}
-        due = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
-        made = self.timer.visits(due, files=self.files, setup=self.setup, rounds=rounds, kept=False)
-        with closing(made):
-            for count, measurement in enumerate(made, start=1):
-                visits[measurement.subject].append(measurement)
-                self.report("measure", count, len(due))
-        return visits
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""Make the visits that a store lacks, in rounds, and commit each."""
+"""Make visits in shuffled rounds: those that a store lacks, or visits that no store keeps."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnat.profile.models import Progress
 from hwnat.profile.paired import shuffled_rounds
-from hwnat.records.measurement import Setup
+from hwnat.records.measurement import Measurement, Setup
 from hwnat.records.store import Store
 from hwnat.targets.visits import Files, Timer
 
@@ -53,3 +53,30 @@ class Rounds:
                 self.db.add(measurement)
                 due.pop(measurement.job, None)
                 self.report("measure", len(visits) - len(due), len(visits))
+
+
+def make_visits(
+    subjects: Sequence[str],
+    *,
+    timer: Timer,
+    setup: Setup,
+    files: Files,
+    rounds: int,
+    report: Progress,
+) -> dict[str, list[Measurement]]:
+    """Visit each subject once per round without keeping the visits in a store.
+
+    Returns:
+        Subject -> its visits.
+
+    Raises:
+        DeviceError: the device failed.
+    """
+    visits: dict[str, list[Measurement]] = {subject: [] for subject in subjects}
+    due = list(shuffled_rounds(tuple(visits), rounds, rng=np.random.default_rng(0)))
+    made = timer.visits(due, files=files, setup=setup, rounds=rounds, kept=False)
+    with closing(made):
+        for count, measurement in enumerate(made, start=1):
+            visits[measurement.subject].append(measurement)
+            report("measure", count, len(due))
+    return visits

@@ -1,5 +1,6 @@
 """A target without a runtime: files name what they hold, and a run says how long it took."""
 
+from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import describe, staged
 from hwnat.targets.base import Session
 
@@ -36,13 +37,18 @@ class StubTarget:
 
     def load(self, path, *, threads=1):
         assert threads == 1
-        return StubSession(tuple(map(int, path.read_text().strip("()").split(","))))
+        content = path.read_text()
+        if not content.startswith("("):
+            msg = f"{path} is not a stub."
+            raise DataError(msg)
+        return StubSession(tuple(map(int, content.strip("()").split(","))))
 
     def convert(self, onnx, path):
         raise NotImplementedError(path)
 
     def trace(self, path):
-        raise NotImplementedError(path)
+        msg = f"{path}: a stub has no operators."
+        raise UsageError(msg)
 
     def runtime(self):
         return "stub", "1"
