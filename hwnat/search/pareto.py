@@ -8,8 +8,13 @@ import numpy.typing as npt
 from hwnat.errors import DataError
 
 Floats = npt.NDArray[np.float64]
-#: Points compared with all others at a time: memory grows with the front, not with its square.
-_ROWS: Final = 16
+#: Radius of the neighbourhood that decides a trade-off, on a front scaled to the unit cube.
+_REACH: Final = 0.125
+#: Points compared with a sample at a time: memory grows with the front, not with its square.
+_ROWS: Final = 64
+#: Size of each sample that bounds the scores of points still in question, and how many of these
+#: are then scored in full to rule out others: after the last sample, as many as it takes.
+_SAMPLES: Final = ((64, 8), (512, 8), (4096, None))
 
 
 def non_dominated(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -58,7 +63,7 @@ def hypervolume(costs: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     return float(volume(inside, ref=worst)) if len(inside) else 0.0
 
 
-def trade_off(front: npt.ArrayLike, *, eps: float = 0.125) -> Floats:
+def trade_off(front: npt.ArrayLike, *, eps: float = _REACH) -> Floats:
     """Score each point by what its neighbours lose for each unit they gain; higher is better.
 
     The front is scaled to the unit cube. Neighbours are the points within `eps`; where there are
@@ -76,71 +81,19 @@ def trade_off(front: npt.ArrayLike, *, eps: float = 0.125) -> Floats:
 
     Source: NSGANetV2's choice of "high trade-off" networks, which NAT reuses.
     """
-    points = _checked(front)
-    low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
-    scaled = (points - low) / np.where(high > low, high - low, 1.0)
-    order = np.argsort(scaled[:, 0], kind="stable")
-    ordered = scaled[order]
-    first = ordered[:, 0]
+    points = _scaled(_checked(front))
+    order = np.argsort(points[:, 0], kind="stable")
+    ordered = points[order]
     scores = np.empty(len(points))
-    fewest = min(2 * points.shape[1], len(points) - 1)
-    for start in range(0, len(points), _ROWS):
-        some = ordered[start : start + _ROWS]
-        # Neighbours within `eps` are within it in the first objective too.
-        begin = int(np.searchsorted(first, some[0, 0] - eps, side="left"))
-        end = int(np.searchsorted(first, some[-1, 0] + eps, side="right"))
-        ratio, count = _ratios(some, ordered[begin:end], start - begin, eps * eps)
-        if (sparse := count < fewest).any():
-            ratio[sparse] = [
-                _nearest(ordered, start + r, fewest) for r in sparse.nonzero()[0].tolist()
-            ]
-        scores[order[start : start + _ROWS]] = ratio
+    scores[order] = [_score(ordered, row, eps) for row in range(len(points))]
     return scores
-
-
-def _ratios(
-    some: Floats, others: Floats, own: int, reach_squared: float
-) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """Return (k,) scores and numbers of neighbours.
-
-    Args:
-        some: (k, m) points to score; they are rows `own` to `own + k - 1` of `others`.
-        others: (n, m) points among which neighbours are looked for.
-        own: see `some`.
-        reach_squared: neighbours are at most this far, squared.
-    """
-    shape = len(some), len(others)
-    losses, gains, squared = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    for column in range(some.shape[1]):
-        change = others[:, column] - some[:, column, None]
-        squared += change * change
-        loss = np.maximum(change, 0)
-        losses += loss
-        gains += loss - change
-    rows = np.arange(len(some))
-    squared[rows, own + rows] = np.inf
-    near = squared <= reach_squared
-    ratio = np.full(shape, np.inf)
-    np.divide(losses, gains, out=ratio, where=near & (gains > 0))
-    return np.asarray(ratio.min(axis=1, initial=np.inf)), np.asarray(near.sum(axis=1))
-
-
-def _nearest(points: Floats, row: int, fewest: int) -> float:
-    """Return the score of one point by its `fewest` nearest points."""
-    squared = np.zeros(len(points))
-    for column in points.T:
-        change = column - column[row]
-        squared += change * change
-    squared[row] = np.inf
-    reach_squared = float(np.partition(squared, fewest - 1)[fewest - 1])
-    ratio, _ = _ratios(points[row : row + 1], points, row, reach_squared)
-    return float(ratio[0])
 
 
 def knee(costs: npt.ArrayLike) -> int:
     """Return the row with the highest trade-off on the front of `costs`.
 
-    Equal scores go to the smaller sum of scaled costs, then to the earlier row.
+    Scores that agree in nine digits are equal. Equal scores go to the smaller sum of scaled costs,
+    then to the earlier row.
 
     Args:
         costs: (n, m), every column minimised; dominated rows may be among them.
@@ -156,10 +109,101 @@ def knee(costs: npt.ArrayLike) -> int:
         msg = "There is no knee: the front is empty."
         raise DataError(msg)
     rows = np.flatnonzero(non_dominated(points))
-    front = points[rows]
-    spread = np.ptp(front, axis=0)
-    total = ((front - front.min(axis=0)) / np.where(spread > 0, spread, 1.0)).sum(axis=1)
-    return int(rows[np.lexsort((total, -trade_off(front)))[0]])
+    scaled = _scaled(points[rows])
+    order = np.argsort(scaled[:, 0], kind="stable")
+    ordered, rows = scaled[order], rows[order]
+    total = ordered.sum(axis=1)
+    # A score is the smallest ratio over all neighbours, so the smallest over some of them is an
+    # upper bound. Points whose bound is below a known score are never compared with all others.
+    bounds = np.full(len(rows), np.inf)
+    hopeful = np.arange(len(rows))
+    best = (np.inf, np.inf, -1)
+    for size, tried in _SAMPLES:
+        bounds[hopeful] = np.minimum(bounds[hopeful], _bounds(ordered, hopeful, size))
+        hopeful = hopeful[np.lexsort((rows[hopeful], total[hopeful], -bounds[hopeful]))]
+        for row in hopeful[:tried].tolist():
+            if best <= (-bounds[row], total[row], rows[row]):
+                return int(best[2])
+            bounds[row] = _nine_digits(_score(ordered, row, _REACH))
+            best = min(best, (-bounds[row], total[row], rows[row]))
+        hopeful = hopeful[-bounds[hopeful] <= best[0]]
+    return int(best[2])
+
+
+def _scaled(front: Floats) -> Floats:
+    """Scale every column to the range from 0 to 1."""
+    low, high = front.min(axis=0, initial=np.inf), front.max(axis=0, initial=-np.inf)
+    return np.asarray((front - low) / np.where(high > low, high - low, 1.0))
+
+
+def _score(ordered: Floats, row: int, eps: float) -> float:
+    """Return the trade-off of one point; see `trade_off`.
+
+    Args:
+        ordered: (n, m) scaled front, sorted by the first column.
+        row: the point's position.
+        eps: radius of the neighbourhood.
+    """
+    first = ordered[:, 0]
+    # Neighbours within `eps` are within it in the first objective too.
+    begin = int(np.searchsorted(first, first[row] - eps, side="left"))
+    end = int(np.searchsorted(first, first[row] + eps, side="right"))
+    fewest = min(2 * ordered.shape[1], len(ordered) - 1)
+    ratios, squared = _ratios(ordered[row : row + 1], ordered[begin:end])
+    reach_squared = eps * eps
+    if np.count_nonzero(squared <= reach_squared) - 1 < fewest:
+        # The point itself is the nearest of all.
+        ratios, squared = _ratios(ordered[row : row + 1], ordered)
+        reach_squared = max(reach_squared, float(np.partition(squared[0], fewest)[fewest]))
+    return float(ratios[squared <= reach_squared].min(initial=np.inf))
+
+
+def _bounds(ordered: Floats, rows: npt.NDArray[np.intp], size: int) -> Floats:
+    """Return upper bounds of the scores of `rows`, from at most about `size` neighbours each.
+
+    Args:
+        ordered: (n, m) scaled front, sorted by the first column.
+        rows: (k,) positions of points.
+        size: number of points of the whole front that each is compared with.
+    """
+    sample = ordered[:: max(1, len(ordered) // size)]
+    bounds = np.full(len(rows), np.inf)
+    for start in range(0, len(rows), _ROWS):
+        some = ordered[rows[start : start + _ROWS]]
+        ratios, squared = _ratios(some, sample)
+        ratios[squared > _REACH * _REACH] = np.inf
+        bounds[start : start + _ROWS] = ratios.min(axis=1)
+    for step in (-2, -1, 1, 2):
+        near = ordered[np.clip(rows + step, 0, len(ordered) - 1)]
+        ratios, squared = _ratios(ordered[rows], near[:, None])
+        ratios[squared > _REACH * _REACH] = np.inf
+        bounds = np.minimum(bounds, ratios[:, 0])
+    return _nine_digits(bounds)
+
+
+def _ratios(points: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """Return (k, n) ratios of losses to gains, infinite without a gain, and squared distances.
+
+    Args:
+        points: (k, m) points to leave.
+        others: (n, m) points to go to; or (k, n, m), some for each of `points`.
+    """
+    losses = gains = squared = np.zeros(1)
+    for column in range(points.shape[1]):
+        change = others[..., column] - points[:, column, None]
+        squared = squared + change * change
+        loss = np.maximum(change, 0)
+        losses = losses + loss
+        gains = gains + (loss - change)
+    ratios = np.full(squared.shape, np.inf)
+    np.divide(losses, gains, out=ratios, where=gains > 0)
+    return ratios, squared
+
+
+def _nine_digits(scores: Floats | float) -> Floats:
+    """Round away what the order of floating-point operations decides."""
+    mantissa, exponent = np.frexp(scores)
+    return np.asarray(np.ldexp(np.round(mantissa * 2**30) / 2**30, exponent))
 
 
 def _checked(costs: npt.ArrayLike) -> Floats:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hwnat.errors import DataError
+from hwnat.search import pareto
 from hwnat.search.pareto import hypervolume, knee, non_dominated, trade_off
 
 COSTS = arrays(
@@ -20,7 +21,7 @@ COSTS = arrays(
 @settings(max_examples=50)
 def test_the_front_is_what_no_row_beats(costs):
     beaten = [any((other <= row).all() and (other < row).any() for other in costs) for row in costs]
-    assert non_dominated(costs).tolist() == [not each for each in beaten]
+    assert non_dominated(costs).tolist() == [not row_beaten for row_beaten in beaten]
 
 
 @given(COSTS)
@@ -82,6 +83,53 @@ def plain_trade_off(front, eps=0.125):
 def test_trade_offs_in_pieces_are_those_of_the_definition(count, objectives):
     points = np.random.default_rng(count).random((count, objectives))
     assert trade_off(points) == pytest.approx(plain_trade_off(points))
+
+
+def curves(count):
+    """Fronts of different shapes, by name."""
+    random = np.random.default_rng(count)
+    left = np.sort(random.random(count))
+    cube = random.random((count, 3))
+    sphere = cube / np.linalg.norm(cube, axis=1)[:, None]
+    return {
+        "convex": np.stack([left, (1 - left) ** 2], axis=1),
+        "concave": np.stack([left, np.sqrt(1 - left**2)], axis=1),
+        "straight": np.stack([left, 1 - left], axis=1),
+        "noisy": np.stack([left, np.sort(random.random(count))[::-1]], axis=1),
+        "in steps": np.stack([np.arange(count) // 3, -(np.arange(count) // 3)], axis=1),
+        "crowded": np.append(np.stack([left, 2 - left], axis=1) / 1000, [[0.5, 0], [1, -1]], 0),
+        "all equal": np.ones((count, 2)),
+        "hollow": 1 - sphere,
+        "round": sphere,
+        "flat": cube / cube.sum(axis=1)[:, None],
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40, 700])
+@pytest.mark.parametrize("name", curves(2))
+def test_the_knee_has_the_highest_trade_off_of_all(name, count):
+    costs = np.float64(curves(count)[name])
+    front = np.flatnonzero(non_dominated(costs))
+    scores = plain_trade_off(costs[front])
+    chosen = scores[front.tolist().index(knee(costs))]
+    assert chosen == pytest.approx(max(scores), rel=1e-8)
+
+
+@pytest.mark.parametrize("name", curves(2))
+def test_the_work_for_a_knee_grows_with_the_front_not_with_its_square(name, monkeypatch):
+    pairs = 0
+
+    def counted(points, others, ratios=pareto._ratios):
+        nonlocal pairs
+        result = ratios(points, others)
+        pairs += result[0].size
+        return result
+
+    monkeypatch.setattr(pareto, "_ratios", counted)
+    count = 20_000
+    knee(curves(count)[name])
+    # Every point with every other would be 20,000 for each.
+    assert 0 < pairs < 1_500 * count
 
 
 def test_the_memory_for_a_knee_grows_with_the_front_not_with_its_square():
