@@ -261,6 +261,26 @@ class Measurement:
         return tuple(reasons)
 
 
+def is_steady(body: str) -> bool:
+    """Return whether a stored visit is plainly free of doubts; False needs a closer look.
+
+    It reads the JSON of a visit without checking it, which takes a tenth of the time.
+    """
+    try:
+        visit = json.loads(body)
+        for series in (visit["samples_ns"], visit["reference_ns"]):
+            low = min(series)
+            # A range this small leaves no room for a wider spread or a longer tail.
+            if not 0 < low <= max(series) <= low * (1 + MAX_SPREAD):
+                return False
+        states = [state for state in (visit["before"], visit["after"]) if state is not None]
+        before, after = ([state["temperature_c"] for state in states] + [None, None])[:2]
+        heat_c = 0.0 if None in (before, after) else after - before
+        return bool(visit["disturbed"] == 0 and heat_c <= MAX_HEATING_C)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
 def lower_quartile(series: Sequence[int]) -> float:
     """Return the first quartile of a series, interpolated linearly.
 

@@ -1,10 +1,13 @@
 import contextlib
+import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.device import TimingProtocol
-from hwnat.records.measurement import Conditions, Measurement, ProfileRun
+from hwnat.records.measurement import Conditions, Measurement, ProfileRun, is_steady
 from hwnat.records.store import STORE_SCHEMA, Store
 
 WRITER = """
@@ -61,8 +64,8 @@ def one(job="1", **more):
 def test_measurements_come_back_as_they_went_in(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("store") / "s.sqlite"
     with Store(path) as store:
-        for each in written:
-            store.add(each)
+        for visit in written:
+            store.add(visit)
     with Store(path) as store:
         assert store.measurements("s", {m.subject for m in written}) == tuple(written)
         assert store.jobs("s") == {m.job for m in written}
@@ -85,12 +88,95 @@ def test_doubtful_visits_are_listed_with_their_reasons(tmp_path):
     assert doubt.startswith("conv: slowest model run is 19.8 times the median")
 
 
+def test_doubts_are_worked_out_once(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(one("1", samples_ns=(5, 5, 5)))
+        store.add(one("2", samples_ns=(5, 5, 99)))
+        store._db.execute("update measurements set body = 'no longer JSON'")
+        assert len(store.doubts("s")) == 1
+
+
+def test_a_job_that_is_there_already_keeps_its_doubts(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(one("1", samples_ns=(5, 5, 99)))
+        store.add(one("1", samples_ns=(5, 5, 5)))
+        assert len(store.doubts("s")) == 1
+
+
+@pytest.fixture
+def first_schema(tmp_path):
+    """Return the path of a store as hwnat 0.1.0 wrote it, with a doubtful visit of either setup."""
+    path = tmp_path / "old.sqlite"
+    db = sqlite3.connect(path)
+    db.execute("create table measurements (job text primary key, setup text, subject text, "
+               "body text) strict")  # fmt: skip
+    db.execute("create index by_setup on measurements (setup)")
+    db.execute("create table runs (number integer primary key, body text unique) strict")
+    db.execute("pragma application_id = 1752657505")
+    db.execute("pragma user_version = 1")
+    for visit in (
+        one("1", samples_ns=(5,)),
+        one("2", samples_ns=(5, 5, 99)),
+        one("3", setup="other"),
+    ):
+        row = (visit.job, visit.setup, visit.subject, json.dumps(asdict(visit)))
+        db.execute("insert into measurements values (?, ?, ?, ?)", row)
+    db.commit()
+    db.close()
+    return path
+
+
+def test_a_store_of_the_first_schema_keeps_all_it_holds(first_schema):
+    for _ in range(2):
+        with Store(first_schema) as store:
+            assert [visit.job for visit in store.measurements("s", ["conv"])] == ["1", "2"]
+            assert len(store.doubts("s")) == 1
+            assert len(store.doubts("other")) == 1
+    with Store(first_schema) as store:
+        assert store._schema() == STORE_SCHEMA
+
+
+def test_several_processes_may_open_a_store_of_the_first_schema_at_once(first_schema):
+    paths = []
+    for number in range(5):
+        paths.append(str(first_schema.with_name(f"{number}.sqlite")))
+        shutil.copy(first_schema, paths[-1])
+    open_together(paths)
+
+
+def test_a_visit_that_cannot_be_read_is_refused_when_its_doubts_are_asked_for(first_schema):
+    db = sqlite3.connect(first_schema)
+    db.execute("update measurements set body = '{}' where job = '2'")
+    db.commit()
+    db.close()
+    with Store(first_schema) as store, pytest.raises(DataError, match="is missing"):
+        store.doubts("s")
+
+
+@settings(max_examples=100)
+@given(measurements)
+def test_a_visit_that_is_steady_has_no_doubts(visit):
+    if is_steady(json.dumps(asdict(visit))):
+        assert visit.doubts() == ()
+
+
+def test_most_visits_are_steady_whether_or_not_the_device_reports_its_temperature():
+    warm = Conditions(at="t", temperature_c=50.0)
+    for states in ({}, {"before": warm, "after": warm}, {"before": Conditions(at="t")}):
+        assert is_steady(json.dumps(asdict(one(samples_ns=(100, 110), **states))))
+    hot = Conditions(at="t", temperature_c=90.0)
+    assert not is_steady(json.dumps(asdict(one(samples_ns=(100,), before=warm, after=hot))))
+    assert not is_steady(json.dumps(asdict(one(samples_ns=(100,), disturbed=1))))
+    assert not is_steady("{}")
+    assert not is_steady("[" * 100_000)
+
+
 def test_a_job_is_stored_once(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         store.add(one(samples_ns=(7,)))
         store.add(one(samples_ns=(8,)))
-        (found,) = store.measurements("s", ["conv"])
-    assert found.samples_ns == (7,)
+        (visit,) = store.measurements("s", ["conv"])
+    assert visit.samples_ns == (7,)
 
 
 def test_runs_come_back_oldest_first(tmp_path, a_setup):
@@ -133,9 +219,9 @@ def test_kill_minus_nine_loses_nothing_that_was_reported(tmp_path):
     os.kill(writer.pid, signal.SIGKILL)
     reported = 50 + len(writer.communicate()[0].splitlines())
     with Store(path) as store:
-        found = store.measurements("s", ["conv"])
-        assert reported <= len(found) <= reported + 1
-        assert [m.samples_ns for m in found] == [(i + 1,) for i in range(len(found))]
+        visits = store.measurements("s", ["conv"])
+        assert reported <= len(visits) <= reported + 1
+        assert [m.samples_ns for m in visits] == [(i + 1,) for i in range(len(visits))]
         store.add(one("later"))
 
 
@@ -217,7 +303,11 @@ for path in sys.argv[1:]:
 
 
 def test_several_processes_may_open_a_new_store_at_once(tmp_path):
-    paths = [str(tmp_path / f"{number}.sqlite") for number in range(20)]
+    open_together([str(tmp_path / f"{number}.sqlite") for number in range(20)])
+
+
+def open_together(paths):
+    """Open each of `paths` in four processes at once."""
     argv = [sys.executable, "-c", OPENER, *paths]
     openers = [
         subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
