@@ -14,7 +14,7 @@ import numpy as np
 
 from hwnat.errors import DeviceError, UsageError
 from hwnat.records.artifact import Shape
-from hwnat.targets.base import Floats, SelfTimed, Session, check_input
+from hwnat.targets.base import Floats, Session, check_input
 
 _INSTALL = "pip install 'hwnat[cuda]', with a PyTorch that is built for CUDA"
 
@@ -173,6 +173,3 @@ class GpuTimed(TensorSession):
         """Run once and return its nanoseconds; see `SelfTimed`."""
         with self._settings():
             return self._clock.timed(self._call)
-
-
-_TIMED: type[SelfTimed] = GpuTimed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hwnat.errors import DataError, DeviceError, UsageError
-from hwnat.targets.base import Floats, Session, Target, require_file, require_one_input
+from hwnat.targets.base import Floats, SelfTimed, Session, Target, require_file, require_one_input
 from hwnat.targets.cuda.gpu import GpuClock, GpuTimed, TensorSession, refuse_trace, require_gpu
 from hwnat.targets.onnx.session import input_shapes, open_session, session_options
 from hwnat.targets.onnx.target import OnnxTarget
@@ -125,7 +125,8 @@ class BoundSession(TensorSession):
 
     def __init__(self, path: Path, session: Any, *, device: str) -> None:  # noqa: ANN401
         super().__init__(require_one_input(input_shapes(session), path), device)
-        self._session, self._binding, self._options = session, session.io_binding(), None
+        self._session, self._binding = session, session.io_binding()
+        self._options: Any = None
 
     def prepare(self, x: Floats) -> None:
         """Copy an input to the device and bind it; see `Session.prepare`."""
@@ -157,3 +158,6 @@ class CudaOnnxSession(GpuTimed, BoundSession):
         self._options = _ort().RunOptions()
         # The event after a run waits for it, so the provider need not synchronise.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+
+_TIMED: type[SelfTimed] = CudaOnnxSession

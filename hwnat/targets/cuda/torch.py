@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import (
+    SelfTimed,
     Session,
     Target,
     eval_copy,
@@ -132,6 +133,9 @@ class CudaTorchSession(GpuTimed, TorchSession):
     def __init__(self, path: Path) -> None:
         super().__init__(path, device="cuda")
         self._clock = GpuClock()
+
+
+_TIMED: type[SelfTimed] = CudaTorchSession
 
 
 def _input_shape(program: "ExportedProgram", path: Path) -> Shape:

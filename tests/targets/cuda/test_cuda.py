@@ -12,7 +12,7 @@ from hwnat.errors import DataError, DeviceError, UsageError
 from hwnat.export.parity import check_parity
 from hwnat.records.device import device_names, load_device
 from hwnat.targets.base import SelfTimed, get_target
-from hwnat.targets.cuda.gpu import require_gpu, why_unusable
+from hwnat.targets.cuda.gpu import GpuTimed, require_gpu, why_unusable
 from hwnat.targets.cuda.onnx import (
     PROVIDER,
     BoundSession,
@@ -165,6 +165,37 @@ def test_only_sessions_on_a_gpu_have_a_clock_of_their_own(files):
     assert issubclass(CudaTorchSession, SelfTimed)
     assert issubclass(CudaOnnxSession, SelfTimed)
     assert not isinstance(TorchSession(files["torch-cuda"]), SelfTimed)
+
+
+class _HostClock:
+    """A clock that notes when it times and when it only waits."""
+
+    def __init__(self):
+        self.calls = []
+
+    def wait(self, call):
+        self.calls.append("wait")
+        call()
+
+    def timed(self, call):
+        self.calls.append(f"timed, inference {torch.is_inference_mode_enabled()}")
+        call()
+        return 1234
+
+
+def test_a_session_on_a_gpu_runs_on_the_clock_and_enters_settings_before_it(net, files, images):
+    class OnThisMachine(GpuTimed, TorchSession):
+        _clock = _HostClock()
+
+    session = OnThisMachine(files["torch-cuda"])
+    check_parity(net, session, images(*SHAPE)).require("net")
+    assert session._clock.calls == ["wait", "wait"]
+    session.prepare(-images(*SHAPE))
+    assert session.timed() == 1234
+    assert session._clock.calls[2:] == ["wait", "timed, inference True"]
+    with torch.inference_mode():
+        wanted = net(torch.from_numpy(-images(*SHAPE))).numpy()
+    np.testing.assert_allclose(session.output(), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.gpu
