@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -163,6 +164,42 @@ class Delegating(Protocol):
 
         Raises:
             UsageError: the target does not support the delegate.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A model that was cut out of another.
+
+    Attributes:
+        inputs: names of the whole model's values that the piece takes, in order.
+        outputs: names of the whole model's values that the piece returns, in order.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """A target that can cut pieces out of its files."""
+
+    def cut(self, path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool = False) -> Piece:
+        """Write a file with some nodes of another file, their weights and other constants.
+
+        The piece takes the values that these nodes read from other nodes, and returns the values
+        that other nodes read or the whole model returns.
+
+        Args:
+            path: a file of this target.
+            nodes: names of nodes, as `TracedOp.nodes` of this file's trace holds them.
+            out: path of the piece.
+            ancestors: also take every node that these nodes depend on.
+
+        Raises:
+            DataError: the file is missing or damaged, or has no such node.
+            UsageError: the nodes cannot run on their own; the message says why.
         """
         ...
 

@@ -4,8 +4,9 @@ All targets use the same records. Fusion is read from the runtime's own plan.
 `hwnat.targets.kernel` decides which operation key describes a kernel.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hwnat.errors import DataError
 from hwnat.records.op import OpSpec
@@ -147,6 +148,38 @@ class Graph:
     def followers(self, node: Node) -> list[Node]:
         """Return the nodes that read an output of `node`."""
         return [reader for value in node.outputs for reader in self.readers.get(value, [])]
+
+    def closed(self, names: Sequence[str], path: Path, *, ancestors: bool) -> set[str]:
+        """Return nodes and the nodes that compute the constants they read.
+
+        Args:
+            names: names of nodes.
+            path: the file, for messages.
+            ancestors: also take every node that these nodes depend on.
+
+        Raises:
+            DataError: there is no such node.
+        """
+        if unknown := [name for name in names if name not in self.by_name]:
+            msg = f"{path} has no node {unknown[0]!r:.80}; name a node of this file."
+            raise DataError(msg)
+        chosen, waiting = set(names), list(names)
+        while waiting:
+            for value in self.by_name[waiting.pop()].inputs:
+                node = self.producer.get(value)
+                wanted = node is not None and (ancestors or value in self.constants)
+                if wanted and node is not None and node.name not in chosen:
+                    chosen.add(node.name)
+                    # The size of a value does not depend on the value.
+                    waiting += (
+                        [node.name] if ancestors or node.kind not in ("Shape", "Size") else []
+                    )
+        return chosen
+
+    def in_order(self, values: Iterable[str]) -> list[str]:
+        """Return values in the order they are made; inputs of the model come first."""
+        order = {value: place for place, value in enumerate(self.producer)}
+        return sorted(values, key=lambda value: order.get(value, -1))
 
     def group(self, anchors: Mapping[int, Sequence[str]]) -> dict[int, tuple[str, ...]]:
         """Complete the groups of nodes that were fused.

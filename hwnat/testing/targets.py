@@ -14,7 +14,7 @@ from hwnat.records.artifact import Artifact, Shape
 from hwnat.records.kinds import Activation
 from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO, MBV3_W10
-from hwnat.targets.base import Floats, Target, get_target
+from hwnat.targets.base import Cutting, Floats, Target, get_target
 from hwnat.targets.timing import Host, alternate
 
 if TYPE_CHECKING:
@@ -274,6 +274,32 @@ class TargetConformance:
         path.write_bytes(b"not a model")
         with pytest.raises(DataError, match="export it again"):
             target.trace(path)
+
+    def test_pieces_of_a_file_compute_what_the_file_does(
+        self, target: Target, randomised: Randomise, images: Images, tmp_path: Path
+    ) -> None:
+        if not isinstance(target, Cutting):
+            pytest.skip(f"{target.name} cuts no pieces")
+        whole, piece, rest = (tmp_path / f"{name}{target.suffix}" for name in ("w", "p", "r"))
+        target.export(randomised(op_module(OPS[8])), input_shape(OPS[8]), whole)
+        x = images(*input_shape(OPS[8]))
+        wanted = target.load(whole).run(x)
+        kernels = [kernel.nodes for kernel in target.trace(whole).ops if kernel.nodes]
+        target.cut(whole, kernels[-1], piece, ancestors=True)
+        np.testing.assert_array_equal(target.load(piece).run(x), wanted)
+        chained = 0
+        for count in range(1, len(kernels)):
+            first = target.cut(whole, kernels[count - 1], piece, ancestors=True)
+            names = [name for nodes in kernels[count:] for name in nodes]
+            second = target.cut(whole, names, rest)
+            assert set(second.inputs) <= {*first.inputs, *first.outputs}
+            if first.outputs == second.inputs and len(first.outputs) == 1:
+                middle = target.load(piece).run(x)
+                np.testing.assert_allclose(target.load(rest).run(middle), wanted, atol=1e-5)
+                chained += 1
+        assert chained
+        with pytest.raises(DataError, match="no node 'nobody'"):
+            target.cut(whole, ["nobody"], piece)
 
     def test_what_is_not_a_model_is_refused_in_one_line(
         self, target: Target, randomised: Randomise, tmp_path: Path

@@ -1,13 +1,14 @@
 """ONNX files, run by ONNX Runtime on the CPU. fp32 only; no graph surgery, no other providers."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
-from hwnat.targets.base import Session, Target, eval_copy, installed, require_file
+from hwnat.targets.base import Piece, Session, Target, eval_copy, installed, require_file
 from hwnat.targets.onnx.session import OnnxSession
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ class OnnxTarget:
         from hwnat.targets.onnx.trace import trace_onnx
 
         return trace_onnx(path, runtime=" ".join(self.runtime()))
+
+    def cut(self, path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool = False) -> Piece:
+        """Write some nodes of a file as a file of their own; see `Cutting.cut`."""
+        from hwnat.targets.onnx.cut import cut_onnx
+
+        return cut_onnx(path, nodes, out, ancestors=ancestors)
 
     def runtime(self) -> tuple[str, str]:
         """Return ("onnxruntime", version)."""

@@ -1,11 +1,12 @@
 """OpenVINO IR files (.xml with .bin), run by its CPU plug-in in float32. fp32 only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
-from hwnat.targets.base import Session, Target, installed, require_file
+from hwnat.targets.base import Piece, Session, Target, installed, require_file
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.target import write_onnx
 from hwnat.targets.openvino.session import OpenvinoSession, core
@@ -59,6 +60,12 @@ class OpenvinoTarget:
         from hwnat.targets.openvino.trace import trace_openvino
 
         return trace_openvino(path, runtime=" ".join(self.runtime()))
+
+    def cut(self, path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool = False) -> Piece:
+        """Write some nodes of a file as a file of their own; see `Cutting.cut`."""
+        from hwnat.targets.openvino.cut import cut_openvino
+
+        return cut_openvino(require_file(path, "OpenVINO"), nodes, out, ancestors=ancestors)
 
     def runtime(self) -> tuple[str, str]:
         """Return ("openvino", version)."""

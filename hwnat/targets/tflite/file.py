@@ -120,9 +120,14 @@ class FileBuilder:
         model.version, model.description = 3, "hwnat"
         model.operatorCodes = [_code(kind, self._versions.get(kind, 1)) for kind in self._codes]
         model.subgraphs, model.buffers = [graph], self._buffers
-        builder = _AlignedBuilder(1 << 20)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return packed(model)
+
+
+def packed(model: Any) -> bytes:  # noqa: ANN401 - generated code has no types
+    """Return a model of the schema's object API as a file; equal models give equal bytes."""
+    builder = _AlignedBuilder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _code(kind: str, version: int) -> Any:  # noqa: ANN401 - generated code has no types

@@ -1,5 +1,6 @@
 """The operators of a TFLite file, as the interpreter plans to run them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,25 +58,46 @@ def read_plan(path: Path, places: Mapping[int, tuple[str, ...]]) -> TfliteFile:
         DataError: the file is not a TFLite file, or has dynamic shapes or control flow.
         UsageError: LiteRT is not installed.
     """
+    interpreter = open_interpreter(path, 1)
+    model = read_model(path)
+    with reading(path, "TFLite"):
+        return _parsed(interpreter, model, path, places)
+
+
+def read_model(path: Path) -> Any:  # noqa: ANN401 - generated code has no types
+    """Return a file's content as the object API of the schema.
+
+    Raises:
+        DataError: the file is not a TFLite file.
+        UsageError: LiteRT is not installed.
+    """
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
         msg = "A TFLite file is traced with LiteRT; install it with: pip install 'hwnat[tflite]'"
         raise UsageError(msg) from error
-    interpreter = open_interpreter(path, 1)
     with reading(path, "TFLite"):
-        return _parsed(interpreter, schema, path, places)
+        return schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+
+
+def tensor_names(graph: Any) -> list[str]:  # noqa: ANN401
+    """Return a unique name for each tensor: its own, or its own and its index."""
+    names = [(tensor.name or b"tensor").decode(errors="replace") for tensor in graph.tensors]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 and graph.tensors[index].name else f"{name}#{index}"
+        for index, name in enumerate(names)
+    ]
 
 
 def _parsed(
     interpreter: Any,  # noqa: ANN401
-    schema: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
     path: Path,
     places: Mapping[int, tuple[str, ...]],
 ) -> TfliteFile:
     """Join the interpreter's plan and the file's content."""
     details = interpreter._get_ops_details()
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     graph = model.subgraphs[0]
     _require_fixed(interpreter.get_input_details(), details, path)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
@@ -123,11 +145,11 @@ def _operators(
     places: Mapping[int, tuple[str, ...]],
 ) -> Iterator[PlanOp]:
     """Yield the file's operators; the plan starts with them in the same order."""
-    taken = _delegated(details)
+    taken, tensors = _delegated(details), tensor_names(graph)
     for index, op in enumerate(graph.operators):
-        kind, output = str(details[index]["op_name"]), graph.tensors[op.outputs[0]].name
+        kind = str(details[index]["op_name"])
         yield PlanOp(
-            names=places.get(index) or (output.decode() if output else f"{kind}_{index}",),
+            names=places.get(index) or (tensors[op.outputs[0]],),
             kind=kind,
             inputs=tuple(int(i) for i in op.inputs if i >= 0),
             outputs=tuple(map(int, op.outputs)),

@@ -4,13 +4,14 @@ Loading and timing need numpy and one of those two runtimes; only exporting need
 `hwnat.targets.tflite.gpu` runs the files on a GPU instead.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
-from hwnat.targets.base import Floats, Session, Target, eval_copy, installed, require_file
+from hwnat.targets.base import Floats, Piece, Session, Target, eval_copy, installed, require_file
 from hwnat.targets.tflite.session import RUNTIMES, TfliteSession, runtime_in_use
 
 if TYPE_CHECKING:
@@ -155,6 +156,12 @@ class TfliteTarget:
         if path.suffix == ".onnx":
             return trace_onnx_as_tflite(path, split=self._split_depthwise, runtime=runtime)
         return trace_tflite(require_file(path, "TFLite"), runtime=runtime)
+
+    def cut(self, path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool = False) -> Piece:
+        """Write some nodes of a file as a file of their own; see `Cutting.cut`."""
+        from hwnat.targets.tflite.cut import cut_tflite
+
+        return cut_tflite(require_file(path, "TFLite"), nodes, out, ancestors=ancestors)
 
     def runtime(self) -> tuple[str, str]:
         """Return the package and version of the runtime in use."""
