@@ -99,6 +99,8 @@ def bench(request: BenchRequest) -> None:
     for one in timed:
         if one.untraced:
             echo(f"{one.file}: its operators are not known: {one.untraced}", err=True)
+        if one.doubts:
+            echo(f"{one.file} may be unreliable: {one.doubts[-1]}.", err=True)
     _print_operators([one for one in timed if one.costs][:_FILES])
 
 

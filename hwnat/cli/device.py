@@ -153,14 +153,18 @@ def _local_report(spec: "DeviceSpec") -> Mapping[str, Any]:
     runtime, machine = _runtime(spec), probe_machine(connect(spec))
     host, state = machine.host, machine.conditions
     realtime = spec.priority == "auto" and may_run_realtime()
+    cores = choose_cores(spec.affinity, threads=spec.threads)
+    hints = advice(
+        host, state, threads=spec.threads, realtime=realtime, cores=cores, root=machine.root
+    )
     return {
         "device": spec.name,
         "runtime": runtime,
         **asdict(host),
-        "pinned_to": choose_cores(spec.affinity, threads=spec.threads),
+        "pinned_to": cores,
         "realtime": realtime,
         **asdict(state),
-        "advice": advice(host, state, threads=spec.threads, realtime=realtime),
+        "advice": hints,
     }
 
 

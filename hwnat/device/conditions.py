@@ -112,13 +112,42 @@ def may_run_realtime() -> bool:
         return False
 
 
-def advice(host: Host, state: Conditions, *, threads: int, realtime: bool) -> tuple[str, ...]:
-    """Return what would make measurements unreliable, each with a remedy."""
+def advice(
+    host: Host,
+    state: Conditions,
+    *,
+    threads: int,
+    realtime: bool,
+    cores: Sequence[int] = (),
+    root: bool = False,
+) -> tuple[str, ...]:
+    """Return what would make measurements unreliable, each with a remedy.
+
+    Args:
+        host: this machine.
+        state: its state.
+        threads: threads of the runtime.
+        realtime: whether ordinary programs are kept off the cores.
+        cores: cores that the threads are pinned to; empty if they are not pinned.
+        root: whether this process runs as root.
+    """
     hints = []
-    if not realtime:
+    if not realtime and root:
+        hints.append(
+            "Other programs may interrupt: the container or control group forbids real-time "
+            "priority. Allow it (docker --cap-add SYS_NICE, cpu.rt_runtime_us)."
+        )
+    elif not realtime:
         hints.append(
             "Other programs may interrupt: run as root, or allow real-time priority 1 (ulimit -r)."
         )
+    if state.cpu_quota is not None:
+        hints.append(
+            f"A CPU quota of {state.cpu_quota:g} cores stops this process when it is used up: "
+            "raise it (docker --cpus, limits.cpu of Kubernetes) while measuring."
+        )
+    if (shared := shared_cores(threads, cores)) is not None:
+        hints.append(shared)
     if state.governor not in (None, "performance"):
         hints.append(f"Governor is '{state.governor}': set 'performance' while measuring.")
     busy = (host.cores or threads) - threads
@@ -127,3 +156,14 @@ def advice(host: Host, state: Conditions, *, threads: int, realtime: bool) -> tu
     if not state.clocks_hz:
         hints.append("Clocks are not readable (a virtual machine?): rely on the ratios.")
     return tuple(hints)
+
+
+def shared_cores(threads: int, cores: Sequence[int]) -> str | None:
+    """Return advice if there are more threads than cores to pin them to; None otherwise."""
+    if not cores or threads <= len(cores):
+        return None
+    number = len(cores)
+    return (
+        f"{threads} threads share {number} {'core' if number == 1 else 'cores'}: set threads = "
+        f"{number} in the device file, or name more cores in affinity."
+    )

@@ -12,6 +12,9 @@ from hwnat.records.measurement import Conditions
 
 _LINE: Final = re.compile(r"([a-z][a-z_]{0,30}(?:\.\d{1,4})?)\t([^\t]+)\t\1\t\2", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,12}", re.ASCII)
+#: Microseconds of CPU time and of wall time: the quota of a control group.
+_QUOTA: Final = re.compile(r"(\d{1,15}) (\d{1,15})", re.ASCII)
+_DIGITS: Final = re.compile(r"\d{1,18}", re.ASCII)
 _READING: Final = re.compile(r"\{mValue=(-?\d{1,4}(?:\.\d{1,9})?), mType=(\d{1,2}), .*\}", re.ASCII)
 #: Zones that are no heat of the chip: charge, voltage, current, levels of those, power supply.
 _NO_HEAT: Final = re.compile(
@@ -80,6 +83,8 @@ def conditions(facts: Mapping[str, str], *, at: str) -> Conditions:
         battery_c=None if battery is None else battery / 10,
         low_power={"0": False, "1": True}.get(facts.get("low_power", "")),
         awake=_AWAKE.get(facts.get("wakefulness", "")),
+        cpu_quota=_quota(facts),
+        stopped_ns=_stopped_ns(facts),
     )
 
 
@@ -110,6 +115,24 @@ def _readings(facts: Mapping[str, str]) -> list[tuple[str, float]]:
     """Return type and °C of each of Android's sensors; sensors without a reading are left out."""
     matches = map(_READING.fullmatch, numbered(facts, "reading").values())
     return [(m[2], float(m[1])) for m in matches if m and 0 < float(m[1]) < 150]
+
+
+def _quota(facts: Mapping[str, str]) -> float | None:
+    """Return the lowest quota of all control groups, in cores; None if none has one."""
+    pairs = filter(None, map(_QUOTA.fullmatch, numbered(facts, "quota").values()))
+    return min((int(m[1]) / int(m[2]) for m in pairs if int(m[2])), default=None)
+
+
+def _stopped_ns(facts: Mapping[str, str]) -> int | None:
+    """Return how long quotas have stopped the control groups so far; None if none has one."""
+    units = {"stopped_us": 1000, "stopped_ns": 1}
+    counts = [
+        unit * int(text)
+        for name, unit in units.items()
+        for text in numbered(facts, name).values()
+        if _DIGITS.fullmatch(text)
+    ]
+    return sum(counts) if counts else None
 
 
 def _clocks_hz(facts: Mapping[str, str], name: str) -> tuple[int, ...]:

@@ -68,6 +68,7 @@ class FileBench:
         delegated: number of kernels that a delegate runs; None if the runtime has no delegates.
         costs: kernels by kind, the most expensive first.
         untraced: why the kernels are not known; empty if they are.
+        doubts: reasons to distrust visits to the file, each once, with a remedy.
     """
 
     file: Path
@@ -84,6 +85,7 @@ class FileBench:
     delegated: int | None
     costs: tuple[Cost, ...]
     untraced: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +257,7 @@ def _summary(
         delegated=None if trace is None else _delegated(trace),
         costs=() if trace is None else _costs(trace),
         untraced=untraced,
+        doubts=tuple(dict.fromkeys(reason for visit in visits for reason in visit.doubts())),
     )
 
 

@@ -10,6 +10,7 @@ from hwnat.device.conditions import (
     may_run_realtime,
     pinned,
     read_host,
+    shared_cores,
 )
 from hwnat.profile.paired import visit_all
 from hwnat.records.device import DeviceSpec
@@ -69,6 +70,9 @@ class ThisProcess:
         """Describe this machine and its runtime; see `Timer.setup`."""
         device = self.device
         runtime, version = self.target.runtime()
+        cores = choose_cores(device.affinity, threads=device.threads)
+        if (shared := shared_cores(device.threads, cores)) is not None:
+            self.tell(shared)
         return Setup(
             device=device.name,
             host=read_host(self.link),
@@ -76,7 +80,7 @@ class ThisProcess:
             runtime=runtime,
             runtime_version=version,
             threads=device.threads,
-            affinity=tuple(choose_cores(device.affinity, threads=device.threads)),
+            affinity=cores,
             precision=device.precision,
             batch=batch,
             runs=device.protocol.runs,

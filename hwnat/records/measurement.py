@@ -24,7 +24,7 @@ _MAX_VISIT_MS: Final = 1e5
 _LATER: Final[Mapping[str, object]] = {
     **dict.fromkeys(("soc", "board", "build", "serial", "delegate", "runner", "held_governor")),
     **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
-    **dict.fromkeys(("low_power", "awake")),
+    **dict.fromkeys(("low_power", "awake", "cpu_quota", "stopped_ns")),
     "limits_hz": (),
     "alternation": "runs",
     "clocks": "free",
@@ -80,6 +80,10 @@ class Conditions:
         battery_c: temperature of the battery.
         low_power: whether the system saves power.
         awake: whether the screen is on.
+        cpu_quota: cores' worth of CPU time that a control group allows, as a container's limit
+            does; None if there is no limit.
+        stopped_ns: how long control groups have been stopped so far because their CPU quota was
+            used up; None if there is no limit.
     """
 
     at: str
@@ -94,6 +98,8 @@ class Conditions:
     battery_c: float | None = None
     low_power: bool | None = None
     awake: bool | None = None
+    cpu_quota: float | None = None
+    stopped_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +261,11 @@ class Measurement:
                 reasons.append(
                     f"slowest {name} run is {tail:.1f} times the median: look for throttling"
                 )
+        if stopped_ns := _stopped_ns(self.before, self.after):
+            reasons.append(
+                f"the CPU quota of its container stopped it for {stopped_ns / 1e6:.0f} ms: raise "
+                "the quota (docker --cpus, limits.cpu of Kubernetes) and run again"
+            )
         heat = _heating_c(self.before, self.after)
         if heat is not None and heat > MAX_HEATING_C:
             reasons.append(f"grew {heat:.0f} °C hotter: let the device cool down and run again")
@@ -291,6 +302,13 @@ def lower_quartile(series: Sequence[int]) -> float:
     whole, part = divmod((len(ordered) - 1) * 0.25, 1)
     low, high = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
     return low + part * (high - low)
+
+
+def _stopped_ns(before: Conditions | None, after: Conditions | None) -> int:
+    """Return how long a CPU quota stopped the process between two readings."""
+    if before is None or after is None or after.stopped_ns is None:
+        return 0
+    return max(0, after.stopped_ns - (before.stopped_ns or 0))
 
 
 def _heating_c(before: Conditions | None, after: Conditions | None) -> float | None:

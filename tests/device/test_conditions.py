@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +150,7 @@ def test_a_core_that_is_not_there_is_refused():
     [
         ({"governor": "powersave", "clocks_hz": (1,)}, "powersave"),
         ({"load_1m": 3.5, "clocks_hz": (1,)}, "Load is 3.5 on 2 cores"),
+        ({"cpu_quota": 0.25, "clocks_hz": (1,)}, "A CPU quota of 0.25 cores"),
         ({}, "Clocks are not readable"),
     ],
 )
@@ -165,3 +167,54 @@ def test_a_calm_machine_needs_no_advice():
     assert advice(host, calm, threads=1, realtime=True) == ()
     (found,) = advice(host, calm, threads=1, realtime=False)
     assert "ulimit -r" in found
+
+
+def test_root_is_not_advised_to_become_root():
+    host = Host(cpu=None, cores=8, machine=None, os=None)
+    calm = Conditions(at="t", clocks_hz=(1,))
+    (hint,) = advice(host, calm, threads=1, realtime=False, root=True)
+    assert "run as root" not in hint
+    assert "SYS_NICE" in hint
+
+
+def test_more_threads_than_cores_are_doubted():
+    host = Host(cpu=None, cores=8, machine=None, os=None)
+    calm = Conditions(at="t", clocks_hz=(1,))
+    (hint,) = advice(host, calm, threads=4, realtime=True, cores=(0, 1))
+    assert hint.startswith("4 threads share 2 cores: set threads = 2")
+    assert advice(host, calm, threads=2, realtime=True, cores=(0, 1)) == ()
+
+
+@pytest.fixture
+def quota_group():
+    """Yield the folder of a control group with a quota of a quarter of a core."""
+    folder = Path("/sys/fs/cgroup/cpu", f"hwnat-test-{os.getpid()}")
+    try:
+        folder.mkdir()
+        (folder / "cpu.cfs_quota_us").write_text("25000")
+    except OSError:
+        pytest.skip("this machine lets no test create a control group of version 1 with a quota")
+    yield folder
+    folder.rmdir()
+
+
+def test_a_quota_is_read_inside_its_control_group(quota_group):
+    """Everything real: the kernel stops a busy loop, and the state says for how long."""
+    code = """
+import sys, time
+from pathlib import Path
+from hwnat.device.probe import read_state
+from hwnat.transport.local import LocalTransport
+Path(sys.argv[1], "tasks").write_text("0")
+stop = time.process_time() + 0.2
+while time.process_time() < stop:
+    pass
+state = read_state(LocalTransport())
+print(state.cpu_quota, state.stopped_ns)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(quota_group)], capture_output=True, text=True, check=True
+    )
+    quota, stopped_ns = done.stdout.split()
+    assert float(quota) == 0.25
+    assert int(stopped_ns) > 0

@@ -74,6 +74,13 @@ def test_every_doubt_says_why_and_what_to_do(doubtful, reason):
     assert ":" in found
 
 
+def test_a_quota_that_stopped_the_process_is_a_doubt():
+    before, after = (Conditions(at="t", cpu_quota=1, stopped_ns=ns) for ns in (10**9, 3 * 10**9))
+    (stopped,) = visit(before=before, after=after).doubts()
+    assert "stopped it for 2000 ms: raise the quota" in stopped
+    assert visit(before=after, after=after).doubts() == ()
+
+
 def test_an_unknown_temperature_is_no_doubt():
     unknown = Conditions(at="t")
     assert visit(before=unknown, after=Conditions(at="t", temperature_c=90.0)).doubts() == ()

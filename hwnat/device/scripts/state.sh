@@ -1,3 +1,35 @@
+# quotas prints the CPU quota of each control group that this shell is in, and how long the group was
+# stopped by it. Inside a container, the group's own folder is that of the mount.
+quotas() {
+  k=0; [ -r /proc/self/cgroup ] || return 0
+  while IFS=: read -r _ names path; do
+    case ,$names, in
+      ,,) top=/sys/fs/cgroup;;
+      *,cpu,*) top=/sys/fs/cgroup/$names; [ -d "$top" ] || top=/sys/fs/cgroup/cpu;;
+      *) continue;;
+    esac
+    path=${path%/}
+    while :; do
+      quota=; period=
+      { read -r quota period <"$top$path/cpu.max"; } 2>/dev/null ||
+        { read -r quota <"$top$path/cpu.cfs_quota_us" &&
+          read -r period <"$top$path/cpu.cfs_period_us"; } 2>/dev/null
+      case $quota in
+        ''|max|-1) ;;
+        *)
+          k=$((k + 1)); say "quota.$k" "$quota $period"
+          { while read -r name v; do
+            case $name in
+              throttled_usec) say "stopped_us.$k" "$v";;
+              throttled_time) say "stopped_ns.$k" "$v";;
+            esac
+          done <"$top$path/cpu.stat"; } 2>/dev/null;;
+      esac
+      [ -n "$path" ] || break
+      path=${path%/*}
+    done
+  done </proc/self/cgroup
+}
 # state prints the device's state. Its body is a subshell, so it changes nothing of the script that
 # includes it; outside Android it starts no program, for it runs before and after each visit. What
 # the system does not report is left out.
@@ -14,6 +46,7 @@ state() (
     first "heat.${d##*zone}" "$d/temp"
   done
   v=; { read -r v _ </proc/loadavg; } 2>/dev/null; say load "$v"
+  quotas
   if command -v dumpsys >/dev/null 2>&1; then
     set -f; IFS=$newline
     hal=; k=0
