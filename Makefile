@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# A process a core, four at most, of one thread each: more would wait for one another.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
+# Each process runs one thread. tests/conftest.py says how many processes run, and in which order files come.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --max-worker-restart 0 \
+    --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test install lint types layers fast slow docs format clean
+.PHONY: help demo test install lint types layers tests fast slow coverage docs format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +16,7 @@ help: ## print this list
 demo: $(READY) ## the whole chain on this machine: measure, search, export, verify
 	@$(BIN)/hwnat demo
 
-test: lint types layers fast slow ## lint, types, layers and all tests
+test: lint types layers tests ## lint, types, layers and all tests
 
 install: $(READY) ## create .venv and install everything
 
@@ -41,13 +42,21 @@ layers: $(READY) ## which package may import which
 	@echo "import-linter"
 	@$(BIN)/lint-imports --no-cache --no-logo >.venv/layers.log 2>&1 || { cat .venv/layers.log; exit 1; }
 
-fast: $(READY) ## tests of two seconds at most, each
+tests: $(READY) ## all tests
 	@echo "tests"
-	@$(PYTEST) -m "not device and not slow" --cov --cov-report= --cov-fail-under=0
+	@$(PYTEST)
 
-slow: $(READY) ## tests of the whole chain, then the coverage of all tests
+fast: $(READY) ## tests of two seconds at most, each
+	@echo "fast tests"
+	@$(PYTEST) -m "not device and not slow"
+
+slow: $(READY) ## tests of the whole chain
 	@echo "slow tests"
-	@$(PYTEST) -m "slow and not device" --cov --cov-append --cov-report=term:skip-covered
+	@$(PYTEST) -m "slow and not device"
+
+coverage: $(READY) ## all tests, which take half as long again, and what of hwnat they run
+	@echo "tests and their coverage"
+	@$(PYTEST) --cov --cov-report=term:skip-covered
 
 docs: $(READY) ## the documentation as a site, in site/
 	@echo "mkdocs"

@@ -38,11 +38,43 @@ SLOW = (
 )
 
 
+#: The files that take longest, longest first. One that began last would keep a single core busy.
+LONGEST = (
+    "remote/test_profile.py",
+    "faults/test_board.py",
+    "faults/test_phone.py",
+    "benchmarks/evaluate/test_operators.py",
+    "profile/test_measure.py",
+    "benchmarks/evaluate/test_transfer.py",
+    "remote/test_timer.py",
+    "search/test_nat.py",
+    "targets/test_conformance.py",
+    "test_phone_guide.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config):
+    """Return one process more than there are cores, four at most: many tests wait for a device."""
+    del config
+    return min(4, 1 + (os.cpu_count() or 1))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    slow = set()
     for item in items:
         if getattr(item, "originalname", None) in SLOW:
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow"):
+            slow.add(item.path)
+    items.sort(key=lambda item: (_place(item.path), item.path not in slow))
+
+
+def _place(path):
+    """Return a file's place among the longest ones; all others come after them."""
+    places = (at for at, name in enumerate(LONGEST) if path.as_posix().endswith(f"/tests/{name}"))
+    return next(places, len(LONGEST))
 
 
 def pytest_unconfigure(config):
