@@ -180,9 +180,9 @@ class Store:
                 "select job, subject, body from measurements where setup = ? order by rowid",
                 (setup,),
             )
-            rows = [row for row in rows if row[1] in wanted]
+            held = [row for row in rows if row[1] in wanted]
         visits = []
-        for job, subject, body in rows:
+        for job, subject, body in held:
             visit = self._read(Measurement, body)
             if (visit.job, visit.setup, visit.subject) != (job, setup, subject):
                 msg = f"{self.path}: job {job!r:.40} holds a visit to something else; measure again"
