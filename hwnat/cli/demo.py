@@ -10,7 +10,7 @@ from hwnat.cli.output import RUNS, count, milliseconds, print_table, text
 from hwnat.cli.progress import Reporter, reporter
 
 if TYPE_CHECKING:
-    from hwnat.export.subnet import Report
+    from hwnat.export.subnet import ExportReport
     from hwnat.search.run import Front
     from hwnat.table.lookup import LatencyTable
 
@@ -101,7 +101,7 @@ def _report(
     front: "Front",
     tables: "dict[str, LatencyTable]",
     live: Reporter,
-) -> "Report":
+) -> "ExportReport":
     from hwnat.cli.export import export_pick
     from hwnat.export.subnet import read_report
 
@@ -121,7 +121,10 @@ def _table_path(folder: Path, runtime: str) -> Path:
 
 
 def _print_summary(
-    folder: Path, tables: "dict[str, LatencyTable]", front: "Front", reports: "dict[str, Report]"
+    folder: Path,
+    tables: "dict[str, LatencyTable]",
+    front: "Front",
+    reports: "dict[str, ExportReport]",
 ) -> None:
     cpu = next(iter(tables.values())).setup.host.cpu or "this machine"
     entries = sum(len(table.entries) for table in tables.values())

@@ -19,7 +19,7 @@ from hwnat.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from hwnat.export.subnet import Report
+    from hwnat.export.subnet import ExportReport
     from hwnat.table.lookup import LatencyTable
 
 #: Training images that the scales of INT8 files are fitted to.
@@ -181,7 +181,7 @@ def export_pick(
     out: Path | None = None,
     tables: "Mapping[str, LatencyTable] | None" = None,
     cache: Path = RUNS / "models",
-) -> "Report":
+) -> "ExportReport":
     """Export a network of a finished search with its adapted weights.
 
     Args:
@@ -226,7 +226,7 @@ def export_pick(
     )
 
 
-def print_report(report: "Report") -> None:
+def print_report(report: "ExportReport") -> None:
     """Print a line for each file."""
     rows = []
     for file in report.files:

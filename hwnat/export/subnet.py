@@ -79,7 +79,7 @@ class FileReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ExportReport:
     """All files of one network.
 
     Attributes:
@@ -114,7 +114,7 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
     tables: Mapping[str, LatencyTable] | None = None,
     cache: Path = Path("runs/models"),
     calibration: Floats | None = None,
-) -> Report:
+) -> ExportReport:
     """Write `arch` for every target into `folder`, with `report.json` beside the files.
 
     Args:
@@ -183,7 +183,7 @@ def export_subnet(  # noqa: PLR0913 - one keyword for each thing that goes into 
                 )
             )
         cost = arch.cost(classes=classes)
-        report = Report(
+        report = ExportReport(
             space=arch.space.name,
             genome=arch.text,
             classes=classes,
@@ -241,14 +241,14 @@ def _replacing(folder: Path) -> Iterator[Path]:
             path.replace(whole / path.name)
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> ExportReport:
     """Read a `report.json`.
 
     Raises:
         DataError: missing or damaged.
     """
     raw: Any = strict_json(read_text(path, what="export report"), where=str(path))
-    return record(Report, raw, where=str(path))
+    return record(ExportReport, raw, where=str(path))
 
 
 def _top1(logits: Floats, labels: npt.NDArray[np.int64]) -> float:

@@ -132,7 +132,7 @@ def _predict(
     samples = [Sample(op=OpSpec.from_key(k), latency_ns=e.p50_ns) for k, e in timed.items()]
     if max(Counter(model_kind(sample.op) for sample in samples).values(), default=0) < MIN_SAMPLES:
         return entries, ()
-    models = fit_samples(samples, seed=seed, name="what was timed", chosen=chosen)
+    models = fit_samples(samples, seed=seed, name="the timed operations", chosen=chosen)
     far = [op for op in ops if op.key not in entries and models.covers(op)]
     entries |= _estimated(models, far, n=len(timed))
     return {key: entries[key] for key in wanted if key in entries}, models.fitted

@@ -191,13 +191,15 @@ def _same_machine(table: LatencyTable, here: Host) -> None:
     if (there.cpu, there.machine, there.soc) != (here.cpu, here.machine, here.soc):
         raise _other(table, was, now, "another machine")
     if not _same_unit(there, here):
-        said = "another device of its kind"
-        raise _other(table, there.board or was, here.board or now, said)
+        reason = "another device of its kind"
+        raise _other(table, there.board or was, here.board or now, reason)
 
 
-def _other(table: LatencyTable, was: str | None, now: str | None, said: str) -> TableMismatchError:
+def _other(
+    table: LatencyTable, was: str | None, now: str | None, reason: str
+) -> TableMismatchError:
     return TableMismatchError(
-        f"Table {table.name} was measured on {was}, this is {now}, {said}; measure one here "
+        f"Table {table.name} was measured on {was}, this is {now}, {reason}; measure one here "
         f"with: hwnat profile --device {_file_of(table)} --space {table.space} "
         f"--classes {table.classes}"
     )

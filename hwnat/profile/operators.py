@@ -100,7 +100,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     by_size = sorted(given, key=lambda network: len(network.trace.ops))
     whole = [*given, *drawn]
     with open_timer(device, target, tell=tell) as timer, Store(store) as db:
-        timing = _Timing(
+        schedule = _Schedule(
             device=device,
             setup=timer.setup(
                 reference=by_size[len(by_size) // 2].key, batch=by_size[0].trace.batch
@@ -108,8 +108,8 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
             models=ExportedModels(target=target, folder=folder),
             benches=benches.by_key,
         )
-        visits = timing.run(db, timer, [*whole, *unseen], report=report)
-    table = _table(timing, visits, whole, unseen)
+        visits = schedule.run(db, timer, [*whole, *unseen], report=report)
+    table = _table(schedule, visits, whole, unseen)
     used = {check.genome for check in (*table.calibration.networks, *table.validation)}
     return OperatorProfile(
         table=table,
@@ -120,7 +120,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Timing:
+class _Schedule:
     """Everything to time, and how to visit it."""
 
     device: DeviceSpec
@@ -160,7 +160,7 @@ class _Timing:
 
 
 def _table(
-    timing: _Timing,
+    schedule: _Schedule,
     visits: Mapping[str, list[Measurement]],
     whole: Sequence[Network],
     unseen: Sequence[Network],
@@ -168,16 +168,16 @@ def _table(
     """Turn visits into entries, and sums of entries into a calibration."""
     every = sorted((visit for of in visits.values() for visit in of), key=lambda visit: visit.ended)
     reference_ns = reference_latency_ns(every)
-    entries = _entries(timing.benches, visits, reference_ns=reference_ns)
+    entries = _entries(schedule.benches, visits, reference_ns=reference_ns)
     table = LatencyTable(
-        setup=timing.setup,
-        protocol=timing.device.protocol,
+        setup=schedule.setup,
+        protocol=schedule.device.protocol,
         space=None,
         classes=None,
         resolutions=(),
         granularity="operator",
         reference_ns=reference_ns,
-        overhead_ns=entry(visits[timing.overhead.key], reference_ns=reference_ns).p50_ns,
+        overhead_ns=entry(visits[schedule.overhead.key], reference_ns=reference_ns).p50_ns,
         entries=entries,
         calibration=Calibration(),
         validation=(),

@@ -15,7 +15,7 @@ _HEAD: Final = ("job", "limit", "digest", "round", "subject", "boot", "up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ProcessEnd:
     """How one process ended.
 
     Attributes:
@@ -57,7 +57,7 @@ class Result:
     ended_up_s: int | None
     before: str
     after: str
-    parts: tuple[Part, ...]
+    parts: tuple[ProcessEnd, ...]
 
 
 def read_result(text: str, *, where: str) -> Result:
@@ -109,18 +109,18 @@ def _sections(text: str, mark: str) -> tuple[list[str], list[str]]:
     return names, bodies
 
 
-def _parts(names: Sequence[str], bodies: Sequence[str], *, where: str) -> tuple[Part, ...]:
-    parts: list[Part] = []
+def _parts(names: Sequence[str], bodies: Sequence[str], *, where: str) -> tuple[ProcessEnd, ...]:
+    parts: list[ProcessEnd] = []
     for name, body in zip(names, bodies, strict=True):
         status = re.fullmatch(r"status (\d{1,3})", name, re.ASCII)
         if name == "part":
-            parts.append(Part(status=None, output=body))
+            parts.append(ProcessEnd(status=None, output=body))
         elif not parts or (status is None and name != "errors"):
             raise _damaged(where, f"it holds '{printable(name, limit=40)}' in the wrong place")
         elif status is not None:
-            parts[-1] = Part(status=int(status[1]), output=parts[-1].output)
+            parts[-1] = ProcessEnd(status=int(status[1]), output=parts[-1].output)
         else:
-            parts[-1] = Part(status=parts[-1].status, output=parts[-1].output, errors=body)
+            parts[-1] = ProcessEnd(status=parts[-1].status, output=parts[-1].output, errors=body)
     if not parts:
         raise _damaged(where, "it holds no process")
     return tuple(parts)

@@ -253,7 +253,7 @@ def _infeasible(limits: Sequence[Limit], excess: Floats, evaluations: int) -> st
         if over > 0:
             best = limit.at_most * (1 + over)
             parts.append(
-                f"{limit.text}: the best found is {limit.objective.show(best)}; "
+                f"{limit.text}: the best is {limit.objective.show(best)}; "
                 f"try {limit.text_for(best * _ROOM)}."
             )
     return f"No network within the limits among {evaluations} tried. " + " ".join(parts)

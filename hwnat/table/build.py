@@ -91,15 +91,15 @@ def _check_overhead(timed: Mapping[str, Entry], overhead_ns: int) -> None:
 
 def _command(run: ProfileRun) -> str:
     """Return the command that goes on with a profile; operations of --op are not told apart."""
-    said: list[tuple[str, object]] = [("--device", run.setup.device), ("--space", run.space)]
-    said += [("--resolution", size) for size in run.resolutions]
-    said += [("--classes", run.classes), ("--batch", run.setup.batch), ("--seed", run.seed)]
-    said += [("--calibration", len(run.calibration)), ("--validation", len(run.validation))]
-    said += [("--rounds", run.protocol.rounds)]
-    said += [("--budget", len(run.ops))] if run.filled else []
-    said += [("--target-error", run.target_error)] if run.target_error is not None else []
-    said += [("--from", ",".join(run.sources))] if run.sources else []
-    return shlex.join(["hwnat", "profile", *(str(word) for pair in said for word in pair)])
+    options: list[tuple[str, object]] = [("--device", run.setup.device), ("--space", run.space)]
+    options += [("--resolution", size) for size in run.resolutions]
+    options += [("--classes", run.classes), ("--batch", run.setup.batch), ("--seed", run.seed)]
+    options += [("--calibration", len(run.calibration)), ("--validation", len(run.validation))]
+    options += [("--rounds", run.protocol.rounds)]
+    options += [("--budget", len(run.ops))] if run.filled else []
+    options += [("--target-error", run.target_error)] if run.target_error is not None else []
+    options += [("--from", ",".join(run.sources))] if run.sources else []
+    return shlex.join(["hwnat", "profile", *(str(word) for pair in options for word in pair)])
 
 
 def timed_entries(store: Store, run: ProfileRun) -> dict[str, Entry]:

@@ -173,33 +173,33 @@ class AdbTransport(RemoteTransport):
         )
 
     def _explain(self, printed: str) -> DeviceError | None:
-        said, me = printed.lower(), self.address
-        if "unauthorized" in said or "authorizing" in said:
+        words, me = printed.lower(), self.address
+        if "unauthorized" in words or "authorizing" in words:
             return DeviceError(
                 f"{me} has not allowed this computer: unlock its screen, tick 'Always allow' and "
                 "accept, then run the same command again."
             )
-        if "no permissions" in said or "insufficient permissions" in said:
+        if "no permissions" in words or "insufficient permissions" in words:
             return DeviceError(
                 f"This user may not open {me} on USB: sudo apt install "
                 "android-sdk-platform-tools-common, join the group plugdev, plug it in again."
             )
-        if "offline" in said or "still connecting" in said or said == "connecting":
+        if "offline" in words or "still connecting" in words or words == "connecting":
             return TransientDeviceError(
                 f"{me} is offline: unlock it, plug it in again, then run the same command again."
             )
-        if ("device" in said and "not found" in said) or "no devices" in said:
+        if ("device" in words and "not found" in words) or "no devices" in words:
             gone = TransientDeviceError if self._seen else DeviceError
             return gone(
                 f"No device {me}: switch USB debugging on and plug it in, or correct `serial` in "
                 "the device file to one that this prints: adb devices -l"
             )
-        if "cannot connect to daemon" in said or "failed to start daemon" in said:
+        if "cannot connect to daemon" in words or "failed to start daemon" in words:
             return DeviceError(
                 f"{me} cannot be reached because the adb server does not start: adb start-server "
                 f"prints {printable(printed, limit=200)}"
             )
-        if "error: closed" in said or "connection reset" in said or "protocol fault" in said:
+        if "error: closed" in words or "connection reset" in words or "protocol fault" in words:
             return TransientDeviceError(
                 f"The link to {me} was lost. Check the cable, then run the same command again."
             )

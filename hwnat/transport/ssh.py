@@ -155,9 +155,9 @@ class SshTransport(RemoteTransport):
         self._sockets = None
 
     def _explain(self, printed: str) -> DeviceError | None:
-        said = printed.lower()
+        lowered = printed.lower()
         for words, passes, means in _CAUSES:
-            if words in said:
+            if words in lowered:
                 text = means.format(
                     known=printable(self._known),
                     target=printable(self._target),

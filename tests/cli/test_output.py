@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwnat.cli import output
 from hwnat.cli.output import Column, key, print_table, text
 from hwnat.export.parity import Parity
-from hwnat.export.subnet import FileReport, Report, Timing
+from hwnat.export.subnet import ExportReport, FileReport, Timing
 from hwnat.predict.score import Agreement, Evaluation
 from hwnat.search.run import Candidate, Front
 
@@ -101,7 +101,7 @@ def report():
         )
         for target in ("onnx", "tflite")
     ]
-    return Report(
+    return ExportReport(
         space="mbv3-nano",
         genome=GENOME,
         classes=10,

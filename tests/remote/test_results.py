@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hwnat.errors import DataError
 from hwnat.remote.blocks import Visit, plan_text
-from hwnat.remote.results import Part, read_result
+from hwnat.remote.results import ProcessEnd, read_result
 
 MARK = f"hwnat-{'5' * 32}"
 RESULT = f"""{MARK} visit
@@ -53,8 +53,8 @@ def test_a_result_is_read_as_it_was_written():
     )
     assert (result.before, result.after) == ("load\t1\t1\n", "load\t2\t2\n")
     assert result.parts == (
-        Part(status=0, output="first\nline\n"),
-        Part(status=None, output="half", errors="it said\nno\n"),
+        ProcessEnd(status=0, output="first\nline\n"),
+        ProcessEnd(status=None, output="half", errors="it said\nno\n"),
     )
     assert [each.failure for each in result.parts] == [
         None,

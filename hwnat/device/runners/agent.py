@@ -55,12 +55,16 @@ class AgentRunner:
         argv = [*self._program(folder), "--version", "--target", self._spec.target]
         # The first import of a runtime on a small board can take minutes.
         done = link.run(argv, timeout_s=300)
-        name, python, said = self._spec.name, self._spec.python, printable(done.stderr, limit=300)
+        name, python, printed = (
+            self._spec.name,
+            self._spec.python,
+            printable(done.stderr, limit=300),
+        )
         if done.returncode in _NO_PROGRAM:
             msg = (
                 f"Device {name} has no program '{python}'. Install Python 3.8 or later on it, or "
                 "set `python` in the device file to the path of one. On a device without Python "
-                f'the runner "litert" times TFLite files. The device printed: {said}'
+                f'the runner "litert" times TFLite files. The device printed: {printed}'
             )
             raise UsageError(msg)
         lacks = {NO_NUMPY: "numpy", NO_RUNTIME: RUNTIMES[self._spec.target].packages[0]}
@@ -69,7 +73,7 @@ class AgentRunner:
             msg = (
                 f"Device {name}: its {python} cannot import {package}. Install it on the device"
                 f" with: {python} -m pip install {package}; or set `python` in the device file "
-                f"to a Python that has it. The device printed: {said}"
+                f"to a Python that has it. The device printed: {printed}"
             )
             raise UsageError(msg)
         runtime, version, _ = read_version(done.check().stdout, where=f"{name}: {_FILE} --version")

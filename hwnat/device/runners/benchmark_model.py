@@ -98,10 +98,10 @@ class BenchmarkModelRunner:
             )
             raise DeviceError(msg)
         tried = link.run([path, "--help"], timeout_s=60)
-        said = tried.stdout + tried.stderr
+        printed = tried.stdout + tried.stderr
         # Some builds print their flags and then exit with an error.
-        if "num_runs" not in said or "graph" not in said:
-            tail = printable(said, limit=200) or "nothing"
+        if "num_runs" not in printed or "graph" not in printed:
+            tail = printable(printed, limit=200) or "nothing"
             msg = (
                 f"Device {self._device}: {self.name} does not start there. With --help it "
                 f"ended with {tried.returncode} and printed: {tail}. Install one built for "
@@ -137,13 +137,13 @@ class BenchmarkModelRunner:
             self._require_full(self._delegate, log.delegates, where=where)
         return Timed(samples_ns=(_typical_ns(log.inference),))
 
-    def _require_full(self, name: str, said: tuple[Delegation, ...], *, where: str) -> None:
+    def _require_full(self, name: str, delegations: tuple[Delegation, ...], *, where: str) -> None:
         """Raise unless the delegate ran the whole model.
 
         Raises:
             DeviceError: operators ran on the CPU, or the tool does not report it.
         """
-        taken = next((item for item in said if item.name.upper() == name), None)
+        taken = next((item for item in delegations if item.name.upper() == name), None)
         if taken is None:
             msg = (
                 f"{where}: {self.name} does not say that its {name} delegate ran the model, so it "

@@ -80,9 +80,9 @@ def _ndk(device: str, target: str, api: int, folder: str | None) -> str:
     """Return the path of the NDK's compiler for a phone."""
     name = f"{target}{max(_FIRST, min(_ANDROID, api))}-clang"
     if folder:
-        found = sorted(Path(folder).glob(f"toolchains/llvm/prebuilt/*/bin/{name}"))
-        if found:
-            return str(found[0])
+        programs = sorted(Path(folder).glob(f"toolchains/llvm/prebuilt/*/bin/{name}"))
+        if programs:
+            return str(programs[0])
     msg = (
         f"{device} runs Android: its program is compiled with Android's NDK. Install the NDK "
         "(developer.android.com/ndk/downloads) and set ANDROID_NDK_HOME to its folder, or choose "

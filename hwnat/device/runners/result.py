@@ -45,10 +45,10 @@ def read_result(output: str, *, where: str) -> tuple[Timed, str, str]:
     Raises:
         DataError: the output is cut off, damaged or from another program.
     """
-    found = _RESULT.fullmatch(output)
-    if found is None:
+    match = _RESULT.fullmatch(output)
+    if match is None:
         raise _refused(output, where)
-    name, version, model, reference, disturbed, count, total = found.groups()
+    name, version, model, reference, disturbed, count, total = match.groups()
     samples, others = (tuple(map(int, (words or "").split())) for words in (model, reference))
     if len(samples) + len(others) != int(count):
         msg = (
@@ -70,10 +70,10 @@ def read_version(output: str, *, where: str) -> tuple[str, str, str | None]:
     Raises:
         DataError: the output is cut off, damaged or from another program.
     """
-    found = _VERSION.fullmatch(output)
-    if found is None:
+    match = _VERSION.fullmatch(output)
+    if match is None:
         raise _refused(output, where)
-    return found[1], found[2], found[3]
+    return match[1], match[2], match[3]
 
 
 def _refused(output: str, where: str) -> DataError:

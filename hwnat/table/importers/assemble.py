@@ -89,11 +89,11 @@ def _setup(imported: Imported, known: Facts) -> Setup:
     )
 
 
-def _merged(said: Facts, over: Facts) -> Facts:
-    """Merge two sets of facts; those of `over` win."""
+def _merged(base: Facts, over: Facts) -> Facts:
+    """Merge two sets of facts; values of `over` win."""
     values = {
         field.name: value
-        for record in (said, over)
+        for record in (base, over)
         for field in fields(Facts)
         if (value := getattr(record, field.name)) is not None
     }
@@ -103,10 +103,10 @@ def _merged(said: Facts, over: Facts) -> Facts:
 def _agreed(what: str, held: list[T], stated: T | None, imported: Imported) -> T:
     """Return the value that all keys share; refuse a stated value that differs."""
     if len(held) > 1 or stated not in (None, held[0]):
-        found = " and ".join(map(str, held))
-        said = "" if stated is None else f", not {stated} as stated"
+        values = " and ".join(map(str, held))
+        contrast = "" if stated is None else f", not {stated} as stated"
         msg = (
-            f"{imported.sources[0].name}: its operations have {what} {found}{said}; "
+            f"{imported.sources[0].name}: its operations have {what} {values}{contrast}; "
             f"a table has one {what}. Import them one by one."
         )
         raise DataError(msg)

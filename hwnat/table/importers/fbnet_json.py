@@ -147,13 +147,13 @@ def _candidate(name: str, layer: _Layer) -> OpSpec | str:
     """Return the operation of a candidate, or the reason why it has no key."""
     if name == "skip":
         return _skip((1, layer.size, layer.size, layer.channels), layer.out, layer.stride)
-    found = _CANDIDATE.fullmatch(name)
-    if found is None:
+    match = _CANDIDATE.fullmatch(name)
+    if match is None:
         return "not a candidate of FBNet"
-    groups = int(found[2][1]) if found[2][0] == "s" else 1
-    expand = 1 if groups > 1 else int(found[2][1])
+    groups = int(match[2][1]) if match[2][0] == "s" else 1
+    expand = 1 if groups > 1 else int(match[2][1])
     shape = (1, layer.size, layer.size, layer.channels)
-    return _block(shape, layer.out, (int(found[1]), layer.stride), expand, groups)
+    return _block(shape, layer.out, (int(match[1]), layer.stride), expand, groups)
 
 
 def _block(
@@ -198,29 +198,29 @@ def _take_keys(content: Pairs, source: Source, intake: Intake) -> None:
 
 def _spelled(foreign: str) -> OpSpec | str:
     """Return the operation of a key with a shape, or the reason why there is none."""
-    found = _LONG.fullmatch(foreign)
-    pairs = _PART.findall(found[2]) if found else []
-    said = {name: int(text) for name, text in pairs}
-    if found is None or len(said) != len(pairs):
+    match = _LONG.fullmatch(foreign)
+    pairs = _PART.findall(match[2]) if match else []
+    fields = {name: int(text) for name, text in pairs}
+    if match is None or len(fields) != len(pairs):
         return "not an operation's name of this format"
     try:
-        return _from_parts(found[1], said)
+        return _from_parts(match[1], fields)
     except KeyError as missing:
         return f"it does not say {missing.args[0]}"
     except DataError as refused:
         return str(refused)
 
 
-def _from_parts(kind: str, said: Mapping[str, int]) -> OpSpec | str:
-    out = said["Cout"]
+def _from_parts(kind: str, fields: Mapping[str, int]) -> OpSpec | str:
+    out = fields["Cout"]
     if kind == "FC":
-        return OpSpec(kind="linear", in_shape=(1, 1, 1, said["Cin"]), out_channels=out)
-    shape = (1, said["H"], said["W"], said["Cin"])
+        return OpSpec(kind="linear", in_shape=(1, 1, 1, fields["Cin"]), out_channels=out)
+    shape = (1, fields["H"], fields["W"], fields["Cin"])
     if kind == "Skip":
-        return _skip(shape, out, said["stride"])
-    window = (said["kernel"], said["stride"])
+        return _skip(shape, out, fields["stride"])
+    window = (fields["kernel"], fields["stride"])
     if kind == "ConvBlock":
-        return _block(shape, out, window, said["exp"], said["group"])
+        return _block(shape, out, window, fields["exp"], fields["group"])
     if kind == "AvgP":
         if window[0] != shape[1] or shape[1] != shape[2]:
             return "it pools over a part of the map, with a padding that its name does not say"
@@ -232,7 +232,7 @@ def _from_parts(kind: str, said: Mapping[str, int]) -> OpSpec | str:
         kernel=window[0],
         stride=window[1],
         act="relu",
-        groups=said["group"],
+        groups=fields["group"],
     )
 
 

@@ -72,11 +72,11 @@ class NetworkRow:
         Raises:
             DataError: the cell is not one.
         """
-        found = number(self.std, where=f"{self.where}: its deviation")
-        if found < 0:
+        deviation_us = number(self.std, where=f"{self.where}: its deviation")
+        if deviation_us < 0:
             msg = f"{self.where}: its deviation {self.std!r:.60} is negative."
             raise DataError(msg)
-        return found
+        return deviation_us
 
 
 class MobileMlBenchmark:
@@ -180,14 +180,14 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
     for needed in (column, kernel):
         _need(needed, header, source)
     kernels = [name for name in header if name.endswith("|kernel")]
-    found = []
+    rows = []
     for line, cells in table:
         where = f"{source.at(line)}: column 'feature'"
         tails = [cells[name] for name in kernels]
         op, reason = described(cells["operation"], cells["feature"], tails, where=where)
         if op is not None and precision == "quant":
             op = replace(op, dtype="int8")
-        found.append(
+        rows.append(
             OperatorRow(
                 network=_filled(cells["model"], "model", where=source.at(line)),
                 operation=_filled(cells["operation"], "operation", where=source.at(line)),
@@ -198,7 +198,7 @@ def operator_rows(source: Source, column: str) -> tuple[OperatorRow, ...]:
                 where=f"{source.at(line)}: column '{column}'",
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
@@ -212,21 +212,21 @@ def network_rows(source: Source, column: str) -> tuple[NetworkRow, ...]:
     mean, std = f"{column}|mean", f"{column}|std"
     for needed in (mean, std):
         _need(needed, _header(source), source)
-    found: dict[str, NetworkRow] = {}
+    networks: dict[str, NetworkRow] = {}
     for line, cells in table:
         name = _filled(cells["model"], "model", where=source.at(line))
         where = f"{source.at(line)}: column '{mean}'"
-        if name in found:
+        if name in networks:
             msg = f"{source.at(line)}: network '{name}' occurs twice. Remove one."
             raise DataError(msg)
-        found[name] = NetworkRow(
+        networks[name] = NetworkRow(
             name=name,
             flops=cells["FLOPS"],
             mean=cells[mean].strip(),
             std=cells[std].strip(),
             where=where,
         )
-    return tuple(row for row in found.values() if row.mean)
+    return tuple(row for row in networks.values() if row.mean)
 
 
 def _rows(source: Source, named: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

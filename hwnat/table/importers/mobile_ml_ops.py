@@ -61,11 +61,11 @@ def _sizes(cell: str, *, where: str) -> dict[str, str]:
     if not _FEATURE.fullmatch(cell):
         msg = f"{where}: {cell!r:.80} is not a set of named sizes."
         raise DataError(msg)
-    found = _PAIR.findall(cell)
-    if len(dict(found)) != len(found):
+    pairs = _PAIR.findall(cell)
+    if len(dict(pairs)) != len(pairs):
         msg = f"{where}: a size stands there twice in {cell!r:.80}."
         raise DataError(msg)
-    return dict(found)
+    return dict(pairs)
 
 
 def _square(size: _Size) -> _Fields:

@@ -74,9 +74,9 @@ def block(foreign: str) -> OpSpec | None:
     'feedforward|in=1x16x16x48|mid=96|act=hswish|op=layer|float32'
     """
     for pattern, build in _BLOCKS:
-        if found := pattern.fullmatch(foreign):
+        if match := pattern.fullmatch(foreign):
             try:
-                return build(*found.groups())
+                return build(*match.groups())
             except DataError:
                 return None
     return None

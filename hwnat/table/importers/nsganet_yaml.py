@@ -132,24 +132,24 @@ def _activation(name: BlockName) -> Activation:
     Raises:
         DataError: no stage has such blocks, or the stages differ.
     """
-    found = {act for _, skeleton in MBV3.skeletons for act in _matches(skeleton, name)}
-    if len(found) != 1:
-        msg = f"its activation is unknown: {len(found)} stages of the space have such channels"
+    acts = {act for _, skeleton in MBV3.skeletons for act in _matches(skeleton, name)}
+    if len(acts) != 1:
+        msg = f"its activation is unknown: {len(acts)} stages of the space have such channels"
         raise DataError(msg)
-    return found.pop()
+    return acts.pop()
 
 
 def _matches(skeleton: Skeleton, name: BlockName) -> list[Activation]:
     ends, squeezed = (name.in_shape[2], name.out_shape[2]), bool(name.numbers["se"])
-    found = []
+    acts = []
     if ends == (skeleton.stem_channels,) * 2 and not squeezed and name.numbers["expand"] == 1:
-        found.append(skeleton.first_act)
+        acts.append(skeleton.first_act)
     before = skeleton.stem_channels
     for stage in skeleton.stages:
         if squeezed == stage.se and ends in ((before, stage.channels), (stage.channels,) * 2):
-            found.append(stage.act)
+            acts.append(stage.act)
         before = stage.channels
-    return found
+    return acts
 
 
 _CHECK: type[Importer] = NsganetYaml

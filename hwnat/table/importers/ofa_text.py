@@ -58,30 +58,30 @@ def items(source: Source, *, names: Sequence[str]) -> tuple[Item, ...]:
     Raises:
         DataError: the file has other content; the message names file and line.
     """
-    found: list[Item] = []
+    items: list[Item] = []
     fields: dict[str, str] = {}
     for line, text in enumerate(source.text.splitlines(), 1):
         if not text.strip():
             continue
         if not text.startswith(" "):
             key, fields = _key(text, where=source.at(line)), {}
-            _check_complete(source, found, names)
-            found.append(Item(key=key, line=line, fields=fields))
+            _check_complete(source, items, names)
+            items.append(Item(key=key, line=line, fields=fields))
             continue
         field = _FIELD.fullmatch(text)
-        if field is None or not found:
+        if field is None or not items:
             msg = f"{source.at(line)}: expected '  name: number' below a key, found {text[:60]!r}."
             raise DataError(msg)
         if field[2] not in names or field[2] in fields:
             state = "again" if field[2] in fields else f"which is none of {', '.join(names)}"
-            msg = f"{source.at(line)}: {found[-1].key}: found field '{field[2]}', {state}."
+            msg = f"{source.at(line)}: {items[-1].key}: found field '{field[2]}', {state}."
             raise DataError(msg)
         fields[field[2]] = field[3]
-    _check_complete(source, found, names)
-    if not found:
+    _check_complete(source, items, names)
+    if not items:
         msg = f"{source.name}: no entries. Is this the right file?"
         raise DataError(msg)
-    return tuple(found)
+    return tuple(items)
 
 
 def _key(text: str, *, where: str) -> str:
@@ -97,11 +97,11 @@ def _key(text: str, *, where: str) -> str:
     return key
 
 
-def _check_complete(source: Source, found: Sequence[Item], names: Sequence[str]) -> None:
+def _check_complete(source: Source, items: Sequence[Item], names: Sequence[str]) -> None:
     """Refuse a last item that lacks a field."""
-    missing = [name for name in names if found and name not in found[-1].fields]
+    missing = [name for name in names if items and name not in items[-1].fields]
     if missing:
-        msg = f"{source.at(found[-1].line)}: {found[-1].key} has no '{missing[0]}'; is it cut off?"
+        msg = f"{source.at(items[-1].line)}: {items[-1].key} has no '{missing[0]}'; is it cut off?"
         raise DataError(msg)
 
 
@@ -115,14 +115,14 @@ def block_name(key: str) -> BlockName | None:
     if match is None:
         return None
     pairs = [part.split(":") for part in match[2].removeprefix("-").split("-")]
-    said = dict(map(tuple, pairs))
-    if len(said) != len(pairs) or not {"input", "output"} <= said.keys():
+    fields = dict(map(tuple, pairs))
+    if len(fields) != len(pairs) or not {"input", "output"} <= fields.keys():
         return None
-    shapes = [said.pop("input"), said.pop("output")]
-    if not all(map(_SIZES.fullmatch, shapes)) or not all(map(_NUMBER.fullmatch, said.values())):
+    shapes = [fields.pop("input"), fields.pop("output")]
+    if not all(map(_SIZES.fullmatch, shapes)) or not all(map(_NUMBER.fullmatch, fields.values())):
         return None
     in_shape, out_shape = map(_shape, shapes)
-    numbers = {name: int(text) for name, text in said.items()}
+    numbers = {name: int(text) for name, text in fields.items()}
     return BlockName(kind=match[1], in_shape=in_shape, out_shape=out_shape, numbers=numbers)
 
 

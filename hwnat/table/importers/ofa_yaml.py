@@ -109,11 +109,11 @@ def _covers(ops: Container[str], space: Space, size: int, classes: int) -> bool:
 
 
 def _count(row: _Row) -> int:
-    found = number(row.count, where=f"{row.where}: {row.foreign}: count")
-    if found < 1 or found != int(found):
+    count = number(row.count, where=f"{row.where}: {row.foreign}: count")
+    if count < 1 or count != int(count):
         msg = f"{row.where}: {row.foreign}: {row.count:.60} is not a number of runs. Correct it."
         raise DataError(msg)
-    return int(found)
+    return int(count)
 
 
 def _rows(source: Source, intake: Intake) -> list[_Row]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from torch import fx, nn
 
 from hwnat.errors import UsageError
-from hwnat.targets.onnx.graph import OnnxGraph
+from hwnat.targets.onnx.graph import OnnxModel
 from hwnat.targets.trace import Node
 
 _SHOWN: Final = 10
@@ -23,7 +23,7 @@ class Refused(Exception):
 class ModuleBuilder:
     """Visits the nodes in order and appends a module for each one."""
 
-    def __init__(self, source: OnnxGraph, rules: "Mapping[str, Rule]") -> None:
+    def __init__(self, source: OnnxModel, rules: "Mapping[str, Rule]") -> None:
         import onnx
 
         self.source, self.graph, self.root = source, fx.Graph(), nn.Module()

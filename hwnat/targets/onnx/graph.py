@@ -19,7 +19,7 @@ _SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxGraph:
+class OnnxModel:
     """A checked ONNX model.
 
     Attributes:
@@ -51,7 +51,7 @@ class OnnxGraph:
         }
 
 
-def open_onnx(path: Path) -> OnnxGraph:
+def open_onnx(path: Path) -> OnnxModel:
     """Read a model with fixed shapes.
 
     Raises:
@@ -83,7 +83,7 @@ def open_onnx(path: Path) -> OnnxGraph:
     results = [output.name for output in model.graph.output]
     _check_values(nodes, {*inputs, *stored}, results, path)
     first = next(iter(fixed.values()))[1]
-    return OnnxGraph(
+    return OnnxModel(
         model=model,
         graph=Graph(nodes, results=results, constants=sorted(stored)),
         nodes={node.name: node for node in model.graph.node},

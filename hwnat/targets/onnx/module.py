@@ -12,7 +12,7 @@ from torch import fx
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.onnx.builder import ModuleBuilder
-from hwnat.targets.onnx.graph import OnnxGraph
+from hwnat.targets.onnx.graph import OnnxModel
 from hwnat.targets.onnx.rules import RULES
 from hwnat.targets.trace import Graph
 
@@ -38,7 +38,7 @@ class Imported:
         return self.names.get(name, name)
 
 
-def import_onnx(source: OnnxGraph, path: Path) -> Imported:
+def import_onnx(source: OnnxModel, path: Path) -> Imported:
     """Return an opened ONNX file as a module.
 
     Args:

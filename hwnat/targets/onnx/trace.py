@@ -18,7 +18,7 @@ import numpy as np
 from hwnat.errors import DataError
 from hwnat.targets.kernel import ACTIVATIONS, VIEWS, Call, to_op
 from hwnat.targets.limits import reading
-from hwnat.targets.onnx.graph import OnnxGraph, open_onnx
+from hwnat.targets.onnx.graph import OnnxModel, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
 from hwnat.targets.trace import Removed, Trace, TracedOp
 
@@ -48,7 +48,7 @@ def trace_onnx(path: Path, *, runtime: str) -> Trace:
     return _Reading(source, optimised, events).trace(runtime)
 
 
-def _run(path: Path, source: OnnxGraph, folder: Path) -> tuple[Any, list[dict[str, Any]]]:
+def _run(path: Path, source: OnnxModel, folder: Path) -> tuple[Any, list[dict[str, Any]]]:
     """Return the optimised model and the profile's events from several runs."""
     import onnx
 
@@ -84,7 +84,7 @@ class _Reading:
 
     def __init__(
         self,
-        source: OnnxGraph,
+        source: OnnxModel,
         optimised: Any,  # noqa: ANN401
         events: Sequence[Mapping[str, Any]],
     ) -> None:

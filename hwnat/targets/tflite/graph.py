@@ -28,7 +28,7 @@ class FloatOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FloatGraph:
+class FloatModel:
     """A file with one input and one output.
 
     Attributes:
@@ -45,7 +45,7 @@ class FloatGraph:
     result: int
 
 
-def read_graph(content: bytes) -> FloatGraph:
+def read_graph(content: bytes) -> FloatModel:
     """Return the graph of a file written by `hwnat.targets.tflite.writer`."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
@@ -68,7 +68,7 @@ def read_graph(content: bytes) -> FloatGraph:
                 options={} if options is None else vars(options),
             )
         )
-    return FloatGraph(
+    return FloatModel(
         operators=tuple(operators),
         shapes=shapes,
         constants=constants,

@@ -23,7 +23,7 @@ from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
 from hwnat.targets.base import Floats
 from hwnat.targets.tflite.file import FileBuilder
-from hwnat.targets.tflite.graph import FloatGraph, FloatOp, read_graph
+from hwnat.targets.tflite.graph import FloatModel, FloatOp, read_graph
 from hwnat.targets.tflite.ranges import Range, calibration_inputs, find_ranges
 from hwnat.targets.tflite.writer import lower
 
@@ -109,7 +109,7 @@ class _Quantiser:
 
     def __init__(
         self,
-        graph: FloatGraph,
+        graph: FloatModel,
         ranges: Mapping[int, Range],
         places: Sequence[Sequence[str]],
         *,

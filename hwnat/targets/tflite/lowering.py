@@ -83,7 +83,7 @@ class Lowering:
             both = [self.index[self._operand(node, argument)] for argument in node.args]
             return self.emit(node, kind, both, options)
         known = ", ".join(kind.__name__ for kind in self._rules)
-        raise self.refusal(node, f"is not among what the writer knows: {known}, +, *, cat")
+        raise self.refusal(node, f"is not supported; the writer supports {known}, +, *, cat")
 
     def _concat(self, node: fx.Node) -> int:
         """Concatenate along the channels, which are the last axis in the file."""
