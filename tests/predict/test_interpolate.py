@@ -6,9 +6,11 @@ import pytest
 from hwnat.errors import TableMismatchError, UncoveredOpError, UsageError
 from hwnat.predict.additive import AdditivePredictor
 from hwnat.predict.interpolate import interpolate, interpolate_entries
+from hwnat.predict.size_model import fit
 from hwnat.records.arch import Block, mbconv
 from hwnat.records.cost import total_cost
 from hwnat.records.grid import distinct_ops
+from hwnat.records.op import OpSpec
 from hwnat.records.space import MBV3_NANO, MBV3_W10
 
 
@@ -65,6 +67,31 @@ def test_derived_entries_stay_but_teach_nothing(entries):
     assert {key: filled.entries[key] for key in filled.interpolated} == interpolate_entries(
         known, blocks(11)
     ).entries
+
+
+def test_the_error_of_an_entry_comes_from_its_interval_or_from_two_measurements(an_entry):
+    rng = np.random.default_rng(1)
+    known = {
+        op.key: an_entry(int((total_cost([op]).macs // 8 + 9_000) * np.exp(rng.normal(0, 0.03))))
+        for op in blocks(10, 11, 12, 13, 14, 15)
+    }
+    # 1.6449 standard deviations of 0.1 on either side: the 90 % interval of a logarithm.
+    low, high = (round(1_000_000 * np.exp(side * 0.16449)) for side in (-1, 1))
+    derived = replace(
+        an_entry(1_000_000, provenance="transferred"),
+        low_ns=low,
+        p10_ns=low,
+        high_ns=high,
+        p90_ns=high,
+    )
+    measured, held = block(12), block(18)
+    filled = interpolate_entries({**known, held.key: derived}, [measured, held, block(19)])
+    ops = [OpSpec.from_key(key) for key in known]
+    noise = fit(ops, np.array([float(entry.p50_ns) for entry in known.values()])).parts.noise
+    assert noise > 0.005
+    # The entry and a new measurement of the same block are both noisy.
+    assert filled.covariance[0, 0] == pytest.approx(noise**2 + noise**2, rel=1e-9)
+    assert filled.covariance[1, 1] == pytest.approx(0.1**2, rel=1e-3)
 
 
 def test_a_block_without_two_sizes_is_named(entries):

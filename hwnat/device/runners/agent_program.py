@@ -78,8 +78,8 @@ class Onnx:
 
     def answer(self) -> NDArray[Any]:
         """Return the last run's output."""
-        found: NDArray[Any] = self._output.numpy()
-        return found
+        output: NDArray[Any] = self._output.numpy()
+        return output
 
 
 class Openvino:
@@ -117,8 +117,8 @@ class Openvino:
 
     def answer(self) -> NDArray[Any]:
         """Return the last run's output."""
-        found: NDArray[Any] = self._request.get_output_tensor().data
-        return found
+        output: NDArray[Any] = self._request.get_output_tensor().data
+        return output
 
 
 class Tflite:
@@ -146,8 +146,8 @@ class Tflite:
 
     def answer(self) -> NDArray[Any]:
         """Return the last run's output."""
-        found: NDArray[Any] = self._interpreter.get_tensor(self._output)
-        return found
+        output: NDArray[Any] = self._interpreter.get_tensor(self._output)
+        return output
 
 
 #: Target in a device file -> its runtime.
@@ -175,15 +175,15 @@ def runtime_of(kind: Any) -> tuple[str, str]:  # noqa: ANN401 - one of RUNTIMES
         name = package.replace("-", "_")
         module = f"{name}.interpreter" if kind is Tflite else name
         try:
-            found = import_module(module)
+            runtime = import_module(module)
         except (ImportError, OSError, AttributeError, SystemError) as problem:
             reasons.append(f"{package}: {problem}")
             continue
         try:
-            told = version(package)
+            release = version(package)
         except PackageNotFoundError:  # built from source, or renamed by a vendor
-            told = str(getattr(found, "__version__", "unknown"))
-        return package, re.sub(r"[^A-Za-z0-9.+_-]", "_", told)[:64]
+            release = str(getattr(runtime, "__version__", "unknown"))
+        return package, re.sub(r"[^A-Za-z0-9.+_-]", "_", release)[:64]
     return fail("; ".join(reasons), NO_RUNTIME)
 
 
@@ -245,7 +245,7 @@ def alternate(
 def timed(words: argparse.Namespace) -> list[str]:
     """Return the lines of a result."""
     files = [words.model] if words.reference is None else [words.model, words.reference]
-    models = [kind_of(each)(each, words.threads) for each in files]
+    models = [kind_of(file)(file, words.threads) for file in files]
     for model in models:
         model.give(noise(model))
     runs, least_ns = [model.run for model in models], round(words.visit_ms * 1e6)
