@@ -5,7 +5,7 @@ import os
 import pytest
 
 from hwnat.errors import UsageError
-from hwnat.records.write import write_text
+from hwnat.records.write import write_bytes, write_text
 
 
 def test_text_is_replaced_whole_or_not_at_all(tmp_path):
@@ -44,6 +44,16 @@ def test_a_full_disk_keeps_the_old_text(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"Cannot write .*table.json: No space left on device"):
         write_text(path, "new")
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_bytes_get_the_permissions_of_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_bytes(tmp_path / "net.onnx", b"\0")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "net.onnx").stat().st_mode & 0o777 == mode
 
 
 def test_a_private_file_is_private(tmp_path):

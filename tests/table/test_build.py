@@ -140,3 +140,17 @@ def test_an_operation_below_the_overhead_still_costs_something():
 def test_the_reference_latency_is_that_of_the_typical_visit():
     visits = [visit("conv", 9, round_=i, drift=d) for i, d in enumerate((1, 1, 1, 1, 5))]
     assert reference_latency_ns(visits) == REFERENCE_NS
+
+
+def test_what_is_subtracted_moves_an_entry_and_its_intervals_as_a_whole():
+    visits = [visit("conv", ns, round_=i) for i, ns in enumerate((10_000, 11_000, 13_000))]
+    whole = entry(visits, reference_ns=REFERENCE_NS)
+    rest = entry(visits, reference_ns=REFERENCE_NS, less_ns=6_000)
+    assert whole.low_ns < whole.p50_ns < whole.high_ns
+    for name in ("low_ns", "p10_ns", "p50_ns", "p90_ns", "high_ns"):
+        assert getattr(rest, name) == max(1, getattr(whole, name) - 6_000), name
+
+
+def test_the_spread_is_the_range_of_the_middle_half_over_the_median():
+    visits = [visit("conv", ns, round_=i) for i, ns in enumerate((10_000, 11_000, 13_000))]
+    assert entry(visits, reference_ns=REFERENCE_NS).spread == round(1_500 / 11_000, 4)

@@ -100,6 +100,18 @@ def test_a_code_that_no_command_ends_with_is_not_believed(code):
     assert read(TOKEN, DONE[0].replace(b">7", f">{code}".encode()), DONE[1]).state == "cut"
 
 
+@pytest.mark.parametrize("status", [0, 1, 127, 255])
+def test_every_code_that_a_command_may_end_with_is_read(status):
+    result = read(TOKEN, DONE[0].replace(b">7", f">{status}".encode()), DONE[1])
+    assert (result.state, result.status) == ("done", status)
+
+
+@pytest.mark.parametrize(("timeout_s", "limit_s"), [(0.2, "1"), (1.0, "1"), (1.2, "2"), (60, "60")])
+def test_a_time_limit_is_rounded_up_to_whole_seconds(timeout_s, limit_s):
+    words = shlex.split(command_line(TOKEN, ["true"], timeout_s=timeout_s))
+    assert words[words.index(TOKEN) + 1] == limit_s
+
+
 def test_a_second_end_makes_both_doubtful():
     twice = DONE[0].replace(b"out", f"out\n{TOKEN}>0\nmore".encode())
     assert read(TOKEN, twice, DONE[1]).state == "cut"
