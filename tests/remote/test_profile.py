@@ -12,6 +12,7 @@ from played.fixtures import toml
 from hwnat.cli.main import app
 from hwnat.device.runners.compiler import source_id
 from hwnat.errors import DeviceError, TableMismatchError, UsageError
+from hwnat.profile.bench import bench
 from hwnat.profile.file import time_file
 from hwnat.profile.validate import validate
 from hwnat.records.device import load_device, read_device
@@ -136,3 +137,19 @@ def test_a_wrong_answer_of_a_device_is_refused(tmp_path, litert_tools, nano_mode
         with pytest.raises(DeviceError, match=r"box cannot run the reference model: the runner"):
             compare(at, at.runner, session, str(other))
     assert not list((tmp_path / "work/jobs").glob("*-*"))
+
+
+def test_files_are_timed_beside_each_other_on_a_device(plugged, tmp_path):
+    assert plugged
+    file = here(tmp_path)
+    files = []
+    for name, side in (("a", 20), ("b", 40)):
+        files.append(tmp_path / f"{name}.stub")
+        files[-1].write_text(repr((1, 3, side, side)))
+    base, other = bench(files, device=load_device(file), rounds=2)
+    assert (base.ratio, base.file, other.file) == (1, *files)
+    assert other.ratio_low <= other.ratio <= other.ratio_high
+    # The process that times is not on this machine, so its memory is not known here.
+    assert (base.footprint, other.footprint) == (None, None)
+    # Nothing is left of visits that no store keeps.
+    assert not list((tmp_path / "work/jobs").glob("*"))
