@@ -21,7 +21,7 @@ _LOCAL_TARGETS: Final = ("onnx", "tflite", "openvino")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """What `hwnat device new` was asked for."""
+    """The options of `hwnat device new`."""
 
     name: str
     serial: str | None

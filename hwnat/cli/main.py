@@ -31,7 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "export": ("export:export", "Write a network of a search as checked model files."),
 }
 _INTERRUPTED: Final = 130
-#: The extra that installs a package which not every machine has.
+#: Optional package -> the extra that installs it.
 _EXTRAS: Final = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
@@ -45,7 +45,7 @@ _EXTRAS: Final = {
     "safetensors": "train",
     "PIL": "train",
 }
-#: The extra of a command, if it installs such packages as well.
+#: Command -> the extra to name instead, because it installs everything the command needs.
 _EXTRAS_OF: Final = {
     "demo": dict.fromkeys(_EXTRAS, "all"),
     "search": dict.fromkeys(("torch", "scipy", "sklearn"), "search"),
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
     """Loads a command's module when it is called; `--help` loads none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the work."""
+        """Return the names of the commands in the order of the stages."""
         del ctx
         return list(COMMANDS)
 
@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; the nearest name is offered for one that does not exist."""
+        """Find the command; suggest the nearest name if it does not exist."""
         from difflib import get_close_matches
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -110,12 +110,12 @@ def _end_orderly() -> None:
 
 
 def _make_streams_safe() -> None:
-    """Let no character and no closed stream be an error."""
+    """Make sure that no character and no closed stream causes an error."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            # The next file that is opened would get this number, and with it what is printed.
+            # The next opened file would get this number, and everything printed would go into it.
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def _message(error: click.ClickException | HwnatError) -> str:
-    """Return what an error says; one about the command line also names the help to read."""
+    """Return the message of an error; a usage error also names the help to read."""
     if isinstance(error, HwnatError):
         return str(error)
     context = getattr(error, "ctx", None)
@@ -195,9 +195,9 @@ def _unusable(error: OSError) -> int:
 
 
 def _broken_pipe(error: OSError) -> int:
-    """Return the exit code after a broken pipe: no error if it is the reader of stdout that left.
+    """Return the exit code after a broken pipe; it is 0 if the reader of stdout has left.
 
-    As in `hwnat table show | head`.
+    This happens in `hwnat table show | head`.
     """
     poll = select.poll()
     poll.register(1, 0)

@@ -1,4 +1,4 @@
-"""How commands print: JSON, tables and facts on stdout, one way for all of them."""
+"""Prints JSON, tables and facts on stdout, the same way for all commands."""
 
 import json
 import textwrap
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hwnat.predict.score import Agreement, Evaluation
 
-#: Where long work keeps what it resumes from.
+#: Folder of the files from which long work resumes.
 RUNS: Final = Path("runs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -27,16 +27,16 @@ Request = TypeVar("Request")
 
 #: Spaces between two columns of a table.
 _GAP: Final = 2
-#: Text columns are cut to no less than this before rows become lists of facts.
+#: Least width of a text column; below it, rows become lists of facts.
 _NARROW: Final = 18
-#: Keys are cut to no less than this before another text column is left out.
+#: Least width of a key while another text column can be left out.
 _KEY: Final = 36
-#: Names in a list of facts are filled up to this.
+#: Width of the names in a list of facts.
 _NAMES: Final = 16
 
 
 def options_of(record: type[Request]) -> Callable[[Callable[[Request], None]], Callable[..., None]]:
-    """Turn a function of one record into the callback of a command whose options fill it."""
+    """Turn a function of one record into a command callback that builds the record from options."""
 
     def decorate(command: Callable[[Request], None]) -> Callable[..., None]:
         @wraps(command)
@@ -72,7 +72,7 @@ class Column:
 
     Attributes:
         text: aligned to the left, and cut with a mark where the terminal is narrow.
-        key: text that is cut in the middle: its ends say the most.
+        key: whether the text is cut in the middle, because its ends matter most.
         rank: text columns of a higher rank are left out first; 0 is never left out.
     """
 
@@ -174,7 +174,7 @@ def _layout(
 def _widened(
     least: dict[int, int], natural: dict[int, int], columns: Sequence[Column], width: int
 ) -> dict[int, int]:
-    """Spread the room that is left: text first, the narrowest of it first, then headers."""
+    """Give the remaining width to text columns, the narrowest first, and then to headers."""
     layout, room = dict(least), width - _total(least)
     by_need = sorted(
         layout, key=lambda index: (not columns[index].text, natural[index] - least[index])
@@ -185,7 +185,7 @@ def _widened(
         layout[index] += more
         room -= more
     for index in by_need:
-        # A header that fits only half gains nothing from being less broken.
+        # A header gains nothing from a width that still breaks it.
         if not columns[index].text and 0 < natural[index] - layout[index] <= room:
             room -= natural[index] - layout[index]
             layout[index] = natural[index]
@@ -197,7 +197,7 @@ def _total(widths: dict[int, int]) -> int:
 
 
 def _wide(text: str) -> int:
-    """Return the cells that a text takes on a terminal."""
+    """Return the number of terminal cells that a text takes."""
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -236,13 +236,13 @@ def _print_records(columns: Sequence[Column], cells: Sequence[Sequence[str]]) ->
 
 
 def print_facts(facts: Iterable[tuple[str, object]], *, width: int = _NAMES) -> None:
-    """Print a name and its value a line; see `shown` for how values are written."""
+    """Print one line with name and value for each fact; `shown` formats the values."""
     for name, value in facts:
         print_line(f"{name:<{width}}{shown(value)}", indent=width)
 
 
 def print_line(line: str, *, indent: int = 0) -> None:
-    """Print a line; a terminal that is too narrow gets it in several, broken at spaces."""
+    """Print a line, broken at spaces if the terminal is too narrow for it."""
     out = console()
     words = line[:indent] + _clean(line[indent:])
     if not out.is_terminal or _wide(words) <= out.width:

@@ -1,4 +1,4 @@
-"""Progress of long work: one live display on a terminal, a line now and then without one."""
+"""Progress of long work: a live display on a terminal, and occasional lines elsewhere."""
 
 import os
 import sys
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
     from rich.text import Text
 
-#: Without a terminal, seconds between two lines about one stage.
+#: Seconds between two lines about the same stage if there is no terminal.
 _EVERY_S: Final = 30.0
 #: Steps that must be done before the time left is estimated.
 _ENOUGH: Final = 3
 
-#: In seconds; only differences count.
+#: Returns seconds, of which only differences count.
 Clock = Callable[[], float]
 
 
 class Reporter(Protocol):
-    """Takes what long work reports: how far it is, and messages."""
+    """Receives progress and messages from long work."""
 
     def report(self, stage: str, done: int, total: int) -> None:
-        """Show that a stage has done so much.
+        """Show how much of a stage is done.
 
         A stage named `search: adapting` is a step of the stage `search`, if that was reported
         before. A stage ends when another one is reported.
@@ -44,7 +44,7 @@ class Reporter(Protocol):
 
 @dataclass(slots=True)
 class _Stage:
-    """A stage that is going on. A resumed one begins with what was done before."""
+    """A stage in progress. A resumed stage starts with the work that was done before."""
 
     name: str
     started: float
@@ -61,7 +61,7 @@ class _Stage:
 
 
 class _Stages:
-    """The stages that are going on: one, and a step of it if it has steps."""
+    """The stage in progress, and its current step if it has steps."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -69,7 +69,7 @@ class _Stages:
         self.step: _Stage | None = None
 
     def update(self, name: str, done: int, total: int) -> bool:
-        """Take a report; return whether it begins a stage that is no step of another."""
+        """Record a report; return whether it starts a new stage rather than a step of one."""
         top = self.stage
         if top and name.startswith(f"{top.name}: "):
             self.step = self._updated(self.step, name.removeprefix(f"{top.name}: "), done, total)
@@ -120,7 +120,7 @@ class Lines:
 
 
 class Live:
-    """Reports on a terminal: a bar for the stage that is going on, and one for its step."""
+    """Reports on a terminal: a bar for the stage in progress, and one for its step."""
 
     def __init__(
         self, progress: "Progress", clock: Clock, messages: Callable[[], str] = str
@@ -130,7 +130,7 @@ class Live:
         self._tasks: dict[str, TaskID] = {}
 
     def report(self, stage: str, done: int, total: int) -> None:
-        """Move the bars; those of stages that have ended are removed."""
+        """Update the bars and remove those of stages that have ended."""
         self.say_messages()
         self._stages.update(stage, done, total)
         top, step = self._stages.stage, self._stages.step
@@ -153,7 +153,7 @@ class Live:
         self._progress.console.print(visible(words), markup=False, highlight=False, soft_wrap=True)
 
     def say_messages(self) -> None:
-        """Print what was written to stderr meanwhile."""
+        """Print the output that arrived on stderr meanwhile."""
         for line in self._messages().splitlines():
             self._progress.console.print(
                 visible(line), markup=False, highlight=False, soft_wrap=True
@@ -162,7 +162,7 @@ class Live:
 
 @contextmanager
 def _diverted() -> Iterator[tuple[TextIO, Callable[[], str]]]:
-    """Keep from the terminal what native libraries write to stderr, as it would hit the bars.
+    """Capture the output of native libraries on stderr, which would overwrite the bars.
 
     Yields:
         The terminal, and a function that returns what was written since it was last called.
@@ -187,7 +187,7 @@ def _diverted() -> Iterator[tuple[TextIO, Callable[[], str]]]:
 
 @contextmanager
 def reporter(clock: Clock = monotonic) -> Iterator[Reporter]:
-    """Yield what long work reports to; on a terminal, its display is gone afterwards."""
+    """Yield a reporter for long work; its display is removed from the terminal at the end."""
     out = console(stderr=True)
     if not (out.is_terminal and sys.stderr.isatty()):
         yield Lines(lambda line: echo(line, err=True), clock)

@@ -19,7 +19,7 @@ _MAX_CLOCK: Final = "/sys/devices/system/cpu/cpu{}/cpufreq/cpuinfo_max_freq"
 
 
 def read_host(link: Transport) -> Host:
-    """Ask a machine what it is; what it does not report is None.
+    """Return the description of a machine; a value that it does not report is None.
 
     Raises:
         DeviceError: it cannot be reached, or its answer is not whole.
@@ -43,9 +43,9 @@ class ConditionsReader:
 
 
 def choose_cores(affinity: Literal["auto"] | Sequence[int], *, threads: int) -> tuple[int, ...]:
-    """Return the cores of this machine to pin to, as `choose_cluster_cores` does.
+    """Choose cores of this machine to pin to; see `choose_cluster_cores`.
 
-    Of those that this process may use; empty where the system cannot pin.
+    Only cores that this process may use are chosen. The result is empty on systems that cannot pin.
 
     Raises:
         UsageError: a core that was asked for is not available to this process.
@@ -70,15 +70,15 @@ def _max_clock_hz(core: int) -> int:
 def pinned(
     cores: Sequence[int], *, realtime: bool = False, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[None]:
-    """Run on `cores` only, this thread and those it starts; restored at the end.
+    """Run this thread, and the threads that it starts, on `cores` only; undo this at the end.
 
-    Waits while another command of this user holds one of them: two that time models on one core
-    would measure each other.
+    Waits while another command of this user holds one of the cores, because two commands that time
+    models on one core would measure each other.
 
     Args:
-        cores: none leaves the thread where it may run now.
-        realtime: no ordinary program takes the core meanwhile; see `may_run_realtime`.
-        tell: is given a line that names the other command.
+        cores: an empty list does not pin.
+        realtime: whether to keep ordinary programs off the cores; see `may_run_realtime`.
+        tell: called with a line that names the other command.
 
     Raises:
         UsageError: there is no place for lock files.
@@ -99,9 +99,9 @@ def pinned(
 def may_run_realtime() -> bool:
     """Whether this process may keep ordinary programs off the cores it runs on.
 
-    A program that comes between two runs cools the caches of the second, which no ratio undoes.
-    The kernel grants real-time scheduling to root and to whom the administrator names, and keeps
-    a twentieth of each second for the others.
+    A program that runs between two runs of a model evicts the caches of the second run, which no
+    ratio undoes. The kernel grants real-time scheduling to root and to users that the administrator
+    names. It keeps a twentieth of each second for ordinary programs.
     """
     if not hasattr(os, "sched_setscheduler"):
         return False

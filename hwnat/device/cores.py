@@ -7,7 +7,7 @@ from hwnat.errors import UsageError
 from hwnat.records.machine import Cluster
 from hwnat.transport.base import Transport
 
-#: Designs that carry out instructions in order: at equal clocks they are the slow ones.
+#: Designs that execute instructions in order; at equal clocks they are slower than others.
 IN_ORDER: Final = frozenset(
     f"Cortex-{name}" for name in ("A5", "A7", "A35", "A53", "A55", "A320", "A510", "A520")
 ) | {"Kryo 2xx Silver", "Kryo 3xx Silver", "Kryo 4xx Silver"}
@@ -16,7 +16,7 @@ IN_ORDER: Final = frozenset(
 def by_speed(clusters: Sequence[Cluster]) -> tuple[Cluster, ...]:
     """Sort clusters, slowest first: by capacity if all report it, otherwise by design and clock.
 
-    If neither is known, by number: most systems count their slow cores first.
+    If neither is known, they are sorted by number, because most systems number slow cores first.
     """
 
     def speed(cluster: Cluster) -> tuple[float, ...]:
@@ -29,23 +29,23 @@ def by_speed(clusters: Sequence[Cluster]) -> tuple[Cluster, ...]:
 def choose_cluster_cores(
     clusters: Sequence[Cluster], affinity: Literal["auto"] | Sequence[int], *, threads: int
 ) -> tuple[int, ...]:
-    """Return the cores to pin to, in order; `auto` takes the fastest that are alike.
+    """Return the cores to pin to, in order; `auto` prefers the fastest cores of one kind.
 
-    That is the fastest cluster with a core for each thread; then, where there are three or more,
-    all but the slowest together; then the slowest alone; then the fastest cores there are. The
-    last cores of a cluster, because interrupts and other programs gather on the first.
+    `auto` takes the first choice with a core for each thread: the fastest cluster; of three or more
+    clusters, all but the slowest together; the slowest cluster; the fastest cores of all. It takes
+    the last cores of a cluster, because interrupts and other programs gather on the first ones.
 
     Args:
-        clusters: of the device, slowest first; empty if it reports none, then `auto` pins nothing
-            and a list is taken as it is.
-        affinity: of the device file.
-        threads: of the runtime.
+        clusters: clusters of the device, slowest first. If the device reports none, `auto` pins
+            nothing, and a list is not checked.
+        affinity: `affinity` in the device file.
+        threads: number of threads of the runtime.
 
     Raises:
-        UsageError: a core that was asked for is not there or switched off.
+        UsageError: a requested core does not exist or is switched off.
 
-    Source: the order of big and little cores is LiteRT's. Deviation: cores of different clusters
-    are mixed only where none has enough.
+    Source: LiteRT chooses big and little cores in this order. Deviation: cores of different
+    clusters are mixed only if no cluster has enough.
     """
     if affinity != "auto":
         return _checked(clusters, affinity)
@@ -74,9 +74,9 @@ def _checked(clusters: Sequence[Cluster], affinity: Sequence[int]) -> tuple[int,
 
 
 def pin_words(link: Transport, cores: Sequence[int]) -> tuple[str, ...]:
-    """Return the words before a command that keep it on `cores`; empty if nothing on it can.
+    """Return the words that pin a command to `cores`; empty if the device has no such program.
 
-    Old versions of BusyBox take a mask without 0x for a decimal number; toybox refuses one with it.
+    Old versions of BusyBox read a mask without 0x as a decimal number; toybox refuses 0x.
     """
     mask = f"{sum(1 << core for core in cores):x}"
     for word in (f"0x{mask}", mask) if cores else ():

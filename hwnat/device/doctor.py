@@ -13,9 +13,9 @@ from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Cluster, Machine
 from hwnat.transport.base import Probe
 
-#: A profile puts models, a runtime and results there.
+#: Free space for the models, the runtime and the results of a profile.
 _ROOM_MIB: Final = 500
-#: A phone on the network: an address with a port, or the name it announces itself by.
+#: Address of a phone on the network: an address with a port, or the name that it announces.
 _WIRELESS: Final = re.compile(r".+:\d+|.+\._adb-tls-connect\._tcp\.?")
 #: Governors that follow the load, so that the first runs of a visit are slow.
 _FOLLOWING: Final = ("ondemand", "conservative", "interactive", "schedutil")
@@ -25,9 +25,9 @@ def doubts(spec: DeviceSpec, machine: Machine, reached: Probe) -> tuple[str, ...
     """Return what would make measurements on a remote device unreliable.
 
     Args:
-        spec: its file.
-        machine: what it is, and its state now.
-        reached: what can be done in its working folder.
+        spec: the device file.
+        machine: description and present state of the device.
+        reached: what its working folder allows.
     """
     state = machine.conditions
     now = refusals(state, spec.gate, cores=spec.threads)

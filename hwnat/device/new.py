@@ -56,7 +56,7 @@ def describe(spec: DeviceSpec, link: Transport, *, target: str | None = None) ->
     """
     reached, machine = link.probe(), probe_machine(link)
     if spec.transport == "adb":
-        # The serial itself: another phone must not be measured under this name.
+        # The serial keeps another phone from being measured under this name.
         spec = replace(spec, serial=reached.address.removeprefix("adb "))
     choices = [choice for choice in _CHOICES.get(spec.transport, ()) if target in (None, choice[0])]
     if not choices:
@@ -150,7 +150,7 @@ def device_text(spec: DeviceSpec, machine: Machine) -> str:
 
 
 def _board(machine: Machine) -> str | None:
-    """Return the pattern of this board's name; None if it has none that a file can hold."""
+    """Return a pattern for this board's name; None if a file cannot hold the name."""
     board = machine.host.board
     return escape(board) if board and board.isprintable() else None
 

@@ -18,7 +18,7 @@ from hwnat.transport.words import printable
 _HASH: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}\b", re.ASCII)
 #: Keys and values of /proc/cpuinfo.
 Lines = Sequence[tuple[str, str]]
-#: Between the two parts of what `scripts/probe.sh` prints.
+#: Separates the two parts of the output of `scripts/probe.sh`.
 _BETWEEN: Final = "\n--\n"
 _ARM: Final = {
     0xB76: "Arm1176",
@@ -80,16 +80,16 @@ def now() -> str:
 
 
 def read_state(link: Transport) -> Conditions:
-    """Read clocks, temperatures, battery and load; what a device does not report is None."""
+    """Read clocks, temperatures, battery and load; a value that is not reported is None."""
     done = link.run(script("device/read_state"), timeout_s=60)
     return parse_state(done.stdout, at=now())
 
 
 def probe_machine(link: Transport) -> Machine:
-    """Ask a device what it is and how it is; what it does not report is None.
+    """Read the description and the state of a device; a value that is not reported is None.
 
     Raises:
-        DeviceError: it cannot be reached, or its answer is not whole.
+        DeviceError: the device cannot be reached, or its answer is incomplete.
     """
     done = link.run(script("device/probe"), timeout_s=60)
     return parse_probe(done.stdout, at=now())
@@ -106,11 +106,11 @@ def read_serial(link: Transport) -> str | None:
 
 
 def parse_probe(text: str, *, at: str) -> Machine:
-    """Return what `probe.sh` printed.
+    """Parse the output of `probe.sh`.
 
     Args:
-        text: everything that it printed.
-        at: when, UTC, ISO 8601.
+        text: the complete output.
+        at: time of the reading in UTC, ISO 8601.
 
     Raises:
         DeviceError: the text is cut or damaged.
@@ -153,7 +153,7 @@ def _host(facts: Mapping[str, str], lines: Lines, clusters: tuple[Cluster, ...])
     counted = sum(key == "processor" for key, _ in lines)
     return Host(
         cpu=model or soc or " + ".join(designs) or None,
-        # A core that sleeps at the moment makes no other device of it.
+        # Present cores are counted, because some of them may sleep at the moment.
         cores=len(core_list(facts.get("present")))
         or counted
         or len(core_list(facts.get("online")))
@@ -169,7 +169,7 @@ def _host(facts: Mapping[str, str], lines: Lines, clusters: tuple[Cluster, ...])
 
 
 def _named(facts: Mapping[str, str], maker: str, model: str) -> str | None:
-    """Return a model with its maker, which some models begin with."""
+    """Return maker and model; some models begin with the maker's name already."""
     if model not in facts:
         return None
     given, name = facts.get(maker, ""), facts[model]
@@ -177,7 +177,7 @@ def _named(facts: Mapping[str, str], maker: str, model: str) -> str | None:
 
 
 def _abi(facts: Mapping[str, str]) -> str | None:
-    """Return what programs must be made for: a 64-bit kernel may carry 32-bit programs."""
+    """Return the instruction set of programs; a 64-bit kernel may run only 32-bit ones."""
     if "ro_product_cpu_abi" in facts:
         return _ABIS.get(facts["ro_product_cpu_abi"])
     machine = facts.get("machine")
@@ -204,9 +204,9 @@ def _parts(lines: Lines) -> dict[int, str]:
 
 
 def _clusters(facts: Mapping[str, str], parts: Mapping[int, str]) -> tuple[Cluster, ...]:
-    """Return the clusters, slowest first: cores that share a clock, as far as that is known.
+    """Return the clusters of cores that share a clock, slowest first.
 
-    Where each core has a clock of its own, as on a PC, those that are alike in all else are one.
+    If every core has its own clock, as on a PC, cores that are otherwise alike form a cluster.
     """
     related, most = numbered(facts, "related"), numbered(facts, "most")
     capacity = numbered(facts, "capacity")
@@ -235,7 +235,7 @@ def _cluster(cores: list[int], *told: object) -> Cluster:
 
 
 def core_list(text: str | None) -> tuple[int, ...]:
-    """Read the kernel's way to write core numbers; empty for anything else.
+    """Parse the kernel's notation for core numbers; return nothing for any other text.
 
     >>> core_list("0-2,5")
     (0, 1, 2, 5)

@@ -11,10 +11,10 @@ from typing import Final
 from hwnat.records.device import DeviceSpec
 from hwnat.records.machine import Machine
 
-#: Since when Android has a level of clocks that it can sustain.
+#: First Android API level with a mode of clocks that the device can sustain.
 _FIXED_SINCE: Final = 30
 
-#: Name in a journal -> the setting, what it is set to, and what to know if it cannot be set.
+#: Name in a journal -> the setting, its value, and a hint if it cannot be set.
 WORDS: Final = {
     "fixed_performance": (
         "fixed-performance mode",

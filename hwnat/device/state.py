@@ -1,7 +1,7 @@
-"""What a device reports about its state, by `scripts/state.sh`.
+"""The state of a device, as `scripts/state.sh` prints it.
 
-A line is a key and a value, both twice, with tabs between; the last line counts the others. So text
-that was cut or damaged is recognised and ignored as a whole.
+A line holds a key and a value, twice each, separated by tabs; the last line counts the others. Text
+that was cut or damaged is therefore recognised, and ignored as a whole.
 """
 
 import re
@@ -16,17 +16,17 @@ _INTEGER: Final = re.compile(r"-?\d{1,12}", re.ASCII)
 _QUOTA: Final = re.compile(r"(\d{1,15}) (\d{1,15})", re.ASCII)
 _DIGITS: Final = re.compile(r"\d{1,18}", re.ASCII)
 _READING: Final = re.compile(r"\{mValue=(-?\d{1,4}(?:\.\d{1,9})?), mType=(\d{1,2}), .*\}", re.ASCII)
-#: Zones that are no heat of the chip: charge, voltage, current, levels of those, power supply.
+#: Zones that do not report the chip's temperature but charge, voltage, current or power supply.
 _NO_HEAT: Final = re.compile(
     r"^socd?$|vbat|ibat|vph|bcl|lvl|volt|current|batt_soc|pmic[-_]?die", re.IGNORECASE
 )
-#: Types of Android's sensors: CPU, GPU and NPU; and the surface.
+#: Types of Android's sensors for CPU, GPU and NPU, and for the surface.
 _CHIP: Final = ("0", "1", "9")
 _SKIN: Final = "3"
 
 
 def parse_facts(text: str) -> dict[str, str] | None:
-    """Return the facts that a script printed, the first value of each key; None if cut."""
+    """Return the first value of each key that a script printed; None if the text is cut."""
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
     matches = [_LINE.fullmatch(line) for line in lines]
     pairs = [(match[1], match[2]) for match in matches if match is not None]
@@ -39,32 +39,32 @@ def parse_facts(text: str) -> dict[str, str] | None:
 
 
 def integer(text: str | None, *, low: int, high: int) -> int | None:
-    """Return an integer that lies between two others; None for anything else."""
+    """Return the integer in `text` if it lies from `low` to `high`; None otherwise."""
     if text is None or not _INTEGER.fullmatch(text):
         return None
     return int(text) if low <= int(text) <= high else None
 
 
 def numbered(facts: Mapping[str, str], name: str) -> dict[int, str]:
-    """Return the values of the keys `name.N`, by N in order."""
+    """Return N -> value for the keys `name.N`, in the order of N."""
     keys = {key: key.rpartition(".") for key in facts}
     values = {int(last): facts[key] for key, (head, _, last) in keys.items() if head == name}
     return dict(sorted(values.items()))
 
 
 def parse_state(text: str, *, at: str) -> Conditions:
-    """Return what `state` printed; only `at` if the text is not whole.
+    """Parse the output of `state`; a damaged text gives conditions with nothing but `at`.
 
     Args:
-        text: everything that it printed.
-        at: when, UTC, ISO 8601.
+        text: the complete output.
+        at: time of the reading in UTC, ISO 8601.
     """
     facts = parse_facts(text)
     return Conditions(at=at) if facts is None else conditions(facts, at=at)
 
 
 def conditions(facts: Mapping[str, str], *, at: str) -> Conditions:
-    """Return what the facts of `state` mean."""
+    """Return the conditions that the facts of `state` describe."""
     readings = _readings(facts)
     heat = [celsius for _, celsius in zones(facts)]
     heat += [celsius for kind, celsius in readings if kind in _CHIP]
@@ -88,7 +88,7 @@ def conditions(facts: Mapping[str, str], *, at: str) -> Conditions:
     )
 
 
-#: A screen that shows a clock while the phone dozes counts as off: it costs next to nothing.
+#: A screen that shows a clock while the phone dozes uses almost no power, so it counts as off.
 _AWAKE: Final = {"Awake": True, "Dreaming": True, "Asleep": False, "Dozing": False}
 
 
@@ -105,14 +105,14 @@ def zones(facts: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
 
 
 def _celsius(value: int | None) -> float | None:
-    """Return °C: most zones count in thousandths of a degree, some in degrees."""
+    """Return °C; most zones report thousandths of a degree, some report degrees."""
     if value is None or 150 < value < 1000 or value > 150_000:
         return None
     return float(value) if value <= 150 else value / 1000
 
 
 def _readings(facts: Mapping[str, str]) -> list[tuple[str, float]]:
-    """Return type and °C of each of Android's sensors; sensors without a reading are left out."""
+    """Return type and °C of every Android sensor that has a reading."""
     matches = map(_READING.fullmatch, numbered(facts, "reading").values())
     return [(m[2], float(m[1])) for m in matches if m and 0 < float(m[1]) < 150]
 

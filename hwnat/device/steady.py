@@ -1,4 +1,4 @@
-"""Whether a device stayed the same during a visit; otherwise the visit is repeated."""
+"""Detects visits during which the state of a device changed; they are repeated."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,20 +7,20 @@ from hwnat.errors import DataError
 from hwnat.records.device import Gate
 from hwnat.records.measurement import Conditions, Measurement, Setup, lower_quartile
 
-#: The reference model may grow slower or faster by so much within a visit.
+#: Largest relative change of the reference model's time within a visit.
 MAX_DRIFT: Final = 0.10
-#: Of fewer values the smallest stands for all: what disturbs a run only ever adds to it.
+#: Up to this number of runs, the fastest one counts, because a disturbance only adds time.
 _FEW: Final = 3
 
 
 def drift(reference_ns: Sequence[int]) -> float:
-    """Return by how much of itself the reference model's time changed within a visit.
+    """Return the relative change of the reference model's time within a visit.
 
-    The lower quartiles of the first and of the last third are compared, so that single outliers
-    do not count. One value cannot drift.
+    Compares the lower quartiles of the first and the last third of the runs, so that single
+    outliers do not count. A single run has no drift.
 
     Args:
-        reference_ns: runs in the order they were made.
+        reference_ns: runs in the order in which they were made.
 
     Raises:
         DataError: there is none.
@@ -43,12 +43,12 @@ def _typical(series: Sequence[int]) -> float:
 def unsteady(
     measurement: Measurement, *, gate: Gate | None = None, setup: Setup | None = None
 ) -> str | None:
-    """Return why a visit has to be repeated; None if it need not be.
+    """Return why a visit has to be repeated; None if it counts.
 
     Args:
-        measurement: of the visit; checks are skipped for values that the device does not report.
-        gate: of the device file; None for the usual one.
-        setup: names the cores that count; None for all.
+        measurement: the visit. Checks are skipped for values that the device does not report.
+        gate: the gate of the device file; None uses the default gate.
+        setup: setup with the pinned cores; None checks all cores.
     """
     moved = drift(measurement.reference_ns)
     if moved > MAX_DRIFT:
@@ -64,9 +64,9 @@ def _lowered(before: Conditions, after: Conditions, setup: Setup | None) -> str 
         gone = len(before.limits_hz) - len(after.limits_hz)
         return f"the system switched {gone} cores off within the visit"
     if len(before.limits_hz) != len(after.limits_hz):
-        return None  # with another core on, their order may differ
+        return None  # a core was switched on, so the order may differ
     pairs = list(zip(before.limits_hz, after.limits_hz, strict=True))
-    # Limits are told without their cores: they are in order, and all there or not to be told apart.
+    # Limits come in the order of cores, without numbers, so they are matched only if all are there.
     if setup is not None and setup.affinity and setup.host.cores == len(pairs):
         pairs = [pairs[core] for core in setup.affinity if core < len(pairs)]
     lowered = [(old, new) for old, new in pairs if new < old]
