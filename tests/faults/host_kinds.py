@@ -57,13 +57,13 @@ def _beside(rig: Rig, store: str, **env: str) -> None:
 
 
 KINDS = tuple(
-    Kind(name, "host", cause, begin, nothing, passes=False, first=False, of=of)
-    for name, cause, begin, of in (
-        ("killed", "", killed, (True, False)),
-        ("terminated", "", terminated, (True, False)),
-        ("interrupted", "interrupted", interrupted, (True, False)),
-        ("asleep", "released itself|" + LOST, asleep, (True, False)),
-        ("second host", "in use", second_host, (True, False)),
-        ("second command", "", second_command, (True, False)),
+    Kind(name, "host", cause, begin, nothing, passes=False, first=False, lingers=lingers)
+    for name, cause, begin, lingers in (
+        ("killed", "", killed, False),
+        ("terminated", "", terminated, False),
+        ("interrupted", "interrupted", interrupted, False),
+        ("asleep", "released itself|" + LOST, asleep, True),
+        ("second host", "in use", second_host, True),
+        ("second command", "", second_command, True),
     )
 )

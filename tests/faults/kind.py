@@ -22,6 +22,7 @@ class Kind:
         passes: whether it may end by itself, after a while.
         first: whether it can be so before the command begins.
         of: the devices that have it.
+        lingers: whether `begin` returns only once it is over; other faults begin meanwhile.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind:
     passes: bool = True
     first: bool = True
     of: tuple[bool, ...] = (True, False)
+    lingers: bool = False
 
 
 def nothing(rig: Rig) -> None:

@@ -126,13 +126,39 @@ class Rig:
 
     def spoil(self, lines: str) -> None:
         """Have the runner's program run lines of shell before it says anything."""
+        self._put("faults", lines)
+
+    def hold(self, start: int | None) -> bool:
+        """Have the runner's start of this number wait, and all later ones; None lets all go on.
+
+        Return whether it is so; where the disk is full, all go on.
+        """
+        with suppress(OSError):
+            self.at("tools/gate").unlink()
+        try:
+            if start is not None:
+                self._put("gate", f"{start}\n")
+        except OSError:
+            return False
+        return True
+
+    def _put(self, name: str, text: str) -> None:
+        """Write a file beside the runner's program."""
         tools = self.at("tools")
         tools.mkdir(parents=True, exist_ok=True)
-        for each in (tools, tools.parent):
-            each.chmod(0o777)
+        for folder in (tools, tools.parent):
+            folder.chmod(0o777)
         self.at(MARK).touch()
-        (tools / "faults.new").write_text(lines)
-        (tools / "faults.new").replace(tools / "faults")
+        (tools / f"{name}.new").write_text(text)
+        (tools / f"{name}.new").replace(tools / name)
+
+    def listens(self) -> bool:
+        """Whether the child handles signals itself, so that one is not lost on Python's start."""
+        with suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{self.running.pid}/status").read_text().splitlines()
+            caught = next(line for line in lines if line.startswith("SigCgt:"))
+            return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+        return False
 
     def pids(self, word: str = "") -> list[int]:
         """Return the device's processes with this in their command line."""

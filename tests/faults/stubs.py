@@ -1,7 +1,8 @@
 """A target and a runner whose numbers say which model, visit and start they are of.
 
 The runner's program is a shell script on the device. It writes down every order that it carries
-out, so that a number which was lost, doubled or mixed up can be told.
+out, so that a number which was lost, doubled or mixed up can be told. It waits at a gate for the
+faults that its start brings on.
 """
 
 import posixpath
@@ -12,13 +13,18 @@ from hwnat.device.runners.result import read_result
 from hwnat.records.artifact import staged
 
 #: $1 is the model and $2 the reference; both hold what they take, in ns. The job is read where the
-#: driver writes it down. Lines of shell in `faults` beside it may spoil what is printed.
+#: driver writes it down. Lines of shell in `faults` beside it may spoil what is printed. The start
+#: whose number is in `gate`, and all later ones, wait until it holds a later number or is gone;
+#: they wait for less than a run may take.
 PROGRAM = r"""#!/bin/sh
 here=${0%/*}
 for part in "${here%/*}"/jobs/*/block-*/part; do :; done
 { read -r first; read -r job; } <"$part"
 echo "$job ${1##*/}" >>"$here/log" || exit 5
 count=$(wc -l <"$here/log"); count=${count##* }
+turns=0
+while [ $((turns += 1)) -le 25 ] && [ -f "$here/gate" ] && read -r gate <"$here/gate" &&
+  [ "$count" -ge "$gate" ]; do sleep 0.02; done 2>/dev/null
 base() {
   read -r value <"$1" && [ "$(tail -n 1 "$1")" = whole ] && return
   echo "model $1 is not whole" >&2; exit 6

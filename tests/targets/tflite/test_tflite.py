@@ -178,13 +178,14 @@ from pathlib import Path
 import numpy as np
 from hwnat.errors import DataError
 from hwnat.targets.tflite.target import TfliteTarget
-from hwnat.targets.timing import alternate
+from hwnat.targets.timing import Host, alternate
 folder, target = Path(sys.argv[1]), TfliteTarget()
 for path in sorted(folder.glob("*.tflite")):
     one, two = target.load(path), target.load(path)
     np.save(path.with_suffix(".out.npy"), one.run(np.load(path.with_suffix(".in.npy"))))
     two.prepare(np.load(path.with_suffix(".in.npy")))
-    assert len(alternate(one, two, runs=2, warmup=1)[0]) >= 2
+    host = Host(preemptions=lambda: 0)
+    assert len(alternate(one, two, runs=2, warmup=1, host=host)[0]) >= 2
 (folder / "cut").write_bytes(path.read_bytes()[:-64])
 try:
     target.load(folder / "cut")
