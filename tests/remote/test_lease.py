@@ -17,6 +17,7 @@ from hwnat.device.probe import probe_machine
 from hwnat.errors import DeviceError, TransientDeviceError
 from hwnat.records.device import load_device
 from hwnat.remote.hold import held, recover, renew
+from hwnat.remote.lease import Lease, named
 from hwnat.transport.adb import AdbTransport
 from hwnat.transport.local import LocalTransport
 from hwnat.transport.shell import script
@@ -26,6 +27,7 @@ HOLD = """
 import sys
 from hwnat.device.probe import probe_machine
 from hwnat.remote.hold import held
+from hwnat.remote.lease import Lease, named
 from hwnat.records.device import load_device
 from hwnat.transport.base import connect
 spec = load_device(sys.argv[1])
@@ -538,3 +540,17 @@ def test_a_block_is_started_once_however_often_it_is_asked_for(tmp_path):
         (folder / f"plan-{token}").write_text("")
         assert LocalTransport().run(argv, timeout_s=20).stdout == "started\n"
     assert (folder / "count").read_text() == "\n"
+
+
+def test_only_a_line_that_begins_with_the_whole_word_names_a_setting():
+    lines = ["set governor", "settled screen", "set screen\t", "set unknown", "set governor"]
+    assert named(lines, "set") == ["governor"]
+    assert named(["set governor", "set screen"], "set") == ["screen", "governor"]
+
+
+@pytest.mark.parametrize(("lease_s", "step_s"), [(90, 15), (5, 1), (1, 1)])
+def test_a_device_looks_at_its_lease_six_times_before_it_ends(lease_s, step_s, tmp_path):
+    lease = Lease(
+        link=LocalTransport(), device="d", folder=str(tmp_path), tell=print, lease_s=lease_s
+    )
+    assert lease.step_s == step_s

@@ -255,3 +255,17 @@ def test_two_results_of_one_visit_count_once(left_behind):
         due = [(0, "model-10"), (0, "model-11")]
         visits = timer.visits(due, files=Models(place.folder), setup=setup, rounds=1)
         assert sorted(visit.subject for visit in visits) == ["model-10", "model-11"]
+
+
+def test_a_result_that_names_another_visit_than_its_file_does_not_count(left_behind, jobs_of):
+    place, results = left_behind
+    (path,) = results.iterdir()
+    job = path.name.partition(".")[0]
+    text = path.read_text().replace(f" visit\n{job}\n", f" visit\n{'0' * 24}\n")
+    assert text != path.read_text()
+    path.unlink()
+    (results / f"{job}.{hashlib.sha256(text.encode()).hexdigest()}").write_text(text)
+    before = len(place.started)
+    place.make(2)
+    place.check(jobs_of, 2)
+    assert len(place.started) == before + 2

@@ -198,3 +198,10 @@ def test_the_line_is_one_call_of_a_shell_however_odd_its_words(argv):
 
 def test_tokens_differ():
     assert len({new_token() for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("sign", ["(\n", "\n{})\n"])
+def test_a_mark_of_errors_that_occurs_twice_makes_them_doubtful(sign):
+    mark = sign.format(TOKEN) if "{}" in sign else f"{TOKEN}{sign}"
+    stderr = DONE[1].replace(b"err", f"err{mark}more".encode())
+    assert read(TOKEN, DONE[0], stderr).state == "cut"
