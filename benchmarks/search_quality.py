@@ -118,7 +118,8 @@ def evaluate(search: Search, genomes: np.ndarray, errors: np.ndarray) -> dict[st
     test = np.array(
         [search.evaluator.error(arch(search, g), search.data.test) for g in genomes[front]]
     )
-    reference, unit = search.costs.reference(REFERENCE_ERROR), np.ones(2)
+    reference = search.costs.reference(REFERENCE_ERROR, search.region.extremes()[-1])
+    unit = np.ones(2)
     on_test = search.costs(genomes[front], test)
     config = search.config
     return {

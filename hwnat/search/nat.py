@@ -266,7 +266,7 @@ class Search:
     def _metrics(self, archive: Archive, guesses: Floats) -> dict[str, float]:
         costs = self.costs(archive.genomes, archive.errors)
         allowed = self._allowed(archive)
-        reference = self.costs.reference(REFERENCE_ERROR)
+        reference = self.costs.reference(REFERENCE_ERROR, self.region.extremes()[-1])
         guessed = np.isfinite(guesses)
         metrics = {
             "hypervolume": hypervolume(costs[allowed] / reference, np.ones(costs.shape[1])),

@@ -213,13 +213,16 @@ class CostModel:
         values = self._columns([limit.objective for limit in self.limits], genomes, errors)
         return np.asarray(values / [limit.at_most for limit in self.limits] - 1.0)
 
-    def reference(self, error_percent: float) -> Floats:
-        """Return the (objectives,) reference point: this error and the largest network's costs.
+    def reference(self, error_percent: float, largest: npt.ArrayLike) -> Floats:
+        """Return the (objectives,) reference point: this error and the costs of this network.
+
+        Args:
+            error_percent: worst error that counts.
+            largest: genome of the largest network that may be chosen.
 
         Source: NAT's reference is 1 % beyond the worst values, so that the extremes count.
         """
-        largest = np.array([self.space.largest()])
-        return np.asarray(self(largest, [error_percent])[0] * _BEYOND)
+        return np.asarray(self(np.array([largest]), [error_percent])[0] * _BEYOND)
 
     def _columns(
         self, objectives: Sequence[Objective], genomes: Genomes, errors: npt.ArrayLike

@@ -60,7 +60,7 @@ def test_violations_are_relative_and_zero_on_the_limit():
 def test_the_reference_lies_beyond_the_largest_network():
     model = a_model("error", "macs")
     largest = model(np.array([SPACE.largest()]), [40])[0]
-    assert (model.reference(40) > largest).all()
+    assert (model.reference(40, SPACE.largest()) > largest).all()
 
 
 @pytest.mark.parametrize(

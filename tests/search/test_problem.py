@@ -81,7 +81,7 @@ def test_found_networks_are_canonical_and_distinct(name):
 def test_evolution_beats_as_many_random_networks():
     found, costs = an_evolution(generations=25)
     drawn = SPACE.sample(1000, rng=np.random.default_rng(5))
-    reference = costs.reference(60)
+    reference = costs.reference(60, SPACE.largest())
     volumes = [
         hypervolume(costs(genomes, errors(genomes)) / reference, [1, 1])
         for genomes in (found, drawn)

@@ -134,6 +134,14 @@ def test_a_search_of_one_resolution_measures_networks_of_no_other(tiny, tmp_path
     assert {MBV3_NANO.resolutions[int(each.genome[:2])] for each in front.candidates} == {28}
 
 
+def test_a_table_may_lack_the_resolutions_that_are_not_searched(tiny, a_table, tmp_path):
+    a_table(resolutions=(24,)).save(tmp_path / "t.json")
+    objectives = ("error", f"latency@{tmp_path / 't.json'}")
+    config = tiny(**SHORT, objectives=objectives, resolutions=(24,))
+    front = search(config, tmp_path / "run")
+    assert {MBV3_NANO.resolutions[int(pick.genome[:2])] for pick in front.candidates} == {24}
+
+
 def test_an_iteration_is_written_only_after_its_weights(tiny, tmp_path):
     # A file cannot take the place of a folder, so the weights cannot be written.
     (tmp_path / "run" / "weights-000.safetensors").mkdir(parents=True)
