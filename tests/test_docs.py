@@ -29,6 +29,8 @@ def commands():
     """Yield (page, line) of each command in a code block, continued lines joined."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        # A recorded screen breaks a long command at its last column.
+        text = re.sub(r"^(\$ .{78})\n", r"\1", text, flags=re.MULTILINE)
         fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
         indented = "\n".join(re.findall(r"^ {4}.*$", text, re.MULTILINE))
         named = "\n".join(re.findall(r"`((?:hwnat|make) [a-z][^`]*)`", text))

@@ -28,11 +28,7 @@ SMALL = """
 from functools import partial
 import hwnat.profile.plan, hwnat.search.run
 from hwnat.cli.main import main
-from hwnat.cli.search import search
 
-scale = {"iterations": 2, "initial": 8, "archive": 8, "epochs": 1, "calibration": 100}
-for option in search.params:
-    option.default = scale.get(option.name, option.default)
 plan, run = hwnat.profile.plan, hwnat.search.run
 plan.make_plan = partial(plan.make_plan, resolutions=(24,), calibration=2)
 run.SearchConfig.__init__.__kwdefaults__.update(models=4, population=12, generations=3)
@@ -143,7 +139,9 @@ def test_a_profile(tmp_path):
 def test_a_search(tmp_path):
     shutil.copy(SHIPPED, tmp_path / "cpu.json")
     objectives = ("--objective", "accuracy", "--objective", "latency@cpu.json")
-    seen = watch(("search", "--data", "digits", *objectives), cwd=tmp_path, code=SMALL)
+    scale = ("--iterations", "2", "--initial", "8", "--archive", "8", "--epochs", "1")
+    argv = ("search", "--data", "digits", *objectives, *scale, "--calibration", "100")
+    seen = watch(argv, cwd=tmp_path, code=SMALL)
     assert seen.code == 0, seen.screens[-1]
     check("search-running", while_it(seen, "search", "evaluate", "left"), mask=True)
     check("search", seen.screens[-1], mask=True)
