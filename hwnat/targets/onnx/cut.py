@@ -10,7 +10,7 @@ import numpy as np
 from hwnat.errors import UsageError
 from hwnat.records.artifact import staged
 from hwnat.targets.base import Piece
-from hwnat.targets.onnx.graph import OnnxGraph, open_onnx
+from hwnat.targets.onnx.graph import OnnxModel, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
 
 
@@ -62,12 +62,12 @@ def cut_onnx(path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool) ->
     return Piece(inputs=tuple(outside), outputs=tuple(returned))
 
 
-def _computed(value: str, source: OnnxGraph) -> bool:
+def _computed(value: str, source: OnnxModel) -> bool:
     """Whether a value depends on an input, or the model returns it."""
     return value not in source.graph.constants or value in source.graph.results
 
 
-def _size(node: Any, source: OnnxGraph) -> tuple[int, ...] | int | None:  # noqa: ANN401
+def _size(node: Any, source: OnnxModel) -> tuple[int, ...] | int | None:  # noqa: ANN401
     """Return the value of a node that returns a shape, which is fixed; None for other nodes."""
     shape = source.shapes.get(node.input[0]) if node.input else None
     if shape is None or node.op_type not in ("Shape", "Size"):
@@ -78,7 +78,7 @@ def _size(node: Any, source: OnnxGraph) -> tuple[int, ...] | int | None:  # noqa
     return tuple(shape[bounds.get("start", 0) : bounds.get("end")])
 
 
-def _types(source: OnnxGraph, values: Sequence[str]) -> dict[str, Any]:
+def _types(source: OnnxModel, values: Sequence[str]) -> dict[str, Any]:
     """Return the declared type of each value; run the model where inference does not reach.
 
     Raises:
