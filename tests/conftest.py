@@ -1,5 +1,6 @@
 """Settings for all tests, and fixtures of more than one package."""
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -179,24 +180,32 @@ def an_entry():
     return build
 
 
-@pytest.fixture
-def a_table(a_setup, an_entry):
-    """Build a full table of a space: `a_table(space, (24,))`, entry costs made from the keys."""
+@pytest.fixture(scope="session")
+def entries_of(an_entry):
+    """Build all entries of a space, with costs made from the keys, once for all tests."""
     from zlib import crc32
 
-    from hwnat.records.device import TimingProtocol
     from hwnat.records.grid import distinct_ops
+
+    @functools.cache
+    def build(space, resolutions, classes):
+        keys = (op.key for op in distinct_ops(space, resolutions, classes=classes))
+        return {key: an_entry(1_000 + crc32(key.encode()) % 90_000) for key in keys}
+
+    return build
+
+
+@pytest.fixture
+def a_table(a_setup, entries_of):
+    """Build a full table of a space: `a_table(space, (24,))`, entry costs made from the keys."""
+    from hwnat.records.device import TimingProtocol
     from hwnat.records.space import MBV3_NANO
     from hwnat.table.calibrate import Calibration
     from hwnat.table.lookup import LatencyTable
 
     def build(space=MBV3_NANO, resolutions=None, *, classes=10, setup=None, **changes):
         resolutions = space.resolutions if resolutions is None else resolutions
-        costs = {
-            op.key: 1_000 + crc32(op.key.encode()) % 90_000
-            for op in distinct_ops(space, resolutions, classes=classes)
-        }
-        entries = {key: an_entry(ns) for key, ns in costs.items()}
+        entries = {} if "entries" in changes else entries_of(space, tuple(resolutions), classes)
         default = {
             "setup": setup or a_setup(),
             "protocol": TimingProtocol(),
@@ -206,7 +215,7 @@ def a_table(a_setup, an_entry):
             "granularity": "block",
             "reference_ns": 100_000,
             "overhead_ns": 5_000,
-            "entries": entries,
+            "entries": dict(entries),
             "calibration": Calibration(form="scale", scale=0.9),
             "validation": (),
             "conditions": (None, None),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnat.errors import DataError
@@ -19,6 +19,7 @@ def networks(count, *, a=1.0, b=0.0, c=0.0, noise=0.0, seed=0):
     return genomes, sums.tolist(), ops.tolist(), measured.round().astype(int).tolist()
 
 
+@settings(max_examples=25)
 @given(st.floats(0.2, 3.0), st.floats(0, 50_000), st.floats(0, 500_000))
 def test_the_form_that_made_the_data_is_found(a, b, c):
     genomes, sums, ops, measured = networks(10, a=a, b=b, c=c)
