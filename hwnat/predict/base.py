@@ -36,7 +36,7 @@ class Missing:
     """An operation that a network runs and that cannot be predicted.
 
     Attributes:
-        key: the operation's key; empty if no key describes it.
+        key: the operation's key.
         reason: why there is no latency.
         nodes: the nodes of the model file that it stands for.
     """

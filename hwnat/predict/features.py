@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnat.records.cost import op_cost
-from hwnat.records.kinds import Activation
+from hwnat.records.kinds import Activation, DType
 from hwnat.records.op import OpSpec
 
 Floats = npt.NDArray[np.float64]
 
-_BYTES: Final = {"float32": 4, "float16": 2, "int8": 1}
+_BYTES: Final[dict[DType, int]] = {
+    **dict.fromkeys(("int8", "uint8", "bool"), 1),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("float32", "int32", "uint32"), 4),
+    **dict.fromkeys(("float64", "int64", "uint64", "other"), 8),
+}
 #: Channels that the hardware moves and multiplies at once.
 _SLICE: Final = 4
 #: Outputs per thread along width, height and slices, as GPU delegates choose them.
@@ -61,6 +66,9 @@ def features(op: OpSpec) -> dict[str, float]:
 
     >>> features(OpSpec(kind="conv", in_shape=(1, 8, 8, 4), out_channels=6))["fill_out_8"]
     0.75
+
+    Raises:
+        DataError: the operation is opaque, so it has no features.
     """
     return dict(zip(NAMES, row(op).tolist(), strict=True))
 
@@ -96,9 +104,11 @@ def work(op: OpSpec) -> Floats:
 
 def model_kind(op: OpSpec) -> str:
     """Return the name that groups the operations that share a kernel and a model."""
+    kind: str = op.kind
     if op.kind == "conv" and op.in_shape[1:3] == (1, 1) and op.groups == 1:
-        return "linear"
-    return f"grouped-{op.kind}" if op.groups > 1 else op.kind
+        kind = "linear"
+    kind = f"grouped-{kind}" if op.groups > 1 else kind
+    return kind if op.dtype == "float32" else f"{kind}-{op.dtype}"
 
 
 def _shape(op: OpSpec) -> _Shape:

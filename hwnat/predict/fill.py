@@ -129,7 +129,11 @@ def _predict(
     ops = [OpSpec.from_key(key) for key in wanted]
     near = [op for op in ops if way == "sizes" and len(sizes.get(family(op), ())) >= _SIZES]
     entries = dict(interpolate_entries(timed, near).entries) if near else {}
-    samples = [Sample(op=OpSpec.from_key(k), latency_ns=e.p50_ns) for k, e in timed.items()]
+    samples = [
+        Sample(op=op, latency_ns=entry.p50_ns)
+        for op, entry in zip(map(OpSpec.from_key, timed), timed.values(), strict=True)
+        if op.kind != "opaque"
+    ]
     if max(Counter(model_kind(sample.op) for sample in samples).values(), default=0) < MIN_SAMPLES:
         return entries, ()
     models = fit_samples(samples, seed=seed, name="the timed operations", chosen=chosen)

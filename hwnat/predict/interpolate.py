@@ -109,7 +109,8 @@ def interpolate_entries(
         UsageError: `wanted` is empty, or no operation of a wanted kind was measured.
     """
     ops = {op.key: op for op in wanted}
-    known = {k: OpSpec.from_key(k) for k, e in entries.items() if e.provenance in _LEARNED_FROM}
+    learned = [OpSpec.from_key(k) for k, e in entries.items() if e.provenance in _LEARNED_FROM]
+    known = {op.key: op for op in learned if op.kind != "opaque"}
     new = [op for key, op in ops.items() if key not in entries]
     sizes = _sizes(known.values())
     _check(new, sizes, entries, name=name)

@@ -80,16 +80,14 @@ class OperatorModels:
 
     Args:
         models: models by kind, as `model_kind` names it.
-        dtype: data type of the samples' operations.
         table: name of the training data, for messages.
         keys: keys of the training operations, for messages.
     """
 
     def __init__(
-        self, models: Mapping[str, OperatorModel], *, dtype: str, table: str, keys: Sequence[str]
+        self, models: Mapping[str, OperatorModel], *, table: str, keys: Sequence[str]
     ) -> None:
         self._models = models
-        self._dtype = dtype
         self._table = table
         self._keys = keys
 
@@ -100,7 +98,7 @@ class OperatorModels:
 
     def covers(self, op: OpSpec) -> bool:
         """Return whether there is a model for this kind of operation."""
-        return model_kind(op) in self._models and op.dtype == self._dtype
+        return op.kind != "opaque" and model_kind(op) in self._models
 
     def predict(self, ops: Sequence[OpSpec]) -> OperatorEstimates:
         """Predict (n,) operations, which may be of different kinds.
@@ -139,7 +137,7 @@ def fit_samples(
     """Fit a model to every kind with enough different operations; `seed` makes it deterministic.
 
     Args:
-        samples: measured operations of one data type; equal ones are averaged.
+        samples: measured operations; equal ones are averaged, and opaque ones are left out.
         seed: seed of the folds and regressors.
         name: name of the measurements, for messages.
         chosen: models chosen earlier; their kinds are refitted without choosing again.
@@ -148,6 +146,7 @@ def fit_samples(
         DataError: no kind has enough samples, or they are of several data types.
     """
     kinds: dict[str, list[Sample]] = {}
+    samples = [sample for sample in samples if sample.op.kind != "opaque"]
     for sample in samples:
         kinds.setdefault(model_kind(sample.op), []).append(sample)
     enough = {
@@ -155,11 +154,10 @@ def fit_samples(
         for kind, of_kind in kinds.items()
         if len({sample.op for sample in of_kind}) >= MIN_SAMPLES
     }
-    dtypes = sorted({sample.op.dtype for sample in samples})
-    if not enough or len(dtypes) > 1:
+    if not enough:
         msg = (
-            f"{name}: {len(samples)} operations of types {', '.join(dtypes) or 'none'} are not "
-            f"enough for a model; it needs {MIN_SAMPLES} different ones of a kind and one type."
+            f"{name}: {len(samples)} operations are not enough for a model; it needs "
+            f"{MIN_SAMPLES} different ones of one kind and one type."
         )
         raise DataError(msg)
     earlier = {model.kind: model for model in chosen}
@@ -168,7 +166,7 @@ def fit_samples(
         for kind, of_kind in enough.items()
     }
     keys = sorted({sample.op.key for sample in samples})
-    return OperatorModels(models, dtype=dtypes[0], table=name, keys=keys)
+    return OperatorModels(models, table=name, keys=keys)
 
 
 def fit_models(table: LatencyTable, *, seed: int = 0) -> OperatorModels:

@@ -109,10 +109,11 @@ class OperatorPredictor:
             if part is not None:
                 parts.append(part)
             else:
-                key = "" if traced.op is None else traced.op.key
                 why = models.why if isinstance(models, NoFallback) else ""
-                reason = traced.reason or f"neither an entry nor a model of its kind{why}"
-                missing.append(Missing(key=key, reason=reason, nodes=_place(traced)))
+                reason = f"neither an entry nor a model of its kind{why}"
+                if traced.reason:
+                    reason = f"no entry, and only a measurement can give one: {traced.reason}"
+                missing.append(Missing(key=traced.op.key, reason=reason, nodes=_place(traced)))
         if missing and not partial:
             raise DataError(self._unpredictable(missing, len(trace.ops)))
         return self._total(parts, missing)
@@ -159,8 +160,6 @@ class OperatorPredictor:
         }
 
     def _part(self, traced: TracedOp, guesses: dict[str, Part]) -> Part | None:
-        if traced.op is None:
-            return None
         key, entry = traced.op.key, self.table.entries.get(traced.op.key)
         if entry is not None:
             return Part(
@@ -202,7 +201,8 @@ class OperatorPredictor:
         """Name every missing operator once, with its nodes."""
         places: dict[str, list[str]] = {}
         for op in missing:
-            what = op.key or op.reason
+            opaque = op.key.startswith("opaque|")
+            what = f"{op.key} ({op.reason})" if opaque else op.key
             places.setdefault(what, []).append(" + ".join(op.nodes))
         named = [f"{what} at {', '.join(nodes)}" for what, nodes in places.items()]
         return (

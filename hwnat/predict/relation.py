@@ -59,8 +59,10 @@ def relate(sources: Sequence[LatencyTable], *, seed: int = 0) -> Relation:
     if not sources or len({table.table_id for table in sources}) < len(names):
         msg = f"Cannot transfer from {', '.join(names) or 'no table'}: name different tables."
         raise DataError(msg)
-    keys = tuple(sorted({key for table in sources for key in table.entries}))
-    ops = tuple(OpSpec.from_key(key) for key in keys)
+    every = sorted({key for table in sources for key in table.entries})
+    # Nothing relates an opaque operation of one device to others.
+    ops = tuple(op for op in map(OpSpec.from_key, every) if op.kind != "opaque")
+    keys = tuple(op.key for op in ops)
     logs = np.array([[_log(table.entries, key) for table in sources] for key in keys])
     logs, extra = _filled(ops, logs, names, rng=np.random.default_rng(seed))
     inputs = _inputs(ops, logs, extra)

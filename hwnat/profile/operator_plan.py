@@ -95,7 +95,8 @@ def chosen(
 
 
 def _distinct(networks: Iterable[Network]) -> list[OpSpec]:
-    return list({op.key: op for network in networks for op in network.trace.specs}.values())
+    ops = {op.key: op for network in networks for op in network.trace.specs}
+    return [op for op in ops.values() if op.kind != "opaque"]
 
 
 def make_benches(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from hwnat.errors import DataError
 from hwnat.records.op import OpSpec
 
 
@@ -43,7 +44,14 @@ _NORMED: Final = ("conv", "dwconv", "deconv", "convpool")
 
 
 def op_cost(op: OpSpec) -> Cost:
-    """Return the cost of one operation; an operation without weights or products is free."""
+    """Return the cost of one operation; an operation without weights or products is free.
+
+    Raises:
+        DataError: the operation is opaque, so its cost is unknown.
+    """
+    if op.kind == "opaque":
+        msg = f"Operation {op.key}: the cost of an opaque operation is unknown; measure it."
+        raise DataError(msg)
     if op.kind in ("mbconv", "projconv", "tokenconv"):
         return _mbconv_cost(op)
     if op.kind in ("attention", "feedforward", "tokenhead"):

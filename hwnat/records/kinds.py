@@ -1,7 +1,7 @@
 """The grammar of operation keys: the kinds of operations, and the fields in the key of each."""
 
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 BlockKind = Literal[
     "mbconv", "convpool", "mix", "projconv", "tokenconv", "attention", "feedforward", "tokenhead"
@@ -22,6 +22,7 @@ OperatorKind = Literal[
     "norm",
     "resize",
     "move",
+    "opaque",
 ]
 Kind = Literal[BlockKind, OperatorKind]
 Activation = Literal[
@@ -40,7 +41,22 @@ Activation = Literal[
     "mish",
 ]
 Mode = Literal["none", "max", "avg", "layer", "rms", "group", "instance", "batch"]
-DType = Literal["float32", "float16", "int8"]
+DType = Literal[
+    "float32",
+    "float16",
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "bool",
+    "float64",
+    "bfloat16",
+    "other",
+]
 
 #: Short name in a key -> field of `OpSpec`. Fields appear in a key in this order.
 SHORT: Final[dict[str, str]] = {
@@ -59,6 +75,7 @@ SHORT: Final[dict[str, str]] = {
     "o": "out_hw",
     "bc": "broadcast",
     "t": "tail",
+    "f": "form",
 }
 #: Kind -> fields that its key always holds, and fields that it holds if they are not the default.
 SAYS: Final[dict[str, tuple[str, str]]] = {
@@ -85,11 +102,10 @@ SAYS: Final[dict[str, tuple[str, str]]] = {
     "norm": ("op", "act skip t"),
     "resize": ("o", "act t"),
     "move": ("", "out o"),
+    "opaque": ("f", ""),
 }
-TEXT: Final[dict[str, tuple[str, ...]]] = {
-    "act": get_args(Activation),
-    "mode": get_args(Mode),
-}
+#: Fields whose value is text.
+TEXT: Final = frozenset({"act", "mode", "form"})
 
 
 @cache

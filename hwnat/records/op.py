@@ -22,7 +22,9 @@ from hwnat.records.kinds import (
 _SHAPE: Final = re.compile(r"[1-9]\d{0,5}(?:x[1-9]\d{0,5}){3}")
 _SIZE: Final = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
 _INTEGER: Final = re.compile(r"0|[1-9]\d{0,5}")
-_MAX: Final = 999_999
+_FORM: Final = re.compile(r"[A-Za-z0-9-]{1,64}\.[0-9a-f]{16}")
+#: Largest size in a key.
+LARGEST: Final = 999_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class OpSpec:
         resize: resize to `out_hw`.
         move: change of layout or padding: transpose, reshape with a copy, pad, slice, split,
             gather.
+        opaque: any other kernel. It can be measured and looked up. It has no cost and no features,
+            so it is never interpolated, estimated or transferred.
 
     Attributes:
         in_shape: (batch, height, width, channels), NHWC, all at least 1; a sequence of tokens
@@ -67,6 +71,9 @@ class OpSpec:
         residual: whether a tensor is added to the output: the input of a block, or any other
             tensor of the same shape for an operator.
         tail: number of element-wise operations that are fused besides `act` and the shortcut.
+        form: for `opaque`, the runtime's operators, a dot, and 16 hexadecimal digits of the
+            SHA-256 of everything that determines the work. `in_shape` is that of the first
+            computed input, with ones in front or the leading axes joined.
     """
 
     kind: Kind
@@ -86,6 +93,7 @@ class OpSpec:
     out_hw: tuple[int, int] | None = None
     broadcast: bool = False
     tail: int = 0
+    form: str = ""
     dtype: DType = "float32"
 
     def __post_init__(self) -> None:
@@ -97,17 +105,19 @@ class OpSpec:
     def _problems(self) -> Iterator[tuple[bool, str]]:
         """Yield (is wrong, description); each check relies on the checks before it."""
         yield self.kind not in SAYS, f"unknown kind {self.kind!r}"
-        yield len(self.in_shape) != 4 or min(self.in_shape) < 1, f"shape {self.in_shape}"
+        shape = self.in_shape
+        yield len(shape) != 4 or not 1 <= min(shape) <= max(shape) <= LARGEST, f"shape {shape}"
         yield self._needs("out_channels") and self.out_channels < 1, f"out {self.out_channels}"
         yield self.kind == "mix" and self.in_shape[1:3] != (1, 1), "a map over 1x1"
         block = self.kind in get_args(BlockKind)
         yield block and self.kernel not in (1, 3, 5, 7), f"kernel {self.kernel}"
         yield block and self.stride not in (1, 2), f"stride {self.stride}"
         sizes = (self.kernel, self.stride, self.operands, self.groups, self.dilation)
-        yield not 1 <= min(sizes) <= max(sizes) <= _MAX, f"sizes {sizes}"
+        yield not 1 <= min(sizes) <= max(sizes) <= LARGEST, f"sizes {sizes}"
         yield self.act not in get_args(Activation), f"activation {self.act!r}"
         yield self._needs("mid_channels") != (self.mid_channels > 0), f"mid {self.mid_channels}"
-        yield min(self.se_channels, self.tail, self.kernel_w) < 0, "a negative count"
+        counts = (self.out_channels, self.mid_channels, self.se_channels, self.tail, self.kernel_w)
+        yield not 0 <= min(counts) <= max(counts) <= LARGEST, f"counts {counts}"
         yield (
             block and self.residual and not self._keeps_shape,
             "a shortcut over a change of shape",
@@ -115,6 +125,8 @@ class OpSpec:
         yield self.mode not in get_args(Mode), f"mode {self.mode!r}"
         yield self._needs("mode") and self.mode == "none", "no mode"
         yield self.kind == "act" and self.act == "none", "no activation"
+        opaque = self.kind == "opaque" and not _FORM.fullmatch(self.form)
+        yield opaque, f"form {self.form[:100]!r}"
         yield self.kind == "resize" and self.out_hw is None, "no output size"
         yield self.kernel_w == self.kernel, f"a square kernel written as {self.kernel_w} wide"
         channels, out = self.in_shape[3], self.out_channels
@@ -141,7 +153,7 @@ class OpSpec:
     def _says_size(self) -> bool:
         """Whether `out_hw` is possible and not the default, so that equal work has one key."""
         size = self.out_hw
-        if size is None or len(size) != 2 or not 1 <= min(size) <= max(size) <= _MAX:
+        if size is None or len(size) != 2 or not 1 <= min(size) <= max(size) <= LARGEST:
             return False
         return self._needs("out_hw") or size != self._default_size
 

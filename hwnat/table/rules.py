@@ -98,7 +98,8 @@ def wrong_unit(subjects: Sequence[Subject]) -> Outcome:
 
 def _rates(subject: Subject) -> dict[str, float]:
     """MACs per ns of the entries that have enough of them."""
-    macs = {key: op_cost(op).macs for key, op in subject.ops.items()}
+    known = {key: op for key, op in subject.ops.items() if op.kind != "opaque"}
+    macs = {key: op_cost(op).macs for key, op in known.items()}
     return {
         key: count / subject.entries[key].p50_ns
         for key, count in macs.items()
@@ -200,6 +201,8 @@ def _families(ops: Mapping[str, OpSpec]) -> Iterator[tuple[str, Rows]]:
     """Yield families of operations that differ along one axis: (size, key) each."""
     families: dict[tuple[object, ...], Rows] = defaultdict(list)
     for key, op in ops.items():
+        if op.kind == "opaque":
+            continue
         batch, height, width, channels = op.in_shape
         rest = (op.kind, batch, op.stride, op.act, op.residual, op.groups, op.dilation, op.tail)
         place = (*rest, height, width, op.out_hw, op.mode, op.operands, op.kernel_w, op.dtype)

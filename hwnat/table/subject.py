@@ -73,7 +73,8 @@ class Subject:
     @classmethod
     def of_imported(cls, imported: Imported) -> Self:
         """Make a subject from imported files."""
-        batches = {OpSpec.from_key(key).in_shape[0] for key in imported.entries} or {1}
+        ops = map(OpSpec.from_key, imported.entries)
+        batches = {op.in_shape[0] for op in ops if op.kind != "opaque"} or {1}
         space = None
         if imported.space is not None and imported.classes is not None:
             space = (imported.space, imported.classes, imported.resolutions, min(batches))

@@ -1,17 +1,19 @@
 """The operation key of one executed kernel, by the same rules for every runtime.
 
-A front end describes each kernel as a `Call` in ONNX terms. A kernel without a key gets a reason
-instead, because a guessed key would be priced as if it were certain.
+A front end describes each kernel as a `Call` in ONNX terms. A kernel that the grammar of keys does
+not describe gets an opaque key, because a guessed key would be priced as if it were certain.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from hwnat.errors import DataError
 from hwnat.records.kinds import Activation, DType
-from hwnat.records.op import OpSpec
+from hwnat.records.op import LARGEST, OpSpec
 
 Sizes = tuple[int, ...]
 Nhwc = tuple[int, int, int, int]
@@ -56,6 +58,8 @@ _IMAGES: Final = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
     | {"Resize", "Upsample"}
 )
+#: Longest list of operators in an opaque key.
+_LABEL: Final = 40
 _MATRICES: Final = frozenset({"Gemm", "MatMul", "FusedMatMul", "FusedGemm"})
 
 
@@ -75,6 +79,10 @@ class Call:
         residual: whether another computed tensor of the output's shape is added.
         tail: number of further element-wise operations fused after the operator.
         dtype: type of the computed values.
+        label: the runtime's operators in this kernel, for an opaque key; `kind` if empty.
+        detail: everything else that determines the work, as text: attributes, shapes and types of
+            all operands and results, and the values of small integer constants. It holds no names
+            and no weights, so that equal work has an equal opaque key.
     """
 
     kind: str
@@ -88,10 +96,49 @@ class Call:
     residual: bool = False
     tail: int = 0
     dtype: str = "float32"
+    label: str = ""
+    detail: tuple[str, ...] = ()
 
 
-def to_op(call: Call) -> OpSpec | str:
-    """Return the operation of a kernel, or the reason why no key describes it."""
+def to_op(call: Call) -> tuple[OpSpec, str]:
+    """Return the operation of a kernel, and why it is opaque; the reason is empty if it is not."""
+    described = _described(call)
+    if isinstance(described, str):
+        return opaque(call), described
+    return described, ""
+
+
+def opaque(call: Call) -> OpSpec:
+    """Return the opaque operation of a kernel; kernels with equal work have the same."""
+    attributes = sorted((name, _plain(value)) for name, value in call.attributes.items())
+    operands = (call.kind, call.inputs, call.output, call.nhwc, call.weight, call.dtype)
+    fused = (call.act, call.residual, call.tail, call.label, call.detail)
+    label = re.sub(r"[^A-Za-z0-9-]+", "", call.label or call.kind)[:_LABEL].strip("-") or "kernel"
+    digest = hashlib.sha256(repr((operands, fused, attributes)).encode()).hexdigest()[:16]
+    shape = call.inputs[0] if call.inputs else ()
+    sizes = (1, 1, 1, 1, *shape)
+    four = (prod(sizes[: len(sizes) - 3]), *sizes[-3:])
+    return OpSpec(
+        kind="opaque",
+        in_shape=tuple(min(max(1, size), LARGEST) for size in four),  # type: ignore[arg-type]
+        form=f"{label}.{digest}",
+        dtype=call.dtype if call.dtype in get_args(DType) else "other",  # type: ignore[arg-type]
+    )
+
+
+def _plain(value: object) -> object:
+    """Return an attribute's value in a form whose `repr` is the same in every run."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    if isinstance(value, (list, tuple, range)):
+        return tuple(map(_plain, value))
+    return str(value)
+
+
+def _described(call: Call) -> OpSpec | str:
+    """Return the operation of a kernel, or the reason why no key but an opaque one describes it."""
     if call.dtype not in ("float32", "float16"):
         return f"{call.kind} computes in {call.dtype}; operation keys know floating point here"
     shapes = (*call.inputs, call.output)

@@ -17,24 +17,25 @@ class TracedOp:
     """One kernel that the runtime executes.
 
     Attributes:
-        op: the operation that it computes; None if no operation key describes it.
-        reason: why there is no key; empty if there is one.
+        op: the operation that it computes; opaque if no other key describes it.
+        reason: why the operation is opaque; empty if it is not.
         nodes: names of the file's nodes that were fused into it, in the order they run. A kernel
             that the runtime inserted, such as a change of layout, has none.
         kernel: the runtime's name for the kernel, if it reports one.
-        profile_ns: time of one run according to the runtime's profiler. Use it only to compare
-            operators: the profiler adds time of its own.
+        profile_ns: mean time of one run in ns, according to the runtime's profiler; None if it has
+            none. Use it only to compare operators: the profiler adds time of its own. See
+            `profiled_ns`.
     """
 
-    op: OpSpec | None
+    op: OpSpec
     nodes: tuple[str, ...]
     kernel: str
     reason: str = ""
-    profile_ns: int | None = None
+    profile_ns: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.op is None) != bool(self.reason):
-            msg = f"Traced kernel {self.kernel}: either an operation or a reason, not both."
+        if (self.op.kind == "opaque") != bool(self.reason):
+            msg = f"Traced kernel {self.kernel}: a reason belongs to an opaque operation only."
             raise DataError(msg)
 
     @property
@@ -83,13 +84,13 @@ class Trace:
 
     @property
     def specs(self) -> tuple[OpSpec, ...]:
-        """Every operation that has a key, in the order they run."""
-        return tuple(kernel.op for kernel in self.ops if kernel.op is not None)
+        """Every operation, in the order they run."""
+        return tuple(kernel.op for kernel in self.ops)
 
     @property
     def unknown(self) -> tuple[TracedOp, ...]:
-        """Every kernel that no operation key describes."""
-        return tuple(kernel for kernel in self.ops if kernel.op is None)
+        """Every kernel whose operation is opaque."""
+        return tuple(kernel for kernel in self.ops if kernel.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hwnat.errors import DataError, UncoveredOpError
 from hwnat.predict.choice import Sample
+from hwnat.predict.features import row
 from hwnat.predict.learned import MIN_SAMPLES, fit_models, fit_samples
 from hwnat.records.cost import op_cost
 from hwnat.records.op import OpSpec
@@ -132,9 +133,26 @@ def test_equal_operations_count_once():
 
 
 def test_types_are_not_mixed(samples):
-    other = Sample(op=conv(14, 8, 8, dtype="int8"), latency_ns=5.0)
-    with pytest.raises(DataError, match="float32, int8"):
-        fit_samples([*samples, other])
+    others = [
+        Sample(op=replace(sample.op, dtype="int8"), latency_ns=sample.latency_ns / 10)
+        for sample in samples
+    ]
+    models = fit_samples([*samples, *others])
+    assert [model.kind for model in models.fitted] == ["conv", "conv-int8"]
+    floats, integers = (models.predict([one[0].op]).ns[0] for one in (samples, others))
+    assert 5 < floats / integers < 20
+
+
+def test_an_opaque_operation_neither_trains_a_model_nor_has_one(samples):
+    op = OpSpec.from_key("opaque|in=1x8x8x4|f=Erf-Add.0123456789abcdef|float32")
+    opaque = [Sample(op=replace(op, in_shape=(1, n, 8, 4)), latency_ns=9.0) for n in range(1, 20)]
+    models = fit_samples([*samples, *opaque])
+    assert [model.kind for model in models.fitted] == ["conv"]
+    assert not models.covers(op)
+    with pytest.raises(UncoveredOpError, match="opaque"):
+        models.predict([op])
+    with pytest.raises(DataError, match="the cost of an opaque operation is unknown"):
+        row(op)
 
 
 def test_a_tables_entries_train_its_models(a_table, an_entry, tmp_path):

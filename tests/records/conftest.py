@@ -37,6 +37,7 @@ def blocks(draw):
     return OpSpec(kind=kind, in_shape=(batch, *area, channels), out_channels=out, **more)
 
 
+ASCII = st.characters(codec="ascii")
 #: What a field of an operator may be; kernels and output sizes are kept from their defaults.
 FIELDS = {
     "out_channels": st.integers(1, 999).map(lambda n: 12 * n),
@@ -51,6 +52,7 @@ FIELDS = {
     "out_hw": st.tuples(st.integers(1000, 2000), st.integers(1, 9)),
     "broadcast": st.booleans(),
     "tail": st.integers(0, 5),
+    "form": st.from_regex(r"[A-Za-z0-9-]{1,64}\.[0-9a-f]{16}", fullmatch=True, alphabet=ASCII),
 }
 
 

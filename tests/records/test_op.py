@@ -112,6 +112,11 @@ def test_a_stride_halves_a_map_and_rounds_up():
         ("gpool|in=1x8x8x6|op=none|float32", "no mode"),
         ("act|in=1x8x8x6|act=none|float32", "no activation"),
         ("softmax|in=1x8x8x6|act=relu|float32", "expected the data type"),
+        ("opaque|in=1x8x8x6|float32", "f=… is missing"),
+        ("opaque|in=1x8x8x6|f=Erf|float32", "form 'Erf'"),
+        ("opaque|in=1x8x8x6|f=Erf Add.0123456789abcdef|float32", "form"),
+        ("opaque|in=1x8x8x6|f=Erf.0123456789abcdeg|float32", "form"),
+        ("opaque|in=1x8x8x6|f=Erf.0123456789abcdef|out=3|float32", "expected the data type"),
     ],
 )
 def test_a_bad_operator_is_told_what_is_wrong_with_it(key, message):

@@ -15,7 +15,7 @@ TARGETS = ("onnx", "openvino", "tflite")
 
 
 def keys(trace):
-    return [each.op.key if each.op else each.reason for each in trace.ops]
+    return [kernel.op.key for kernel in trace.ops]
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -239,12 +239,13 @@ def test_several_inputs_of_fixed_shape_are_traced(name, tmp_path):
         get_target("tflite").trace(path)
 
 
-def test_a_record_has_an_operation_or_a_reason():
+def test_only_an_opaque_operation_has_a_reason():
     spec = OpSpec(kind="linear", in_shape=(1, 1, 1, 4), out_channels=2)
-    with pytest.raises(DataError, match="either an operation or a reason"):
+    with pytest.raises(DataError, match="a reason belongs to an opaque operation only"):
         TracedOp(op=spec, reason="none", nodes=(), kernel="k")
-    with pytest.raises(DataError, match="either an operation or a reason"):
-        TracedOp(op=None, nodes=(), kernel="k")
+    opaque = OpSpec.from_key("opaque|in=1x1x1x4|f=Einsum.0123456789abcdef|float32")
+    with pytest.raises(DataError, match="a reason belongs to an opaque operation only"):
+        TracedOp(op=opaque, nodes=(), kernel="k")
     with pytest.raises(DataError, match="no operator that some 1 would"):
         Trace(target="t", runtime="some 1", batch=1, ops=(), removed=())
 

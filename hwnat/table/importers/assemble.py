@@ -16,7 +16,13 @@ from hwnat.table.lookup import LatencyTable
 
 T = TypeVar("T", int, str)
 
-_PRECISIONS: Final[Mapping[str, str]] = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+#: Types without a precision, such as those of indices, say nothing about that of the network.
+_PRECISIONS: Final[Mapping[str, str]] = {
+    "float32": "fp32",
+    "float16": "fp16",
+    "int8": "int8",
+    "uint8": "int8",
+}
 
 
 def to_table(imported: Imported, *, created: str, facts: Facts | None = None) -> LatencyTable:
@@ -70,8 +76,8 @@ def _files(sources: Sequence[Source]) -> dict[str, str]:
 def _setup(imported: Imported, known: Facts) -> Setup:
     """Describe the measurement; batch and precision come from the keys."""
     ops = [OpSpec.from_key(key) for key in imported.entries]
-    batches = sorted({op.in_shape[0] for op in ops})
-    precisions = sorted({_PRECISIONS[op.dtype] for op in ops})
+    batches = sorted({op.in_shape[0] for op in ops if op.kind != "opaque"}) or [1]
+    precisions = sorted({_PRECISIONS[op.dtype] for op in ops if op.dtype in _PRECISIONS})
     return Setup(
         device=imported.device,
         host=Host(cpu=None, cores=None, machine=None, os=None),
@@ -80,7 +86,7 @@ def _setup(imported: Imported, known: Facts) -> Setup:
         runtime_version=known.runtime_version or "",
         threads=known.threads or 0,
         affinity=(),
-        precision=_agreed("precision", precisions, known.precision, imported),
+        precision=_agreed("precision", precisions or ["unknown"], known.precision, imported),
         batch=_agreed("batch", batches, known.batch, imported),
         runs=0,
         warmup=0,

@@ -117,12 +117,11 @@ class _Reading:
                 continue
             if all(name in self.stored for name in node.input if name):
                 continue  # a constant that the optimiser left as a node
-            described = to_op(self._call(index, node, arguments))
-            known = not isinstance(described, str)
+            op, reason = to_op(self._call(index, node, arguments))
             ops.append(
                 TracedOp(
-                    op=described if not isinstance(described, str) else None,
-                    reason="" if known else str(described),
+                    op=op,
+                    reason=reason,
                     nodes=self.groups[index],
                     kernel=f"{node.domain or 'ai.onnx'}.{node.op_type}",
                     profile_ns=1000 * median_low(e["dur"] for e in events) if events[0] else None,

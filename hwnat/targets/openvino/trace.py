@@ -15,7 +15,7 @@ import numpy as np
 
 from hwnat.records.op import OpSpec
 from hwnat.targets.base import require_file
-from hwnat.targets.kernel import ACTIVATIONS, Call, to_op
+from hwnat.targets.kernel import ACTIVATIONS, Call, opaque, to_op
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.graph import open_onnx
 from hwnat.targets.openvino.graph import (
@@ -102,12 +102,11 @@ class _Reading:
                 nodes = [self.graph.by_name[name] for name in groups[index]]
                 views += [Removed(node=node.name, kind=node.kind, why=why) for node in nodes]
                 continue
-            described = self._describe(layer, groups[index])
-            known = not isinstance(described, str)
+            op, reason = self._describe(layer, groups[index])
             ops.append(
                 TracedOp(
-                    op=described if not isinstance(described, str) else None,
-                    reason="" if known else str(described),
+                    op=op,
+                    reason=reason,
                     nodes=groups[index],
                     kernel=f"{layer.kind} {layer.kernel}",
                     profile_ns=took,
@@ -179,14 +178,13 @@ class _Reading:
         kind = node.get_type_name() if node is not None else named[1] if named else ""
         return ONNX.get(kind, kind)
 
-    def _describe(self, layer: Layer, group: tuple[str, ...]) -> OpSpec | str:
-        """Return the operation of a layer, or the reason why there is none."""
+    def _describe(self, layer: Layer, group: tuple[str, ...]) -> tuple[OpSpec, str]:
+        """Return the operation of a layer, and why it is opaque; the reason may be empty."""
         parts = [(part, self._kind(part)) for part in layer.parts]
         parts = written_out(parts, {self.graph.by_name[name].kind for name in group})
         loose = [(part, kind) for part, kind in parts if kind in ELEMENTWISE]
         heavy = [(part, kind) for part, kind in parts if kind not in ELEMENTWISE]
-        if len(heavy) > 1:
-            return f"OpenVINO computes {', '.join(layer.parts)} in one kernel, which has no key"
+        several = len(heavy) > 1
         kind = LAYERS.get(layer.kind) or (heavy[0][1] if heavy else "")
         if not kind:
             arithmetic = [part for part in loose if part[1] not in ACTIVATIONS]
@@ -198,20 +196,23 @@ class _Reading:
         rooted = kind in ("Conv", "ConvTranspose", "Gemm") and bool(stored)
         acts = [operator for _, operator in loose if operator in ACTIVATIONS]
         attributes = self._attributes(heavy[0][0] if heavy else "", kind, stored)
-        return to_op(
-            Call(
-                kind=kind,
-                inputs=tuple(computed[:1] if rooted else computed),
-                output=layer.output,
-                batch=self.batch,
-                attributes=attributes,
-                weight=stored[0] if stored and rooted else None,
-                act=acts[0] if acts else "",
-                residual=rooted and len(computed) > 1,
-                tail=tail_of([kind for _, kind in loose], rooted=rooted, sums=len(computed) - 1),
-                dtype={"f32": "float32", "f16": "float16"}.get(layer.dtype, layer.dtype),
-            )
+        call = Call(
+            kind=kind,
+            inputs=tuple(computed[:1] if rooted else computed),
+            output=layer.output,
+            batch=self.batch,
+            attributes=attributes,
+            weight=stored[0] if stored and rooted else None,
+            act=acts[0] if acts else "",
+            residual=rooted and len(computed) > 1,
+            tail=tail_of([kind for _, kind in loose], rooted=rooted, sums=len(computed) - 1),
+            dtype={"f32": "float32", "f16": "float16"}.get(layer.dtype, layer.dtype),
+            label="-".join(kind for _, kind in parts) or layer.kind,
         )
+        if several:
+            parts_text = ", ".join(layer.parts)
+            return opaque(call), f"OpenVINO computes {parts_text} in one kernel, which has no key"
+        return to_op(call)
 
     def _attributes(self, part: str, kind: str, stored: list[tuple[int, ...]]) -> dict[str, Any]:
         node = self.model.get(part)

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from hwnat.records.op import OpSpec
 from hwnat.targets.kernel import Call, to_op
 from hwnat.targets.tflite.plan import PlanOp, TfliteFile, read_plan
 from hwnat.targets.trace import Removed, Trace, TracedOp
@@ -82,15 +81,8 @@ def trace_tflite(
     merged, removed = _merge(file)
     ops = []
     for last, call, names in merged:
-        described = to_op(call)
-        ops.append(
-            TracedOp(
-                op=described if isinstance(described, OpSpec) else None,
-                reason="" if isinstance(described, OpSpec) else described,
-                nodes=names,
-                kernel=_kernel(last, call),
-            )
-        )
+        op, reason = to_op(call)
+        ops.append(TracedOp(op=op, reason=reason, nodes=names, kernel=_kernel(last, call)))
     return Trace(
         target="tflite", runtime=runtime, batch=file.batch, ops=tuple(ops), removed=tuple(removed)
     )
