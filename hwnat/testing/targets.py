@@ -68,8 +68,9 @@ def randomise(module: "nn.Module", seed: int = 0) -> "nn.Module":
             if part.bias is not None:
                 part.bias.data.normal_(0, 0.3, generator=draw)
         if isinstance(part, nn.BatchNorm2d):
-            part.weight.data.uniform_(0.5, 2, generator=draw)
-            part.bias.data.normal_(0, 0.3, generator=draw)
+            if part.affine:
+                part.weight.data.uniform_(0.5, 2, generator=draw)
+                part.bias.data.normal_(0, 0.3, generator=draw)
             part.get_buffer("running_mean").normal_(0, 0.3, generator=draw)
             part.get_buffer("running_var").uniform_(0.3, 2, generator=draw)
     return module

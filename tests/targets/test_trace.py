@@ -87,12 +87,10 @@ def test_an_own_file_traces_like_the_onnx_file_it_is_made_of(target, randomised,
     assert sorted(keys(one)) == sorted(keys(two))
 
 
-def test_a_transformer_is_traced_or_refused_by_name(target, onnx_net):
+def test_a_transformer_is_traced(target, onnx_net):
     if target.name == "tflite":
-        with pytest.raises(UsageError) as error:
-            target.trace(onnx_net("transformer"))
-        for part in ("LayerNormalization at '/norm/LayerNormalization'", "Transpose at", "onnx or"):
-            assert part in str(error.value)
+        kinds = {op.kernel.split()[-1] for op in target.trace(onnx_net("transformer")).ops}
+        assert {"BATCH_MATMUL", "SOFTMAX", "GELU", "RSQRT", "FULLY_CONNECTED"} <= kinds
         return
     trace = target.trace(onnx_net("transformer"))
     found = keys(trace)
@@ -235,8 +233,7 @@ def test_several_inputs_of_fixed_shape_are_traced(name, tmp_path):
     path = tmp_path / "net.onnx"
     onnx.save(_model([_node("Add", ["x", "z"], ["y"], name="sum")], extra=[second]), path)
     assert "add|in=1x8x8x4|act=none|n=2|float32" in keys(get_target(name).trace(path))
-    with pytest.raises(UsageError, match=r"takes x .*z .*TFLite"):
-        get_target("tflite").trace(path)
+    assert [op.kernel.split()[-1] for op in get_target("tflite").trace(path).ops] == ["ADD"]
 
 
 def test_only_an_opaque_operation_has_a_reason():

@@ -27,6 +27,7 @@ class OnnxModel:
         graph: nodes of the model.
         nodes: name -> protobuf node.
         shapes: value -> shape, for constants and values that shape inference reaches.
+        types: value -> number of its element type, for the same values.
         inputs: name -> (element type, shape) of each input without a stored value.
         batch: leading size of the first input.
         renamed: whether nodes were renamed, so that their names differ from those in the file.
@@ -36,6 +37,7 @@ class OnnxModel:
     graph: Graph
     nodes: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
+    types: dict[str, int]
     inputs: dict[str, tuple[int, tuple[int, ...]]]
     batch: int
     renamed: bool
@@ -83,11 +85,13 @@ def open_onnx(path: Path) -> OnnxModel:
     results = [output.name for output in model.graph.output]
     _check_values(nodes, {*inputs, *stored}, results, path)
     first = next(iter(fixed.values()))[1]
+    shapes, types = _shapes(model, path)
     return OnnxModel(
         model=model,
         graph=Graph(nodes, results=results, constants=sorted(stored)),
         nodes={node.name: node for node in model.graph.node},
-        shapes=_shapes(model, path),
+        shapes=shapes,
+        types=types,
         inputs=fixed,
         batch=first[0] if len(first) > 1 else 1,
         renamed=renamed,
@@ -269,7 +273,11 @@ def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN4
     return tensor.elem_type, shape
 
 
-def _shapes(model: Any, path: Path) -> dict[str, tuple[int, ...]]:  # noqa: ANN401
+def _shapes(
+    model: Any,  # noqa: ANN401
+    path: Path,
+) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Return the shapes and the element types of all values that inference reaches."""
     import onnx
 
     with reading(path, "ONNX"):
@@ -280,11 +288,14 @@ def _shapes(model: Any, path: Path) -> dict[str, tuple[int, ...]]:  # noqa: ANN4
             msg = f"{path}: its shapes do not fit together ({reason}); export it again."
             raise DataError(msg) from error
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    types = {tensor.name: int(tensor.data_type) for tensor in model.graph.initializer}
     for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if all(dim.HasField("dim_value") for dim in dims):
+        tensor = value.type.tensor_type
+        types.setdefault(value.name, int(tensor.elem_type))
+        dims = tensor.shape.dim
+        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
             shape = tuple(dim.dim_value for dim in dims)
             if value.name not in shapes:
                 check_tensor(value.name, shape, path)
             shapes[value.name] = shape
-    return shapes
+    return shapes, types

@@ -1,18 +1,21 @@
 """A PyTorch module from an ONNX file, for networks that the TFLite writer supports.
 
-Every node becomes one module with the node's name, so that a written or traced operator can be
-matched to its node. One error names all nodes that have no module. Nothing is approximated.
+Every node becomes modules and functions that carry its name, so that a written or traced operator
+can be matched to its node. One error names all nodes that cannot be imported. Nothing is
+approximated.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import fx
 
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Shape
-from hwnat.targets.onnx.builder import ModuleBuilder
+from hwnat.targets.onnx.builder import ModuleBuilder, no_form
 from hwnat.targets.onnx.graph import OnnxModel
+from hwnat.targets.onnx.reader import DTYPES
 from hwnat.targets.onnx.rules import RULES
 from hwnat.targets.trace import Graph
 
@@ -22,16 +25,38 @@ class Imported:
     """An imported network.
 
     Attributes:
-        module: the module in evaluation mode; it takes and returns NCHW.
-        input_shape: shape of the input, NCHW.
-        names: name of a module -> name of its ONNX node.
+        module: the module in evaluation mode; axes are in the order of the ONNX file. It returns
+            a tuple if there are several outputs.
+        examples: zeros of the shape and type of each input.
+        names: name of a module or function -> name of its ONNX node.
         graph: nodes of the file.
+        path: the ONNX file, for messages.
     """
 
     module: fx.GraphModule
-    input_shape: Shape
+    examples: tuple[torch.Tensor, ...]
     names: dict[str, str]
     graph: Graph
+    path: Path
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the input, NCHW.
+
+        Raises:
+            UsageError: the network does not take one batch of float images.
+        """
+        shapes = [tuple(example.shape) for example in self.examples]
+        kinds = {example.dtype for example in self.examples}
+        if len(shapes) != 1 or len(shapes[0]) != 4 or kinds != {torch.float32}:
+            taken = ", ".join(f"{tuple(e.shape)} {e.dtype}" for e in self.examples)
+            msg = (
+                f"{self.path} takes {taken}; here only a model of one float32 batch of images can "
+                "be written. Use target tflite in fp32, onnx or openvino."
+            )
+            raise UsageError(msg)
+        batch, channels, height, width = shapes[0]
+        return batch, channels, height, width
 
     def node(self, name: str) -> str:
         """Return the name of a module's ONNX node."""
@@ -47,29 +72,25 @@ def import_onnx(source: OnnxModel, path: Path) -> Imported:
 
     Raises:
         UsageError: some nodes have no module; the message names the first ones.
+        DataError: a constant cannot be computed.
     """
-    inputs = list(source.inputs.items())
-    if len(inputs) != 1 or len(inputs[0][1][1]) != 4 or inputs[0][1][0] != 1:
-        taken = ", ".join(f"{name} {shape}" for name, (_, shape) in inputs)
-        msg = (
-            f"{path} takes {taken}; only a model of one float32 batch of images can be written as "
-            "TFLite. Use a table of onnx or openvino."
-        )
-        raise UsageError(msg)
-    outputs = [value.name for value in source.model.graph.output]
-    if len(outputs) != 1:
-        msg = (
-            f"{path} has the outputs {', '.join(outputs):.200}; only a model with one can be "
-            "written as TFLite. Export it with one output, or use a table of onnx or openvino."
-        )
-        raise UsageError(msg)
-    builder = ModuleBuilder(source, RULES)
-    name, (_, shape) = inputs[0]
-    builder.run(name, path)
-    batch, channels, height, width = shape
+    import onnx
+
+    examples, refused = [], []
+    for name, (number, shape) in source.inputs.items():
+        kind = str(onnx.helper.tensor_dtype_to_np_dtype(number))
+        if kind in DTYPES:
+            examples.append(torch.zeros(shape, dtype=DTYPES[kind]))
+        else:
+            refused.append(f"input '{name:.80}' is {kind}; known are {', '.join(DTYPES)}")
+    if refused:
+        raise no_form(path, refused)
+    builder = ModuleBuilder(source, RULES, path)
+    builder.run()
     return Imported(
         module=builder.finish(),
-        input_shape=(batch, channels, height, width),
+        examples=tuple(examples),
         names=builder.names,
         graph=source.graph,
+        path=path,
     )

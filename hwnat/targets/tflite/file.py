@@ -11,7 +11,10 @@ from ai_edge_litert import schema_py_generated as schema
 _TYPES: Final = {
     "float32": schema.TensorType.FLOAT32,
     "int32": schema.TensorType.INT32,
+    "int64": schema.TensorType.INT64,
     "int8": schema.TensorType.INT8,
+    "uint8": schema.TensorType.UINT8,
+    "bool": schema.TensorType.BOOL,
 }
 
 
@@ -39,7 +42,7 @@ class FileBuilder:
         return len(self._tensors) - 1
 
     def constant(self, values: npt.NDArray[Any]) -> int:
-        """Store float32, int32 or int8 values; return the tensor's index."""
+        """Store values of a type that a file has; return the tensor's index."""
         index = self.tensor(values.shape, f"constant_{len(self._tensors)}", dtype=str(values.dtype))
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
@@ -77,6 +80,8 @@ class FileBuilder:
         inputs: Sequence[int],
         shape: Sequence[int],
         options: str,
+        *,
+        dtype: str = "float32",
         **fields: int,
     ) -> int:
         """Append an operator; return the index of its output, a tensor of `shape`.
@@ -86,11 +91,12 @@ class FileBuilder:
             inputs: indices of the input tensors.
             shape: shape of the output in the file's layout.
             options: name of the operator's options table, such as Conv2DOptions.
+            dtype: type of the output.
             **fields: fields of that table.
         """
         if kind not in self._codes:
             self._codes.append(kind)
-        output = self.tensor(shape, f"{kind.lower()}_{len(self.kinds)}")
+        output = self.tensor(shape, f"{kind.lower()}_{len(self.kinds)}", dtype=dtype)
         op = schema.OperatorT()
         op.opcodeIndex = self._codes.index(kind)
         op.inputs, op.outputs = list(inputs), [output]
@@ -111,6 +117,10 @@ class FileBuilder:
         options.fusedActivationFunction = getattr(schema.ActivationFunctionType, activation)
         return True
 
+    def rename(self, tensor: int, name: str) -> None:
+        """Name a tensor, such as an output."""
+        self._tensors[tensor].name = name
+
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """Return the file; equal graphs give equal bytes."""
         graph = schema.SubGraphT()
@@ -128,6 +138,11 @@ def packed(model: Any) -> bytes:  # noqa: ANN401 - generated code has no types
     builder = _AlignedBuilder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def type_number(dtype: str) -> int:
+    """Return the number of a NumPy type in a file."""
+    return int(_TYPES[dtype])
 
 
 def _code(kind: str, version: int) -> Any:  # noqa: ANN401 - generated code has no types

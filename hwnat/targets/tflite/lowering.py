@@ -1,10 +1,15 @@
-"""Lowering of a traced module to a TFLite file, node by node, by rules that the caller passes."""
+"""Lowering of a traced module to a TFLite file, node by node, by rules that the caller passes.
 
-import operator
-from collections.abc import Callable, Mapping
+A tensor lies in the file either with its channels last, as convolutions want maps, or plain, with
+its axes as in the module. Every rule takes its operands in the order that suits it; a change of
+order is a TRANSPOSE, or a RESHAPE if no element moves.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import fx, nn
 
@@ -14,99 +19,207 @@ from hwnat.targets.tflite.file import FileBuilder
 from hwnat.targets.tflite.window import Window, split
 
 _SAME, _VALID = 0, 1
-_BINARY: Final[dict[object, tuple[str, str]]] = {
-    operator.add: ("ADD", "AddOptions"),
-    operator.mul: ("MUL", "MulOptions"),
+_FULL: Final = 2
+_TYPES: Final = {
+    torch.float32: "float32",
+    torch.int8: "int8",
+    torch.uint8: "uint8",
+    torch.int32: "int32",
+    torch.int64: "int64",
+    torch.bool: "bool",
 }
 
-Rule = Callable[["Lowering", fx.Node, fx.Node, Any], int]
+Rule = Callable[["Lowering", fx.Node, Any], int]
 
 
 class Lowering:
-    """Visits a traced graph once and appends its operators to a file."""
+    """Visits a traced graph once and appends its operators to a file.
 
-    def __init__(
-        self, traced: fx.GraphModule, rules: "Mapping[type[nn.Module], Rule]", *, split: bool
-    ) -> None:
+    Attributes:
+        last: nodes whose tensor has its channels last.
+    """
+
+    def __init__(self, traced: fx.GraphModule, rules: "Mapping[Any, Rule]", *, split: bool) -> None:
         self.traced = traced
         self._rules = rules
         self.split = split
         self.file = FileBuilder()
-        self.index: dict[fx.Node, int] = {}
+        self.last: set[fx.Node] = set()
         self.places: list[list[str]] = []
-        self._last: dict[int, int] = {}
+        #: Maps that a linear layer reads without a reshape -> the shape they have in the module.
+        self.unflattened: dict[fx.Node, tuple[int, ...]] = {}
+        self._index: dict[fx.Node, int] = {}
+        self._ordered: dict[tuple[fx.Node, bool], int] = {}
+        self._origin: dict[int, int] = {}
 
     def run(self) -> bytes:
-        """Return the finished file."""
+        """Return the finished file.
+
+        Raises:
+            UsageError: a node has no TFLite form, or there is nothing to run.
+        """
         inputs: list[int] = []
         outputs: list[int] = []
+        if all(
+            node.op in ("placeholder", "get_attr", "output") for node in self.traced.graph.nodes
+        ):
+            msg = "No TFLite form: the module has no operator, so there is nothing to run."
+            raise UsageError(msg)
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
-                self.index[node] = self.file.tensor(file_shape(node), "input")
-                inputs.append(self.index[node])
-            elif node.op == "get_attr":
-                self.index[node] = self._stored(node)
+                self._place_home(node)
+                name = node.meta.get("file_name", "input")
+                self._index[node] = self.file.tensor(self.size(node), name, dtype=self.dtype(node))
+                inputs.append(self._index[node])
             elif node.op == "output":
-                outputs.append(self.index[self._operand(node, node.args[0])])
-            else:
-                self.index[node] = self._lower(node)
-                self._note(node)
-        if len(inputs) != 1 or not self.file.kinds:
-            msg = f"A TFLite file needs one input and one operator; found {len(inputs)} inputs."
-            raise UsageError(msg)
+                outputs = self._results(node, inputs)
+            elif node.op != "get_attr":
+                self._place_home(node)
+                self._index[node] = self._lower(node)
+                self._note(node, self._index[node])
         return self.file.finish(inputs, outputs)
 
-    def _stored(self, node: fx.Node) -> int:
-        """Store a tensor of the module with its axes in the file's order."""
-        *path, name = str(node.target).split(".")
-        values = getattr(self.traced.get_submodule(".".join(path)), name).detach().numpy()
-        return self.file.constant(values.transpose(0, 2, 3, 1) if values.ndim == 4 else values)
+    def _place_home(self, node: fx.Node) -> None:
+        """Assume that maps have their channels last; a rule may decide otherwise."""
+        if "tensor_meta" not in node.meta or not hasattr(node.meta["tensor_meta"], "shape"):
+            raise self.refusal(node, "returns several tensors; only one is known")
+        if node.meta["tensor_meta"].dtype not in _TYPES:
+            raise self.refusal(node, f"computes {node.meta['tensor_meta'].dtype}")
+        if len(shape(node)) == 4:
+            self.last.add(node)
 
-    def _note(self, node: fx.Node) -> None:
+    def _results(self, node: fx.Node, inputs: Sequence[int]) -> list[int]:
+        """Return the outputs; each is a tensor of its own that an operator computes."""
+        given = node.args[0]
+        results = list(given) if isinstance(given, tuple | list) else [given]
+        names = node.meta.get("file_names")
+        if names is None and len(results) > 1:
+            raise self.refusal(node, "has several results; only one is known")
+        outputs: list[int] = []
+        for position, result in enumerate(results):
+            source = self.operand(node, result)
+            last = len(shape(source)) == 4
+            index = self.tensor(source, last=last)
+            if index in inputs or index in outputs or source.op == "get_attr":
+                size = self.size(source, last=last)
+                index = self.reshape(index, size, self.dtype(source))
+            if names is not None:
+                self.file.rename(index, names[position])
+            outputs.append(index)
+            if len(self.file.kinds) > len(self.places):
+                self._note(source, index)
+        return outputs
+
+    def _note(self, node: fx.Node, index: int) -> None:
         """Record a node's operators; a node without any belongs to the operator of its source."""
         new = range(len(self.places), len(self.file.kinds))
         self.places += [[node.name] for _ in new]
         if new:
-            self._last[self.index[node]] = new[-1]
-        elif (position := self._last.get(self.index[node])) is not None:
+            self._origin[index] = new[-1]
+        elif (position := self._origin.get(index)) is not None:
             self.places[position].append(node.name)
 
     def _lower(self, node: fx.Node) -> int:
         module = module_of(self.traced, node)
-        rule = None if module is None else self._rules.get(type(module))
-        if rule is not None:
-            return rule(self, node, self._operand(node, node.args[0]), module)
-        if node.target is torch.cat:
-            return self._concat(node)
-        if node.target in _BINARY and not node.kwargs:
-            kind, options = _BINARY[node.target]
-            both = [self.index[self._operand(node, argument)] for argument in node.args]
-            return self.emit(node, kind, both, options)
-        known = ", ".join(kind.__name__ for kind in self._rules)
-        raise self.refusal(node, f"is not supported; the writer supports {known}, +, *, cat")
-
-    def _concat(self, node: fx.Node) -> int:
-        """Concatenate along the channels, which are the last axis in the file."""
-        parts, *dims = node.args
-        dim = node.kwargs.get("dim", dims[0] if dims else 0)
-        if dim != 1 or not isinstance(parts, list | tuple):
-            raise self.refusal(node, f"joins along axis {dim}; only channels, axis 1, are known")
-        inputs = [self.index[self._operand(node, part)] for part in parts]
-        axis = len(shape(node)) - 1
-        return self.emit(node, "CONCATENATION", inputs, "ConcatenationOptions", axis=axis)
+        rule = self._rules.get(node.target if module is None else type(module))
+        if rule is None or (module is None and node.kwargs and node.target is not torch.cat):
+            known = ", ".join(kind.__name__ for kind in self._rules if isinstance(kind, type))
+            raise self.refusal(node, f"is not supported; the writer supports {known}, +, *, cat")
+        if module is not None:
+            self.operand(node, node.args[0])
+        return rule(self, node, module)
 
     def module(self, node: fx.Node) -> nn.Module | None:
         """Return the module that a node calls."""
         return module_of(self.traced, node)
 
-    def _operand(self, node: fx.Node, argument: object) -> fx.Node:
-        if isinstance(argument, fx.Node) and argument in self.index:
+    def operand(self, node: fx.Node, argument: object) -> fx.Node:
+        """Return an argument that is one tensor.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        if isinstance(argument, fx.Node) and (argument in self._index or argument.op == "get_attr"):
             return argument
         raise self.refusal(node, f"takes {argument!r:.60}, which is not one computed tensor")
 
-    def emit(self, node: fx.Node, kind: str, inputs: list[int], options: str, **fields: int) -> int:
+    def stored(self, node: fx.Node) -> npt.NDArray[Any]:
+        """Return a tensor of the module."""
+        *path, name = str(node.target).split(".")
+        owner = self.traced.get_submodule(".".join(path))
+        values: npt.NDArray[Any] = getattr(owner, name).detach().numpy()
+        return values
+
+    def tensor(self, node: fx.Node, *, last: bool | None = None) -> int:
+        """Return a node's tensor in the wanted order; None keeps the one it has."""
+        rank = len(shape(node))
+        wanted = (node in self.last if last is None else last) and rank > _FULL
+        if node.op == "get_attr":
+            key = node, wanted
+            if key not in self._ordered:
+                values = self.stored(node)
+                values = values.transpose(order_of(rank, last=True)) if wanted else values
+                self._ordered[key] = self.file.constant(values)
+            return self._ordered[key]
+        if wanted == (node in self.last):
+            return self._index[node]
+        if (node, wanted) not in self._ordered:
+            order = order_of(rank, last=wanted)
+            if not wanted:
+                order = tuple(np.argsort(order_of(rank, last=True)).tolist())
+            made = self.permute(self._index[node], self.size(node), order, self.dtype(node))
+            self._ordered[node, wanted] = made
+        return self._ordered[node, wanted]
+
+    def permute(self, tensor: int, size: Sequence[int], order: Sequence[int], dtype: str) -> int:
+        """Reorder the axes of a tensor of `size`; a RESHAPE does if no element moves."""
+        after = [size[axis] for axis in order]
+        if list(order) == sorted(order):
+            return tensor
+        moved = [axis for axis in order if size[axis] != 1]
+        if moved == sorted(moved):
+            return self.reshape(tensor, after, dtype)
+        axes = self.file.constant(np.array(order, np.int32))
+        return self.file.add("TRANSPOSE", [tensor, axes], after, "TransposeOptions", dtype=dtype)
+
+    def reshape(self, tensor: int, size: Sequence[int], dtype: str) -> int:
+        """Append a RESHAPE."""
+        sides = self.file.constant(np.array(size, np.int32))
+        return self.file.add("RESHAPE", [tensor, sides], size, "ReshapeOptions", dtype=dtype)
+
+    def home(self, node: fx.Node, *, last: bool) -> None:
+        """Decide the order of a node's axes in the file."""
+        if last and len(shape(node)) > _FULL:
+            self.last.add(node)
+        else:
+            self.last.discard(node)
+
+    def size(self, node: fx.Node, *, last: bool | None = None) -> tuple[int, ...]:
+        """Return the shape of a node in the file."""
+        sides = shape(node)
+        turned = node in self.last if last is None else last
+        return tuple(sides[axis] for axis in order_of(len(sides), last=turned))
+
+    def dtype(self, node: fx.Node) -> str:
+        """Return the NumPy name of a node's type."""
+        return _TYPES[node.meta["tensor_meta"].dtype]
+
+    def axis(self, node: fx.Node, axis: int) -> int:
+        """Return the place in the file of an axis of a node."""
+        rank = len(shape(node))
+        return order_of(rank, last=node in self.last).index(axis % rank)
+
+    def emit(
+        self,
+        node: fx.Node,
+        kind: str,
+        inputs: list[int],
+        options: str = "NONE",
+        **fields: Any,  # noqa: ANN401
+    ) -> int:
         """Append an operator whose output has the shape of `node`."""
-        return self.file.add(kind, inputs, file_shape(node), options, **fields)
+        fields.setdefault("dtype", self.dtype(node))
+        return self.file.add(kind, inputs, self.size(node), options, **fields)
 
     def refusal(self, node: fx.Node, why: str) -> UsageError:
         """Return the error that names an unsupported node and its place in the module."""
@@ -114,14 +227,19 @@ class Lowering:
         kind = node.target if module is None else type(module)
         place = node.name if module is None else node.target
         name = f"{getattr(kind, '__name__', kind)} at '{place}'"
-        return UsageError(f"No TFLite form: {name} {why}. Export it to onnx or openvino instead.")
+        return UsageError(
+            f"No TFLite form: {name} {why}. Export it to onnx or openvino, or write the .tflite "
+            "file with litert-torch."
+        )
 
-    def convolution(self, node: fx.Node, source: fx.Node, conv: nn.Conv2d) -> int:
+    def convolution(self, node: fx.Node, conv: nn.Conv2d) -> int:
         """Write a dense or depthwise convolution, into which its batch norm is already folded."""
+        source = self.operand(node, node.args[0])
         depthwise = conv.groups == conv.in_channels > 1
         problems = {
             f"pads with {conv.padding_mode}": conv.padding_mode != "zeros",
             f"pads '{conv.padding}'": isinstance(conv.padding, str),
+            "takes a single image without a batch": len(shape(source)) != 4,
         }
         for what, wrong in problems.items():
             if wrong:
@@ -158,7 +276,8 @@ class Lowering:
                 and bias.
         """
         (rows, columns), (weight, bias) = axes, stored
-        tensor, padding = self.index[source], _SAME if rows.is_same and columns.is_same else _VALID
+        same = rows.is_same and columns.is_same
+        tensor, padding = self.tensor(source, last=True), _SAME if same else _VALID
         if padding == _VALID and any(rows.overhang + columns.overhang):
             tensor = self.pad(source, rows.overhang, columns.overhang)
         fields = {
@@ -171,33 +290,16 @@ class Lowering:
         kind, options = "CONV_2D", "Conv2DOptions"
         if len(weight) != len(bias):
             kind, options = "DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions"
-            fields["depthMultiplier"] = len(bias) // file_shape(source)[3]
+            fields["depthMultiplier"] = len(bias) // shape(source)[1]
         inputs = [tensor, self.file.constant(weight), self.file.constant(bias)]
         return self.emit(node, kind, inputs, options, **fields)
 
     def pad(self, source: fx.Node, rows: tuple[int, int], columns: tuple[int, int]) -> int:
         """Append a PAD that adds zeros before and after height and width."""
         zeros = np.array([(0, 0), rows, columns, (0, 0)], np.int32)
-        size = (zeros.sum(axis=1) + file_shape(source)).tolist()
-        inputs = [self.index[source], self.file.constant(zeros)]
+        size = (zeros.sum(axis=1) + self.size(source, last=True)).tolist()
+        inputs = [self.tensor(source, last=True), self.file.constant(zeros)]
         return self.file.add("PAD", inputs, size, "PadOptions")
-
-    def linear(self, node: fx.Node, source: fx.Node, linear: nn.Linear) -> int:
-        """Write a fully connected layer, which also flattens a 1x1 map."""
-        if len(shape(node)) != 2:
-            raise self.refusal(node, f"maps {len(shape(node))}-D tensors, only 2-D ones are known")
-        inputs = [self.index[source], *map(self.file.constant, values(linear))]
-        return self.emit(node, "FULLY_CONNECTED", inputs, "FullyConnectedOptions")
-
-    def flatten(self, node: fx.Node, source: fx.Node, _: nn.Flatten) -> int:
-        """Flatten a 1x1 map, for which NHWC and NCHW agree; before linear layers, write nothing."""
-        batch, channels, *rest = shape(source)
-        if shape(node) != (batch, channels) or any(size != 1 for size in rest):
-            raise self.refusal(node, f"flattens {shape(source)}; only 1x1 maps are known")
-        if all(isinstance(module_of(self.traced, user), nn.Linear) for user in node.users):
-            return self.index[source]
-        size = self.file.constant(np.array([batch, channels], np.int32))
-        return self.emit(node, "RESHAPE", [self.index[source], size], "ReshapeOptions")
 
     def binary(self, node: fx.Node, kind: str, left: int, right: int) -> int:
         """Append an element-wise operator over two tensors."""
@@ -214,10 +316,9 @@ def shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["tensor_meta"].shape)
 
 
-def file_shape(node: fx.Node) -> tuple[int, ...]:
-    """Return the shape of a node's output as in the file: NHWC."""
-    size = shape(node)
-    return (size[0], *size[2:], size[1]) if len(size) == 4 else size
+def order_of(rank: int, *, last: bool) -> tuple[int, ...]:
+    """Return the axes of a tensor in the order in which a file has them."""
+    return (0, *range(2, rank), 1) if last and rank > _FULL else tuple(range(rank))
 
 
 def values(layer: nn.Conv2d | nn.Linear) -> tuple[Floats, Floats]:

@@ -117,7 +117,7 @@ class TfliteTarget:
                 return
             write_tflite(
                 imported.module,
-                imported.input_shape,
+                imported.examples,
                 draft,
                 split_depthwise=self._split_depthwise,
             )

@@ -102,7 +102,7 @@ def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
     from hwnat.targets.tflite.writer import lower
 
     imported = import_onnx(source, path)
-    content, origins = lower(imported.module, imported.input_shape, split_depthwise=split)
+    content, origins = lower(imported.module, imported.examples, split_depthwise=split)
     names = {
         index: tuple(imported.node(place) for place in places)
         for index, (_, places) in enumerate(origins)

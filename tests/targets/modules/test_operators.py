@@ -61,6 +61,8 @@ OTHERS = (
     "norm|in=1x8x8x16|op=group|float32",
     "norm|in=1x8x8x16|op=instance|float32",
 )
+#: Modules that the TFLite writer refuses.
+UNWRITTEN = [key for key in OTHERS if key.split("|")[0] in ("deconv", "act", "move", "norm")]
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "tflite"])
@@ -73,7 +75,7 @@ def test_a_module_of_one_operator_computes_what_torch_does(name, key, randomised
     with torch.no_grad():
         size = module(torch.from_numpy(x)).shape
     assert int(np.prod(size)) == int(np.prod(op.out_shape))
-    if name == "tflite" and key in OTHERS:
+    if name == "tflite" and key in UNWRITTEN:
         with pytest.raises(UsageError, match="TFLite"):
             target.export(module, x.shape, path)
         return
