@@ -13,6 +13,7 @@ import hwnat
 from hwnat.errors import UsageError
 from hwnat.records.op import OpSpec
 from hwnat.targets.base import Estimator, Session, Target
+from hwnat.targets.inputs import random_feed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +53,7 @@ class ExportedModels:
             progress("export", count, len(sources))
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
-        """Return a session with its input bound, and the size of its file."""
+        """Return a session with its inputs bound, and the size of its file."""
         path = self.path(key)
         return bound(self.target, path, threads=threads, seed=int(path.stem[:20], 16)), (
             path.stat().st_size
@@ -71,7 +72,7 @@ class ModelsAndFiles:
         return self.files[key] if key in self.files else self.models.path(key)
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
-        """Return a session with its input bound, and the size of its file."""
+        """Return a session with its inputs bound, and the size of its file."""
         if key not in self.files:
             return self.models.load(key, threads=threads)
         path = self.files[key]
@@ -79,7 +80,7 @@ class ModelsAndFiles:
 
 
 def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
-    """Load a file and bind a random input to it.
+    """Load a file and bind random inputs to it.
 
     Raises:
         UsageError: the target estimates, so this machine cannot time the file.
@@ -91,8 +92,7 @@ def bound(target: Target, path: Path, *, threads: int, seed: int) -> Session:
         )
         raise UsageError(msg)
     session = target.load(path, threads=threads)
-    rng = np.random.default_rng(seed)
-    session.prepare(rng.standard_normal(session.input_shape, dtype=np.float32))
+    session.bind(random_feed(session.signature, np.random.default_rng(seed)))
     return session
 
 

@@ -1,17 +1,20 @@
 """Compare what a device computes with this machine; otherwise its timings mean nothing."""
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.device.runners.base import Answering
-from hwnat.errors import DataError, DeviceError
+from hwnat.errors import DeviceError
 from hwnat.remote.reach import Reached
 from hwnat.targets.base import Session
+from hwnat.targets.inputs import random_feed, shown
 from hwnat.transport.words import printable
 
 #: Largest difference from this machine, as a share of the range of its answer. Other kernels round
@@ -22,7 +25,7 @@ _RUN_S: Final = 300.0
 
 
 def compare(at: Reached, runner: Answering, session: Session, model: str) -> float:
-    """Compare a device's answer to a random input with this machine's.
+    """Compare a device's answer to random inputs with this machine's.
 
     Args:
         at: the device.
@@ -31,24 +34,19 @@ def compare(at: Reached, runner: Answering, session: Session, model: str) -> flo
         model: the same file on the device.
 
     Returns:
-        The largest difference as a share of the range of this machine's answer.
+        The largest difference of an output as a share of its range on this machine.
 
     Raises:
         DeviceError: the model fails there, or the answers differ too much.
     """
     name = at.spec.name
-    x = np.random.default_rng(0).standard_normal(session.input_shape, dtype=np.float32)
-    expected = session.run(x)
-    try:
-        answer = session.unpacked(_answer(at, runner, session.packed(x), model))
-    except DataError as problem:
-        msg = (
-            f"Device {name} returns another kind of output than the reference model does here: "
-            f"{problem} Run: hwnat device doctor {name}"
-        )
-        raise DeviceError(msg) from problem
-    span = float(np.ptp(expected)) or 1.0
-    difference = float(np.max(np.abs(expected - answer))) / span
+    feed = random_feed(session.signature, np.random.default_rng(0))
+    session.bind(feed)
+    session.invoke()
+    expected = session.outputs()
+    raw = _answer(at, runner, b"".join(x.tobytes() for x in feed), model)
+    answers = _split(raw, expected, name)
+    difference = float(np.max([_difference(*pair) for pair in zip(expected, answers, strict=True)]))
     limit = _LIMITS[at.spec.precision] if at.spec.delegate is None else _DELEGATED
     if not difference <= limit:  # written so that NaN fails
         msg = (
@@ -61,8 +59,37 @@ def compare(at: Reached, runner: Answering, session: Session, model: str) -> flo
     return difference
 
 
+def _split(raw: bytes, expected: Sequence[npt.NDArray[Any]], name: str) -> list[npt.NDArray[Any]]:
+    """Return the bytes of all outputs as arrays like those expected.
+
+    Raises:
+        DeviceError: the number of bytes differs.
+    """
+    wanted = sum(y.nbytes for y in expected)
+    if len(raw) != wanted:
+        listed = ", ".join(f"{shown(y.shape)} {y.dtype}" for y in expected)
+        msg = (
+            f"Device {name} returns {len(raw)} bytes for the outputs of the reference model; here "
+            f"they are {listed}, {wanted} bytes. Run: hwnat device doctor {name}"
+        )
+        raise DeviceError(msg)
+    arrays, start = [], 0
+    for y in expected:
+        arrays.append(np.frombuffer(raw, y.dtype, y.size, start).reshape(y.shape))
+        start += y.nbytes
+    return arrays
+
+
+def _difference(expected: npt.NDArray[Any], answer: npt.NDArray[Any]) -> float:
+    """Return the largest difference as a share of the range; 0 for an output without elements."""
+    if not expected.size:
+        return 0.0
+    wide = expected.astype(np.float64)
+    return float(np.max(np.abs(wide - answer))) / (float(np.ptp(wide)) or 1.0)
+
+
 def _answer(at: Reached, runner: Answering, given: bytes, model: str) -> bytes:
-    """Send a tensor, run the model on it and fetch the output."""
+    """Send the inputs, run the model on them and fetch the outputs."""
     word = token_hex(8)
     given_path, answer_path = (f"{at.jobs}/{kind}-{word}" for kind in ("given", "answer"))
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:

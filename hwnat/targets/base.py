@@ -14,6 +14,7 @@ from hwnat import plugins
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape
 from hwnat.records.device import Npu, Precision
+from hwnat.targets.inputs import TensorSpec, image_shape, shown
 from hwnat.transport.base import Transport
 
 if TYPE_CHECKING:
@@ -22,43 +23,74 @@ if TYPE_CHECKING:
     from hwnat.targets.trace import Trace
 
 Floats = npt.NDArray[np.float32]
+#: One array for each input of a file.
+Feed = Sequence[npt.NDArray[Any]]
 
 
 class Session(Protocol):
-    """A loaded model file that runs one input at a time.
+    """A loaded model file that runs with one set of inputs at a time.
 
     Attributes:
-        input_shape: shape of the input, always (batch, channels, height, width).
+        path: the file.
+        signature: inputs in the file's own order, layout and types.
+        layout: axis order of an input that is an image.
     """
 
-    input_shape: Shape
+    path: Path
+    signature: tuple[TensorSpec, ...]
+    layout: Layout = "NCHW"
 
-    def prepare(self, x: Floats) -> None:
-        """Bind an NCHW input and convert it to the file's layout. This is not timed."""
-
-    def invoke(self) -> None:
-        """Run once with the bound input and return when the output is complete. This is timed."""
-
-    def output(self) -> Floats:
-        """Return a copy of the last run's output: (batch, classes) or NCHW."""
-        ...
-
-    def packed(self, x: Floats) -> bytes:
-        """Return an NCHW input as the bytes of the file's input tensor."""
-        return np.ascontiguousarray(check_input(x, self.input_shape)).tobytes()
-
-    def unpacked(self, raw: bytes) -> Floats:
-        """Return the bytes of an output tensor in the form that `output` returns.
-
-        Run the session at least once before you call this: the shape is that of the last output.
+    def bind(self, feed: Feed) -> None:
+        """Bind one array for each input of `signature`. This is not timed.
 
         Raises:
-            DataError: the number of bytes does not match the output's shape.
+            DataError: an array does not fit its input.
         """
-        return as_tensor(raw, self.output().shape, np.float32)
+        ...
+
+    def invoke(self) -> None:
+        """Run once with the bound inputs and return when the outputs are complete. This is timed.
+
+        Raises:
+            DataError: the runtime cannot run the file with these inputs.
+        """
+        ...
+
+    def outputs(self) -> list[npt.NDArray[Any]]:
+        """Return copies of all outputs of the last run, in the file's order, layout and types.
+
+        Raises:
+            DataError: an output is not a tensor.
+        """
+        ...
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the only input, an image, always (batch, channels, height, width).
+
+        Raises:
+            DataError: the file has other inputs.
+        """
+        return image_shape(self.signature, self.path, layout=self.layout)
+
+    def prepare(self, x: Floats) -> None:
+        """Bind an NCHW image and convert it to the file's layout. This is not timed.
+
+        Raises:
+            DataError: the file has other inputs, or the image does not fit.
+        """
+        self.bind([to_layout(check_input(x, self.input_shape), self.layout)])
+
+    def output(self) -> Floats:
+        """Return the only output of the last run as floats: (batch, classes) or NCHW.
+
+        Raises:
+            DataError: the file has several outputs.
+        """
+        return to_nchw(only_output(self.outputs(), self.path).astype(np.float32), self.layout)
 
     def run(self, x: Floats) -> Floats:
-        """Return the output for an NCHW float32 input."""
+        """Return the output for an NCHW float32 image."""
         self.prepare(x)
         self.invoke()
         return self.output()
@@ -275,17 +307,15 @@ def check_input(x: Floats, shape: Shape) -> Floats:
     return x
 
 
-def as_tensor(raw: bytes, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Copy bytes in row-major order into a new array.
+def to_layout(x: Floats, layout: Layout) -> Floats:
+    """Return an NCHW array in the layout of a file."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if layout == "NHWC" else x
 
-    Raises:
-        DataError: the number of bytes does not match the shape.
-    """
-    wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if len(raw) != wanted:
-        msg = f"A tensor {shape} of {np.dtype(dtype)} has {wanted} bytes, not {len(raw)}."
-        raise DataError(msg)
-    return np.frombuffer(raw, dtype).reshape(shape).copy()
+
+def to_nchw(y: Floats, layout: Layout) -> Floats:
+    """Return an output in the layout of a file as NCHW, unless it has no height and width."""
+    nhwc = layout == "NHWC" and y.ndim == 4
+    return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if nhwc else y
 
 
 def eval_copy(module: "nn.Module") -> "nn.Module":
@@ -306,40 +336,20 @@ def installed(package: str, *, extra: str) -> tuple[str, str]:
         raise UsageError(msg) from error
 
 
-def require_one_input(shapes: Sequence[Sequence[Any]], path: Path) -> Shape:
-    """Return the shape of a model's only input.
-
-    Args:
-        shapes: the shape of each input; a size that is not fixed is not a positive integer.
-        path: path of the file.
+def only_output(outputs: Feed, path: Path) -> npt.NDArray[Any]:
+    """Return the only output of a file.
 
     Raises:
-        DataError: the model has several inputs, or an input that is not 4-D and of fixed shape.
+        DataError: the file does not have exactly one output.
     """
-    sizes = tuple(shapes[0]) if len(shapes) == 1 else ()
-    if len(sizes) != 4 or not all(
-        isinstance(size, int | np.integer) and size > 0 for size in sizes
-    ):
-        listed = ", ".join(f"{tuple(shape)!s:.80}" for shape in shapes[:5]) or "none"
-        msg = f"{path} must have one 4-D input of fixed shape; it has {listed}. Export it again."
-        raise DataError(msg)
-    one, two, three, four = map(int, sizes)
-    return one, two, three, four
-
-
-def require_one_output(names: Sequence[str], path: Path) -> None:
-    """Refuse a model with several outputs: only one would be read.
-
-    Raises:
-        DataError: the model does not have exactly one output; the message names them.
-    """
-    if len(names) != 1:
-        listed = ", ".join(f"{name:.80}" for name in names[:5]) or "none"
+    if len(outputs) != 1:
+        listed = ", ".join(f"{shown(y.shape)} {y.dtype}" for y in outputs[:5]) or "none"
         msg = (
-            f"{path} must have one output; it has {len(names)} ({listed}). Export it with one "
-            "output."
+            f"{path} must have one output to be compared; it has {len(outputs)} ({listed}). Export "
+            "it with one output."
         )
         raise DataError(msg)
+    return outputs[0]
 
 
 def require_file(path: Path, kind: str) -> Path:

@@ -21,7 +21,7 @@ class Files(Protocol):
         ...
 
     def load(self, key: str, *, threads: int) -> tuple[Session, int]:
-        """Return a session with its input bound, and the size of its file in bytes."""
+        """Return a session with its inputs bound, and the size of its file in bytes."""
         ...
 
 

@@ -1,17 +1,21 @@
 """A target without a runtime: files name what they hold, and a run says how long it took."""
 
+from pathlib import Path
+
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import describe, staged
 from hwnat.targets.base import Session
+from hwnat.targets.inputs import TensorSpec
 
 
 class StubSession(Session):
     def __init__(self, shape):
-        self.input_shape = shape
+        self.path = Path("net.stub")
+        self.signature = (TensorSpec(name="x", shape=shape, dtype="float32"),)
         self.runs = 0
 
-    def prepare(self, x):
-        assert x.shape == self.input_shape
+    def bind(self, feed):
+        assert [x.shape for x in feed] == [self.input_shape]
 
     def invoke(self):
         self.runs += 1

@@ -5,16 +5,17 @@ PyTorch provides them, even for models that another runtime executes.
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.errors import DeviceError, UsageError
-from hwnat.records.artifact import Shape
-from hwnat.targets.base import Floats, Session, check_input
+from hwnat.targets.base import Feed, Session
+from hwnat.targets.inputs import TensorSpec, check_feed
 
 _INSTALL = "pip install 'hwnat[cuda]', with a PyTorch that is built for CUDA"
 
@@ -118,41 +119,43 @@ class GpuClock:
 
 
 class TensorSession(Session, ABC):
-    """A model whose input and output are PyTorch tensors, on the CPU or a GPU.
+    """A model whose inputs and outputs are PyTorch tensors, on the CPU or a GPU.
 
     Args:
-        input_shape: shape of the input, NCHW.
+        path: the file.
+        signature: its inputs.
         device: `cpu` or `cuda`.
     """
 
-    def __init__(self, input_shape: Shape, device: str) -> None:
-        self.input_shape, self._device = input_shape, device
-        self._x: Any = None
-        self._y: Any = None
+    def __init__(self, path: Path, signature: tuple[TensorSpec, ...], device: str) -> None:
+        self.path, self.signature, self._device = path, signature, device
+        self._given: list[Any] = []
+        self._results: Sequence[Any] = ()
 
     @abstractmethod
     def _call(self) -> None:
-        """Run once from `_x` to `_y`."""
+        """Run once from `_given` to `_results`."""
 
     def _settings(self) -> AbstractContextManager[None]:
         """Return PyTorch's settings around a run; entering them is not timed on a GPU."""
         return nullcontext()
 
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the device; see `Session.prepare`."""
+    def bind(self, feed: Feed) -> None:
+        """Copy the inputs to the device; see `Session.bind`."""
         import torch
 
-        values = np.array(check_input(x, self.input_shape), order="C")
-        self._x = torch.from_numpy(values).to(self._device)
+        arrays = check_feed(feed, self.signature, self.path)
+        # A copy, because the caller may write to its arrays.
+        self._given = [torch.from_numpy(array.copy()).to(self._device) for array in arrays]
 
     def invoke(self) -> None:
         """Run once; see `Session.invoke`."""
         with self._settings():
             self._call()
 
-    def output(self) -> Floats:
-        """Return a copy of the output; see `Session.output`."""
-        return np.array(self._y.cpu().numpy(), dtype=np.float32)
+    def outputs(self) -> list[npt.NDArray[Any]]:
+        """Return copies of the last outputs; see `Session.outputs`."""
+        return [np.array(result.cpu().numpy()) for result in self._results]
 
 
 class GpuTimed(TensorSession):
@@ -160,9 +163,9 @@ class GpuTimed(TensorSession):
 
     _clock: GpuClock
 
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the GPU; see `Session.prepare`."""
-        self._clock.wait(lambda: super(GpuTimed, self).prepare(x))
+    def bind(self, feed: Feed) -> None:
+        """Copy the inputs to the GPU; see `Session.bind`."""
+        self._clock.wait(lambda: super(GpuTimed, self).bind(feed))
 
     def invoke(self) -> None:
         """Run once and wait for the GPU; see `Session.invoke`."""

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hwnat.errors import DataError, DeviceError, UsageError
-from hwnat.targets.base import Floats, SelfTimed, Session, Target, require_file, require_one_input
+from hwnat.targets.base import Feed, SelfTimed, Session, Target, require_file
 from hwnat.targets.cuda.gpu import GpuClock, GpuTimed, TensorSession, refuse_trace, require_gpu
-from hwnat.targets.onnx.session import input_shapes, open_session, session_options
+from hwnat.targets.onnx.session import (
+    dtype_of,
+    open_session,
+    preallocated,
+    session_options,
+    signature_of,
+)
 from hwnat.targets.onnx.target import OnnxTarget
 from hwnat.targets.runtimes import load_onnxruntime
 
@@ -121,25 +127,42 @@ def open_whole(path: Path, providers: Sequence[Any]) -> Any:  # noqa: ANN401
 
 
 class BoundSession(TensorSession):
-    """A session whose input and output are bound to PyTorch tensors."""
+    """A session whose inputs and outputs are bound to PyTorch tensors."""
 
     def __init__(self, path: Path, session: Any, *, device: str) -> None:  # noqa: ANN401
-        super().__init__(require_one_input(input_shapes(session), path), device)
+        super().__init__(path, signature_of(session, path), device)
         self._session, self._binding = session, session.io_binding()
         self._options: Any = None
 
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the device and bind it; see `Session.prepare`."""
+    def bind(self, feed: Feed) -> None:
+        """Copy the inputs to the device and bind them; see `Session.bind`.
+
+        Raises:
+            DataError: the size of an output is not fixed.
+        """
         import torch
 
-        super().prepare(x)
-        given, answer = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        self._y = torch.empty(tuple(answer.shape), dtype=torch.float32, device=self._device)
-        for bind, name, tensor in (
-            (self._binding.bind_input, given.name, self._x),
-            (self._binding.bind_output, answer.name, self._y),
+        super().bind(feed)
+        wanted = self._session.get_outputs()
+        if open_ := [value.name for value in wanted if not preallocated(value)]:
+            msg = (
+                f"{self.path}: output '{open_[0]:.80}' has no fixed size, which memory on a GPU "
+                "needs; export the model without it."
+            )
+            raise DataError(msg)
+        self._results = [
+            torch.empty(value.shape, dtype=getattr(torch, dtype_of(value)), device=self._device)
+            for value in wanted
+        ]
+        names = [spec.name for spec in self.signature], [value.name for value in wanted]
+        for bind, tensors, of in (
+            (self._binding.bind_input, self._given, names[0]),
+            (self._binding.bind_output, self._results, names[1]),
         ):
-            bind(name, self._device, 0, np.float32, tuple(tensor.shape), tensor.data_ptr())
+            for name, tensor in zip(of, tensors, strict=True):
+                dtype = np.dtype(str(tensor.dtype).removeprefix("torch."))
+                shape, at = tuple(tensor.shape), tensor.data_ptr()
+                bind(name, self._device, 0, dtype.type, shape, at)
 
     def _call(self) -> None:
         self._session.run_with_iobinding(self._binding, self._options)

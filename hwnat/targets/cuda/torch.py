@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hwnat.errors import DataError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import (
@@ -18,10 +19,9 @@ from hwnat.targets.base import (
     eval_copy,
     installed,
     require_file,
-    require_one_input,
-    require_one_output,
 )
 from hwnat.targets.cuda.gpu import GpuClock, GpuTimed, TensorSession, refuse_trace, require_gpu
+from hwnat.targets.inputs import TensorSpec, tensor_spec
 from hwnat.targets.limits import check_tensor
 
 if TYPE_CHECKING:
@@ -109,10 +109,10 @@ class TorchSession(TensorSession):
         from hwnat.targets.cuda.torch_file import read_program
 
         program = read_program(path)
-        super().__init__(_input_shape(program, path), device)
+        super().__init__(path, _signature(program, path), device)
         if device != "cpu":
             program = move_to_device_pass(program, device)
-        # `prepare` checks the input's shape once, so that runs need not.
+        # `bind` checks the inputs once, so that runs need not.
         self._module = program.module(check_guards=False)
 
     @contextmanager
@@ -124,7 +124,8 @@ class TorchSession(TensorSession):
             yield
 
     def _call(self) -> None:
-        self._y = self._module(self._x)
+        results = self._module(*self._given)
+        self._results = results if isinstance(results, tuple | list) else (results,)
 
 
 class CudaTorchSession(GpuTimed, TorchSession):
@@ -138,17 +139,24 @@ class CudaTorchSession(GpuTimed, TorchSession):
 _TIMED: type[SelfTimed] = CudaTorchSession
 
 
-def _input_shape(program: "ExportedProgram", path: Path) -> Shape:
-    """Return the shape of a program's only input.
+def _signature(program: "ExportedProgram", path: Path) -> tuple[TensorSpec, ...]:
+    """Return the inputs of a program.
 
     Raises:
-        DataError: the program does not have one 4-D input of fixed shape and one output, or the
-            input is too large.
+        DataError: an input is not a tensor of fixed shape, or is too large.
     """
-    signature = program.graph_signature
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    shapes = [getattr(values.get(name), "shape", ()) for name in signature.user_inputs]
-    require_one_output([str(name) for name in signature.user_outputs], path)
-    shape = require_one_input(shapes, path)
-    check_tensor("input", shape, path)
-    return shape
+    signature = []
+    for name in program.graph_signature.user_inputs:
+        value = values.get(str(name))
+        shape = getattr(value, "shape", ())
+        if value is None or not all(isinstance(size, int) for size in shape):
+            msg = (
+                f"{path}: input '{name!s:.80}' is not a tensor of fixed shape; export the network "
+                "again."
+            )
+            raise DataError(msg)
+        check_tensor(str(name), shape, path)
+        dtype = str(value.dtype).removeprefix("torch.")
+        signature.append(tensor_spec(str(name), shape, dtype, path))
+    return tuple(signature)

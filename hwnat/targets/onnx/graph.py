@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from hwnat.errors import DataError
 from hwnat.targets.base import require_file
-from hwnat.targets.limits import check_depth, check_operators, check_tensor, reading
+from hwnat.targets.inputs import require_fixed_shapes
+from hwnat.targets.limits import check_depth, check_operators, check_tensor
+from hwnat.targets.onnx.shapes import inferred, known_shapes, sizes_of
 from hwnat.targets.trace import Graph, Node
 
 _CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -69,6 +71,8 @@ def open_onnx(path: Path) -> OnnxModel:
     stored = {tensor.name for tensor in model.graph.initializer}
     stored |= {tensor.values.name for tensor in model.graph.sparse_initializer}
     inputs = {value.name: value for value in model.graph.input if value.name not in stored}
+    ranked = {name: value for name, value in inputs.items() if _is_ranked(value)}
+    require_fixed_shapes({name: sizes_of(value) for name, value in ranked.items()}, path)
     fixed = {name: _fixed(value, path) for name, value in inputs.items()}
     if not fixed:
         msg = f"{path} takes no input, so there is nothing to run; export the network again."
@@ -248,23 +252,21 @@ def _check_values(
         raise DataError(msg)
 
 
+def _is_ranked(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is a tensor of known rank."""
+    return value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape")
+
+
 def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN401
     """Return the element type and the shape of an input."""
     import onnx
 
     tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
+    if not _is_ranked(value):
         msg = f"{path}: input '{value.name}' is not a tensor of known rank; export it again."
         raise DataError(msg)
-    sizes = [(d.dim_value if d.HasField("dim_value") else 0, d.dim_param) for d in tensor.shape.dim]
-    if any(size < 1 for size, _ in sizes):
-        text = "x".join(str(size) if size > 0 else name or "?" for size, name in sizes)
-        msg = (
-            f"{path}: input '{value.name}' has the dynamic shape {text}; latency needs a fixed "
-            "one: export it without dynamic axes."
-        )
-        raise DataError(msg)
-    shape = tuple(size for size, _ in sizes)
+    sizes = sizes_of(value)
+    shape = tuple(size for size in sizes if isinstance(size, int))
     if tensor.elem_type not in onnx.helper.get_all_tensor_dtypes():
         msg = f"{path}: input '{value.name}' has elements of an unknown type; export it again."
         raise DataError(msg)
@@ -278,24 +280,11 @@ def _shapes(
     path: Path,
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
     """Return the shapes and the element types of all values that inference reaches."""
-    import onnx
-
-    with reading(path, "ONNX"):
-        try:
-            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-        except onnx.shape_inference.InferenceError as error:
-            reason = str(error).strip().partition("\n")[0]
-            msg = f"{path}: its shapes do not fit together ({reason}); export it again."
-            raise DataError(msg) from error
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    types = {tensor.name: int(tensor.data_type) for tensor in model.graph.initializer}
-    for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-        tensor = value.type.tensor_type
-        types.setdefault(value.name, int(tensor.elem_type))
-        dims = tensor.shape.dim
-        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            shape = tuple(dim.dim_value for dim in dims)
-            if value.name not in shapes:
-                check_tensor(value.name, shape, path)
-            shapes[value.name] = shape
+    light = inferred(model, path)
+    types = {tensor.name: int(tensor.data_type) for tensor in light.graph.initializer}
+    shapes = known_shapes(light)
+    for name in shapes.keys() - types.keys():
+        check_tensor(name, shapes[name], path)
+    for value in (*light.graph.input, *light.graph.value_info, *light.graph.output):
+        types.setdefault(value.name, int(value.type.tensor_type.elem_type))
     return shapes, types

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hwnat.errors import DataError
+from hwnat.targets.inputs import require_fixed_shapes
 from hwnat.targets.kernel import ACTIVATIONS
 from hwnat.targets.limits import check_operators, check_tensor
 from hwnat.targets.trace import Graph, Node
@@ -44,20 +45,26 @@ LAYERS: Final = {
 ELEMENTWISE: Final = frozenset({"Add", "Mul", "Sub", *ACTIVATIONS})
 
 
+def input_name(value: Any) -> str:  # noqa: ANN401 - OpenVINO has no types here
+    """Return the name of a model's input; the first one if it has several."""
+    return str(min(value.names, default=value.get_node().get_friendly_name()))
+
+
 def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO has no types here
     """Refuse dynamic shapes, control flow, and models over a limit.
 
     Raises:
         DataError: the model has one of these; the message names it.
     """
-    for value in model.inputs:
-        if value.partial_shape.is_dynamic:
-            name, shape = next(iter(value.names), "?"), value.partial_shape
-            msg = (
-                f"{path}: input '{name}' has the dynamic shape {shape}; latency needs a fixed one: "
-                "export it without dynamic axes."
-            )
-            raise DataError(msg)
+    sizes = {
+        input_name(value): [
+            side.get_length() if side.is_static else None for side in value.partial_shape
+        ]
+        if value.partial_shape.rank.is_static
+        else [None]
+        for value in model.inputs
+    }
+    require_fixed_shapes(sizes, path)
     nodes = model.get_ordered_ops()
     check_operators(sum(node.get_type_name() != "Constant" for node in nodes), path)
     for node in nodes:

@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnat.errors import DeviceError, UsageError
-from hwnat.targets.base import Floats, Session
-from hwnat.targets.tflite.session import open_interpreter, tensor_form
+from hwnat.records.artifact import Layout, Shape
+from hwnat.targets.base import Feed, Floats, Session, check_input, only_output
+from hwnat.targets.inputs import check_feed
+from hwnat.targets.tflite.session import (
+    decoded,
+    encoded,
+    open_interpreter,
+    signature_of,
+    tflite_image,
+)
 
 #: Part of LiteRT's message that some operators would not run on the GPU.
 _LEFT_OVER = "ops are not accelerated"
@@ -97,37 +106,55 @@ def _words_on_stderr() -> Iterator[None]:
 
 
 class GpuSession(Session):
-    """A model on the GPU; a run includes copying its output to main memory."""
+    """A model on the GPU; a run includes copying its outputs to main memory."""
+
+    layout: Layout = "NHWC"
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         # The interpreter reports a damaged file as such, and provides the scales of int8 tensors.
-        self._form = tensor_form(open_interpreter(path, 1), path)
-        self.input_shape = self._form.input_shape
+        interpreter = open_interpreter(path, 1)
+        self.signature = signature_of(interpreter, path)
+        self._given, self._wanted = (
+            interpreter.get_input_details(),
+            interpreter.get_output_details(),
+        )
         self._model = open_model(path)
         self._inputs = self._model.create_input_buffers(0)
         self._outputs = self._model.create_output_buffers(0)
-        answer = self._form.answer
-        self._count, self._dtype = int(np.prod(answer["shape"])), answer["dtype"]
-        self._answer: Any = None
+        self._read: list[npt.NDArray[Any]] = []
 
-    def prepare(self, x: Floats) -> None:
-        """Copy an input to the GPU; see `Session.prepare`."""
-        self._inputs[0].write(self._form.encode(x))
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the only input as NCHW; see `Session.input_shape`."""
+        return tflite_image(self.signature, self.path)
+
+    def bind(self, feed: Feed) -> None:
+        """Copy the inputs to the GPU; see `Session.bind`."""
+        arrays = check_feed(feed, self.signature, self.path)
+        for buffer, array in zip(self._inputs, arrays, strict=True):
+            buffer.write(array)
 
     def invoke(self) -> None:
-        """Run once and read the output; see `Session.invoke`."""
+        """Run once and read the outputs; see `Session.invoke`."""
         self._model.run_by_index(0, self._inputs, self._outputs)
         # `read` returns when the GPU is done; `run_by_index` returns when the work is queued.
-        self._answer = self._outputs[0].read(self._count, self._dtype)
+        self._read = [
+            buffer.read(int(np.prod(tensor["shape"])), tensor["dtype"])
+            for buffer, tensor in zip(self._outputs, self._wanted, strict=True)
+        ]
+
+    def outputs(self) -> list[npt.NDArray[Any]]:
+        """Return copies of the last outputs; see `Session.outputs`."""
+        return [
+            y.reshape(tensor["shape"]).copy()
+            for y, tensor in zip(self._read, self._wanted, strict=True)
+        ]
+
+    def prepare(self, x: Floats) -> None:
+        """Copy an image to the GPU; see `Session.prepare`."""
+        self.bind([encoded(check_input(x, self.input_shape), self._given[0])])
 
     def output(self) -> Floats:
-        """Return a copy of the last run's output; see `Session.output`."""
-        return self._form.decode(self._answer.reshape(self._form.answer["shape"])).copy()
-
-    def packed(self, x: Floats) -> bytes:
-        """Return an input as the raw tensor of the file; see `Session.packed`."""
-        return self._form.encode(x).tobytes()
-
-    def unpacked(self, raw: bytes) -> Floats:
-        """Return a raw output as floats; see `Session.unpacked`."""
-        return self._form.decode(self._form.raw(raw))
+        """Return the only output as floats; see `Session.output`."""
+        return decoded(only_output(self.outputs(), self.path), self._wanted[0])

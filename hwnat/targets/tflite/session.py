@@ -1,7 +1,6 @@
 """Interpreters of LiteRT or tflite-runtime, and the layout of their inputs and outputs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -10,23 +9,36 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.errors import DataError, UsageError
-from hwnat.records.artifact import Shape
+from hwnat.errors import UsageError
+from hwnat.records.artifact import Layout, Shape
 from hwnat.targets.base import (
+    Feed,
     Floats,
     Session,
-    as_tensor,
     check_input,
-    require_one_input,
-    require_one_output,
+    only_output,
+    to_layout,
+    to_nchw,
+)
+from hwnat.targets.inputs import (
+    INTEGERS,
+    TensorSpec,
+    check_feed,
+    image_shape,
+    index_bounds,
+    require_fixed_shapes,
+    tensor_spec,
 )
 from hwnat.targets.limits import check_operators, check_tensor, reading
+from hwnat.targets.trace import Node
 
 #: (package, module of its interpreter), in order of preference.
 RUNTIMES: Final = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
 )
+#: Operator -> its inputs of the indexed table and of the indices.
+_INDEXING: Final = {"GATHER": (0, 1), "GATHER_ND": (0, 1), "EMBEDDING_LOOKUP": (1, 0)}
 
 
 @cache
@@ -69,91 +81,132 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
     return interpreter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorForm:
-    """Layout of a file's input and output, with conversion from and to NCHW floats.
-
-    Attributes:
-        input_shape: shape of the input, NCHW.
-        given: type and quantisation of the input.
-        answer: type, shape and quantisation of the output.
-    """
-
-    input_shape: Shape
-    given: Mapping[str, Any]
-    answer: Mapping[str, Any]
-
-    def encode(self, x: Floats) -> npt.NDArray[Any]:
-        """Return an NCHW input as the file's input tensor."""
-        nhwc = check_input(x, self.input_shape).transpose(0, 2, 3, 1)
-        if self.given["dtype"] == np.int8:
-            scale, zero_point = self.given["quantization"]
-            nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
-        return np.ascontiguousarray(nhwc)
-
-    def raw(self, answer: bytes) -> npt.NDArray[Any]:
-        """Return the bytes of an output as the file's output tensor.
-
-        Raises:
-            DataError: the number of bytes does not match the output's shape.
-        """
-        shape = tuple(int(size) for size in self.answer["shape"])
-        return as_tensor(answer, shape, self.answer["dtype"])
-
-    def decode(self, y: npt.NDArray[Any]) -> Floats:
-        """Return the file's output tensor as (batch, classes) or NCHW floats."""
-        if self.answer["dtype"] == np.int8:
-            scale, zero_point = self.answer["quantization"]
-            y = np.float32(scale) * (y.astype(np.float32) - zero_point)
-        return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if y.ndim == 4 else y
-
-
-def tensor_form(interpreter: Any, path: Path) -> TensorForm:  # noqa: ANN401
-    """Return the form of an opened file.
+def signature_of(interpreter: Any, path: Path) -> tuple[TensorSpec, ...]:  # noqa: ANN401
+    """Return the inputs of an opened file.
 
     Raises:
-        DataError: the file does not have one 4-D float32 or int8 input and one output.
+        DataError: the shape of an input is not fixed, or its type cannot be drawn.
     """
-    inputs = interpreter.get_input_details()
-    shapes = [tuple(value["shape"]) for value in inputs]
-    batch, height, width, channels = require_one_input(shapes, path)
-    if inputs[0]["dtype"] not in (np.float32, np.int8):
-        dtype = np.dtype(inputs[0]["dtype"])
-        msg = f"{path} must have a float32 or int8 input; it has {dtype}. Export it again."
-        raise DataError(msg)
-    outputs = interpreter.get_output_details()
-    require_one_output([output["name"] for output in outputs], path)
-    return TensorForm(
-        input_shape=(batch, channels, height, width),
-        given=inputs[0],
-        answer=outputs[0],
+    given = interpreter.get_input_details()
+    sizes = {
+        str(tensor["name"]): [
+            size if signed > 0 else -1
+            for size, signed in zip(tensor["shape"].tolist(), _signature(tensor), strict=True)
+        ]
+        for tensor in given
+    }
+    require_fixed_shapes(sizes, path)
+    types = [np.dtype(tensor["dtype"]).name for tensor in given]
+    plain = [not quantised(tensor) for tensor in given]
+    wide = any(kind in INTEGERS and is_plain for kind, is_plain in zip(types, plain, strict=True))
+    bounds = _bounds(interpreter) if wide else {}
+    return tuple(
+        tensor_spec(
+            str(tensor["name"]),
+            tensor["shape"].tolist(),
+            dtype,
+            path,
+            high=bounds.get(str(tensor["index"])) if is_plain else None,
+        )
+        for tensor, dtype, is_plain in zip(given, types, plain, strict=True)
     )
+
+
+def _signature(tensor: Mapping[str, Any]) -> list[int]:
+    """Return the sizes of a tensor in the file, -1 for those that are not fixed."""
+    sizes = tensor["shape_signature"].tolist()
+    return sizes if len(sizes) == len(tensor["shape"]) else [1] * len(tensor["shape"])
+
+
+def quantised(tensor: Mapping[str, Any]) -> bool:
+    """Whether the integers of a tensor stand for floats."""
+    return bool(tensor["quantization"][0])
+
+
+def _bounds(interpreter: Any) -> dict[str, int]:  # noqa: ANN401
+    """Return exclusive upper bounds of the values that index something, by tensor number."""
+    details = interpreter._get_ops_details()
+    shapes = {t["index"]: t["shape"].tolist() for t in interpreter.get_tensor_details()}
+    nodes, sizes = [], {}
+    for at, op in enumerate(details):
+        given = [int(index) for index in op["inputs"] if index >= 0]
+        nodes.append(
+            Node(
+                name=str(at),
+                kind=str(op["op_name"]),
+                inputs=tuple(map(str, given)),
+                outputs=tuple(map(str, op["outputs"])),
+            )
+        )
+        table, indices = _INDEXING.get(op["op_name"], (-1, -1))
+        if len(given) > max(table, indices) >= 0 and (shape := shapes.get(given[table])):
+            # The interpreter does not report the axis.
+            first = op["op_name"] == "EMBEDDING_LOOKUP"
+            sizes[str(at)] = {str(given[indices]): shape[0] if first else min(shape)}
+    return index_bounds(nodes, sizes)
 
 
 class TfliteSession(Session):
     """An interpreter with allocated tensors; conversion from and to integers is not timed."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._interpreter = open_interpreter(path, threads)
-        self._form = tensor_form(self._interpreter, path)
-        self.input_shape = self._form.input_shape
+    layout: Layout = "NHWC"
 
-    def prepare(self, x: Floats) -> None:
-        """Bind an input; see `Session.prepare`."""
-        self._interpreter.set_tensor(self._form.given["index"], self._form.encode(x))
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path = path
+        self._interpreter = open_interpreter(path, threads)
+        self.signature = signature_of(self._interpreter, path)
+        self._given = self._interpreter.get_input_details()
+        self._wanted = self._interpreter.get_output_details()
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the only input as NCHW; see `Session.input_shape`."""
+        return tflite_image(self.signature, self.path)
+
+    def bind(self, feed: Feed) -> None:
+        """Bind the inputs; see `Session.bind`."""
+        arrays = check_feed(feed, self.signature, self.path)
+        for tensor, array in zip(self._given, arrays, strict=True):
+            self._interpreter.set_tensor(tensor["index"], array)
 
     def invoke(self) -> None:
         """Run once; see `Session.invoke`."""
         self._interpreter.invoke()
 
+    def outputs(self) -> list[npt.NDArray[Any]]:
+        """Return copies of the last outputs; see `Session.outputs`."""
+        return [self._interpreter.get_tensor(tensor["index"]) for tensor in self._wanted]
+
+    def prepare(self, x: Floats) -> None:
+        """Bind an image; see `Session.prepare`."""
+        self.bind([encoded(check_input(x, self.input_shape), self._given[0])])
+
     def output(self) -> Floats:
-        """Return a copy of the last output; see `Session.output`."""
-        return self._form.decode(self._interpreter.get_tensor(self._form.answer["index"]))
+        """Return the only output as floats; see `Session.output`."""
+        return decoded(only_output(self.outputs(), self.path), self._wanted[0])
 
-    def packed(self, x: Floats) -> bytes:
-        """Return an input as the raw tensor of the file; see `Session.packed`."""
-        return self._form.encode(x).tobytes()
 
-    def unpacked(self, raw: bytes) -> Floats:
-        """Return a raw output as floats; see `Session.unpacked`."""
-        return self._form.decode(self._form.raw(raw))
+def tflite_image(signature: Sequence[TensorSpec], path: Path) -> Shape:
+    """Return the shape of the only input, an image of floats or of quantised integers.
+
+    Raises:
+        DataError: the file has other inputs.
+    """
+    return image_shape(signature, path, layout="NHWC", types=("float32", "int8"))
+
+
+def encoded(x: Floats, given: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """Return an NCHW image as the input tensor that the interpreter describes."""
+    nhwc = to_layout(x, "NHWC")
+    if given["dtype"] == np.int8:
+        scale, zero_point = given["quantization"]
+        nhwc = np.clip(np.round(nhwc / scale) + zero_point, -128, 127).astype(np.int8)
+    return nhwc
+
+
+def decoded(y: npt.NDArray[Any], wanted: Mapping[str, Any]) -> Floats:
+    """Return an output tensor as (batch, classes) or NCHW floats."""
+    if quantised(wanted):
+        scale, zero_point = wanted["quantization"]
+        y = np.float32(scale) * (y.astype(np.float32) - zero_point)
+    return to_nchw(y.astype(np.float32), "NHWC")
