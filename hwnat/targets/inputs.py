@@ -142,7 +142,7 @@ def image_shape(
     """
     first = signature[0] if len(signature) == 1 else None
     if first is None or len(first.shape) != 4 or first.dtype not in types:
-        listed = ", ".join(map(str, signature))
+        listed = ", ".join(map(str, signature)) or "none"
         msg = (
             f"{path} must have one 4-D {' or '.join(types)} input to be run on images; it has "
             f"{listed}. Export it again."

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hwnat.errors import DataError
 from hwnat.profile.models import bound
 from hwnat.targets.base import get_target
-from hwnat.targets.inputs import INTEGERS, random_feed, tensor_spec
+from hwnat.targets.inputs import INTEGERS, image_shape, random_feed, tensor_spec
 
 TYPES = {
     "float16": TensorProto.FLOAT16,
@@ -52,6 +52,24 @@ def load(request):
         return target.load(path.with_suffix(target.suffix))
 
     return load
+
+
+@pytest.mark.parametrize(("layout", "sizes"), [("NCHW", (2, 3, 8, 9)), ("NHWC", (2, 8, 9, 3))])
+def test_the_shape_of_an_image_is_given_in_one_order(layout, sizes):
+    spec = tensor_spec("x", np.array(sizes, np.int32), "float32", Path("net"))
+    shape = image_shape([spec], Path("net"), layout=layout)
+    assert shape == (2, 3, 8, 9)
+    assert {type(size) for size in shape} == {int}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[], [((1, 3, 8, 8), "float32")] * 2, [((1, 3, 8), "float32")], [((1, 3, 8, 8), "int64")]],
+)
+def test_inputs_that_are_not_one_image_are_refused_by_name(inputs):
+    specs = [tensor_spec("x", shape, dtype, Path("net")) for shape, dtype in inputs]
+    with pytest.raises(DataError, match=r"net must have one 4-D float32 input .* it has (x|none)"):
+        image_shape(specs, Path("net"))
 
 
 @pytest.mark.parametrize("dtype", sorted(TYPES))

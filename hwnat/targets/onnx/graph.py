@@ -254,7 +254,7 @@ def _check_values(
 
 def _is_ranked(value: Any) -> bool:  # noqa: ANN401
     """Whether a value is a tensor of known rank."""
-    return value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape")
+    return bool(value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"))
 
 
 def _fixed(value: Any, path: Path) -> tuple[int, tuple[int, ...]]:  # noqa: ANN401

@@ -144,8 +144,9 @@ def test_a_program_goes_to_a_device_with_all_that_it_holds(files, images):
     session = TorchSession(files["torch-cuda"], device="meta")
     session.prepare(images(*SHAPE))
     session.invoke()
-    assert session._y.device.type == "meta"
-    assert tuple(session._y.shape) == (1, 10)
+    (result,) = session._results
+    assert result.device.type == "meta"
+    assert tuple(result.shape) == (1, 10)
 
 
 def test_floats_keep_their_length_while_a_model_runs_and_settings_come_back(files, images):

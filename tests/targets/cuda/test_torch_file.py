@@ -201,15 +201,19 @@ def test_a_module_that_does_not_take_the_shape_is_refused(tmp_path):
         write_program(nn.Conv2d(4, 4, 1).eval(), SHAPE, tmp_path / "net.pt2")
 
 
-def test_a_program_with_two_inputs_is_refused(tmp_path):
+def test_a_program_with_two_inputs_runs_but_not_on_images(tmp_path):
     class Sum(nn.Module):
         def forward(self, x, y):
             return x + y
 
     program = torch.export.export(Sum(), (torch.zeros(SHAPE), torch.zeros(SHAPE)), strict=False)
     torch.export.save(program, tmp_path / "net.pt2")
-    with pytest.raises(DataError, match="one 4-D input"):
-        TorchSession(tmp_path / "net.pt2")
+    session = TorchSession(tmp_path / "net.pt2")
+    session.bind([np.full(SHAPE, x, np.float32) for x in (3, 4)])
+    session.invoke()
+    assert (session.outputs()[0] == 7).all()
+    with pytest.raises(DataError, match="one 4-D float32 input"):
+        session.run(np.zeros(SHAPE, np.float32))
 
 
 def test_every_operator_that_is_let_through_is_one_of_pytorch():

@@ -246,15 +246,19 @@ def test_the_same_files_and_code_run_on_tflite_runtime_without_torch(
         np.testing.assert_allclose(found, wanted, atol=1e-4 * np.ptp(wanted))
 
 
-def test_a_file_with_two_inputs_is_refused(tmp_path):
+def test_a_file_with_two_inputs_runs_but_not_on_images(tmp_path):
     from hwnat.targets.tflite.file import FileBuilder
 
     builder, path = FileBuilder(), tmp_path / "net.tflite"
     inputs = [builder.tensor((1, 2, 2, 1), name) for name in "ab"]
     total = builder.add("ADD", inputs, (1, 2, 2, 1), "AddOptions")
     path.write_bytes(builder.finish(inputs, [total]))
-    with pytest.raises(DataError, match="one 4-D input of fixed shape"):
-        TfliteTarget().load(path)
+    session = TfliteTarget().load(path)
+    session.bind([np.full((1, 2, 2, 1), x, np.float32) for x in (3, 4)])
+    session.invoke()
+    assert (session.outputs()[0] == 7).all()
+    with pytest.raises(DataError, match="must have one 4-D float32 or int8 input"):
+        session.run(np.zeros((1, 1, 2, 2), np.float32))
 
 
 @pytest.mark.parametrize(
