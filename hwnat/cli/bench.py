@@ -16,6 +16,7 @@ from hwnat.cli.output import (
     options_of,
     print_json,
     print_table,
+    shape_option,
     text,
 )
 from hwnat.cli.progress import reporter
@@ -38,6 +39,7 @@ class BenchRequest:
     files: tuple[Path, ...]
     device: str | None
     against: Path | None
+    shapes: tuple[str, ...]
     rounds: int
     cache: Path
     as_json: bool
@@ -56,6 +58,7 @@ class BenchRequest:
     type=click.Path(path_type=Path),
     help="File to compare with. Default: the first FILE.",
 )
+@shape_option
 @click.option(
     "--rounds",
     type=click.IntRange(min=1),
@@ -81,12 +84,14 @@ def bench(request: BenchRequest) -> None:
     """
     from hwnat.profile.bench import bench as run
     from hwnat.records.device import load_device
+    from hwnat.targets.inputs import parse_shapes
 
     with reporter() as live:
         timed = run(
             request.files,
             device=None if request.device is None else load_device(request.device),
             against=request.against,
+            shapes=parse_shapes(request.shapes),
             rounds=request.rounds,
             cache=request.cache,
             progress=live.report,

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 RUNS: Final = Path("runs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+shape_option = click.option(
+    "--shape",
+    "shapes",
+    metavar="NAME=1x3x224x224",
+    multiple=True,
+    help="Shape of a model's input whose sizes are not fixed, in the file's layout. Repeatable. A "
+    "lone input needs no NAME=.",
+)
 
 Request = TypeVar("Request")
 

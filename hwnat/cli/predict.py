@@ -15,6 +15,7 @@ from hwnat.cli.output import (
     options_of,
     print_json,
     print_table,
+    shape_option,
     text,
 )
 
@@ -31,6 +32,7 @@ class PredictRequest:
     table: Path | None
     genome: str | None
     model: Path | None
+    shapes: tuple[str, ...]
     space: str | None
     classes: int | None
     explain: bool
@@ -51,6 +53,9 @@ class PredictRequest:
         if self.model is not None and (self.space or self.classes):
             msg = "--space and --classes describe a --genome. Leave them out with --model."
             raise UsageError(msg)
+        if self.genome is not None and self.shapes:
+            msg = "--shape is for a --model; leave it out with --genome."
+            raise UsageError(msg)
         if self.genome is not None and self.partial:
             msg = "--partial is for a --model. A genome is predicted as a whole; leave it out."
             raise UsageError(msg)
@@ -65,6 +70,7 @@ class PredictRequest:
     type=click.Path(path_type=Path),
     help="ONNX file, or file of the table's target, for a table of operators.",
 )
+@shape_option
 @click.option("--space", help="Refuse a table of another search space.")
 @click.option(
     "--classes",
@@ -87,12 +93,15 @@ def predict(request: PredictRequest) -> None:
     from hwnat.errors import DataError
     from hwnat.predict.stage import predict_model
     from hwnat.table.lookup import load_table
+    from hwnat.targets.inputs import parse_shapes
 
     table = load_table(request.check())
     if request.model is None:
         _predict_genome(table, request)
         return
-    prediction, trace = predict_model(request.model, table, partial=request.partial)
+    prediction, trace = predict_model(
+        request.model, table, shapes=parse_shapes(request.shapes), partial=request.partial
+    )
     measured_with = f"{table.setup.runtime} {table.setup.runtime_version}"
     if trace.runtime != measured_with:
         echo(
@@ -105,7 +114,7 @@ def predict(request: PredictRequest) -> None:
         msg = (
             f"{len(prediction.missing)} of {len(trace.ops)} operators are missing from the sum. "
             f"Measure them with: hwnat profile --device {table.setup.device} "
-            f"--model {request.model}"
+            f"--model {request.model}{''.join(f' --shape {word}' for word in request.shapes)}"
         )
         raise DataError(msg)
 

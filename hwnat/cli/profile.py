@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hwnat.cli.echo import echo
-from hwnat.cli.output import RUNS, count, json_option, milliseconds, print_json
+from hwnat.cli.output import RUNS, count, json_option, milliseconds, print_json, shape_option
 from hwnat.cli.progress import reporter
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class ProfileRequest:
     devices: tuple[str, ...]
     space: str | None
     models: tuple[Path, ...]
+    shapes: tuple[str, ...]
     resolutions: tuple[int, ...]
     classes: int | None
     batch: int
@@ -83,6 +84,7 @@ class ProfileRequest:
     multiple=True,
     help="Time the operators of this model file instead of a space. Repeatable.",
 )
+@shape_option
 @click.option(
     "--resolution",
     "resolutions",
@@ -175,6 +177,11 @@ def profile(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
     if request.models:
         request.check_models()
         _profile_models(device, request)
+    elif request.shapes:
+        from hwnat.errors import UsageError
+
+        msg = "--shape fixes the inputs of a --model; name one, or leave it out."
+        raise UsageError(msg)
     else:
         _profile_space(device, request)
 
@@ -259,11 +266,17 @@ def _profile_space(device: "DeviceSpec", request: ProfileRequest) -> None:
 def _profile_models(device: "DeviceSpec", request: ProfileRequest) -> None:
     """Profile the operators of models and print the table's path."""
     from hwnat.profile.operators import profile_models
+    from hwnat.profile.timer import target_of
+    from hwnat.targets.fixed import fixed_copies
+    from hwnat.targets.inputs import parse_shapes
 
+    models = fixed_copies(
+        target_of(device), request.models, parse_shapes(request.shapes), request.cache / "fixed"
+    )
     with reporter() as live:
         result = profile_models(
             device,
-            request.models,
+            models,
             store=request.store,
             cache=request.cache,
             budget=request.budget or _OPERATORS,

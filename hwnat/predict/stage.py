@@ -1,5 +1,6 @@
 """The prediction stage: predict a network's latency from a table."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ from hwnat.predict.operators import OperatorPredictor
 from hwnat.records.arch import Arch
 from hwnat.table.lookup import LatencyTable, load_table
 from hwnat.targets.base import get_target
+from hwnat.targets.fixed import fixed_copies
 from hwnat.targets.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -61,14 +63,26 @@ def predict_arch(arch: Arch, predictor: AdditivePredictor) -> Prediction:
 
 
 def predict_model(
-    path: Path, table: LatencyTable, *, partial: bool = False
+    path: Path,
+    table: LatencyTable,
+    *,
+    shapes: "Mapping[str, tuple[int, ...]] | None" = None,
+    partial: bool = False,
 ) -> tuple[Prediction, Trace]:
     """Predict a model file from a table of operators; also return what its runtime executes.
+
+    Args:
+        path: the file.
+        table: a table of operators.
+        shapes: shapes of inputs to fix before, by name; see `fixed_copies`.
+        partial: leave out operators that cannot be predicted.
 
     Raises:
         DataError: an operator cannot be predicted and `partial` is false.
         TableMismatchError: the table holds blocks of a space.
     """
     predictor = OperatorPredictor(table, fit=fit_models)
-    trace = get_target(table.setup.target).trace(path)
+    target = get_target(table.setup.target)
+    with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
+        trace = target.trace(fixed_copies(target, [path], shapes or {}, Path(folder))[0])
     return predictor.predict(trace, partial=partial), trace

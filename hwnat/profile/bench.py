@@ -6,7 +6,7 @@ with a baseline, so that the ratio of two files holds on a machine that other pr
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from hwnat.records.device import DeviceSpec, load_device
 from hwnat.records.measurement import Measurement
 from hwnat.table.build import entry, reference_latency_ns
 from hwnat.targets.base import Session, Target
+from hwnat.targets.fixed import fixed_copies
 from hwnat.targets.trace import Trace
 from hwnat.targets.visits import Tell
 
@@ -126,6 +127,7 @@ def bench(  # noqa: PLR0913 - one keyword for each thing a comparison may vary
     *,
     device: DeviceSpec | None = None,
     against: Path | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     rounds: int = _ROUNDS,
     cache: Path = Path("runs/models"),
     progress: Progress | None = None,
@@ -138,6 +140,7 @@ def bench(  # noqa: PLR0913 - one keyword for each thing a comparison may vary
         device: the device that runs them; None runs each file on this machine with the runtime
             for its format.
         against: the baseline; None takes the first of `files`.
+        shapes: shapes of inputs to fix before, by name; see `fixed_copies`.
         rounds: visits to each file.
         cache: folder of converted files.
         progress: called after each visit.
@@ -157,7 +160,7 @@ def bench(  # noqa: PLR0913 - one keyword for each thing a comparison may vary
         raise UsageError(msg)
     devices = [device or _host_for(file) for file in named]
     models = [
-        _adopted(index, file, spec, cache)
+        _adopted(index, file, spec, cache, shapes or {})
         for index, (file, spec) in enumerate(zip(named, devices, strict=True))
     ]
     protocol = replace(devices[0].protocol, rounds=rounds, visit_ms=_VISIT_MS)
@@ -203,12 +206,19 @@ def _host_for(file: Path) -> DeviceSpec:
     return load_device(name)
 
 
-def _adopted(index: int, file: Path, spec: DeviceSpec, cache: Path) -> _Model:
+def _adopted(
+    index: int,
+    named: Path,
+    spec: DeviceSpec,
+    cache: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> _Model:
     """Return a file as a model, converted if the device runs another format."""
-    if not file.is_file():
-        msg = f"There is no model file {file}."
+    if not named.is_file():
+        msg = f"There is no model file {named}."
         raise DataError(msg)
     target = target_of(spec)
+    (file,) = fixed_copies(target, [named], shapes, cache / "fixed")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     path = file
     if file.suffix != target.suffix:
@@ -217,7 +227,7 @@ def _adopted(index: int, file: Path, spec: DeviceSpec, cache: Path) -> _Model:
             with staged(path) as draft:
                 target.convert(file, draft)
     # The index keeps a file apart from an equal one, as in a comparison of a file with itself.
-    return _Model(key=f"file|{index}|{digest}", file=file, path=path, target=target)
+    return _Model(key=f"file|{index}|{digest}", file=named, path=path, target=target)
 
 
 def _summary(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import hwnat
+from hwnat.errors import UsageError
 from hwnat.predict.learned import fit_models
 from hwnat.predict.operators import OperatorPredictor
 from hwnat.profile.models import ExportedModels, ModelsAndFiles, Progress
@@ -92,6 +93,7 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
     report = progress or (lambda *_: None)
     target, folder = target_of(device), cache / device.target
     given = [adopted(file, target, folder) for file in files]
+    _require_one_batch(files, given)
     beside = max(0, networks - len(given))
     random = random_of_their_size(given, target, folder, count=beside + validation, seed=seed)
     drawn, unseen = random[:beside], random[beside:]
@@ -117,6 +119,22 @@ def profile_models(  # noqa: PLR0913 - one keyword for each thing a profile may 
         | {key: _WAITS for key in benches.by_key if key not in table.entries}
         | {network.key: _NO_SUM for network in (*whole, *unseen) if network.key not in used},
     )
+
+
+def _require_one_batch(files: Sequence[Path], given: Sequence[Network]) -> None:
+    """Refuse models with different batches, before anything is timed.
+
+    Raises:
+        UsageError: a table holds operators of one batch only.
+    """
+    batches = {network.trace.batch: file for file, network in zip(files, given, strict=True)}
+    if len(batches) > 1:
+        listed = ", ".join(f"{file} has batch {batch}" for batch, file in batches.items())
+        msg = (
+            f"A table is for one batch: {listed}. Profile them one by one, or fix the batch with "
+            "--shape."
+        )
+        raise UsageError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

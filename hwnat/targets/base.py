@@ -1,7 +1,7 @@
 """The protocols of targets and sessions. Importing this needs neither torch nor a runtime."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -232,6 +232,27 @@ class Cutting(Protocol):
         Raises:
             DataError: the file is missing or damaged, or has no such node.
             UsageError: the nodes cannot run on their own; the message says why.
+        """
+        ...
+
+
+@runtime_checkable
+class Reshaping(Protocol):
+    """A target that can fix the input shapes of its files."""
+
+    def fixed(self, path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
+        """Write a copy of a file whose inputs have fixed shapes.
+
+        Args:
+            path: a file of this target.
+            shapes: name of an input -> its shape in the file's layout; the name may be "" if the
+                file has one input. Other inputs keep theirs.
+            out: path of the copy.
+
+        Raises:
+            UsageError: the file has no such input, or it has another rank.
+            DataError: the file is damaged, cannot take these shapes, or has other inputs whose
+                shapes are not fixed.
         """
         ...
 

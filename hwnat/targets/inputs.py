@@ -1,5 +1,6 @@
 """The inputs of a model file: names, shapes and types, and random values that fit them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hwnat.errors import DataError
+from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import Layout, Shape
 from hwnat.targets.trace import Node
 
@@ -201,6 +202,69 @@ def _example(sizes: Sequence[int | str | None]) -> list[int]:
     return [
         size if isinstance(size, int) and size > 0 else guess[at] for at, size in enumerate(sizes)
     ]
+
+
+def parse_shapes(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of options such as input=1x3x48x192, by the name of the input.
+
+    A shape without a name is for the only input of a model, and has the name "".
+
+    Raises:
+        UsageError: a word is not a shape, or an input is named twice.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for word in words:
+        name, _, text = word.rpartition("=")
+        sizes = text.lower().split("x")
+        if not all(re.fullmatch("[1-9][0-9]{0,8}", size) for size in sizes):
+            msg = (
+                f"--shape {word:.80} is not a shape. Write the sizes with x between them after the "
+                "name of the input: --shape input=1x3x224x224"
+            )
+            raise UsageError(msg)
+        if name in shapes:
+            msg = f"--shape has two shapes for input '{name:.80}'; leave one out."
+            raise UsageError(msg)
+        shapes[name] = tuple(map(int, sizes))
+    return shapes
+
+
+def named_shapes(
+    shapes: Mapping[str, tuple[int, ...]],
+    inputs: Mapping[str, Sequence[int | str | None]],
+    path: Path,
+) -> dict[str, tuple[int, ...]]:
+    """Return shapes by the names of inputs; a lone input need not be named.
+
+    Args:
+        shapes: result of `parse_shapes`.
+        inputs: name of an input -> its sizes, of which some are not fixed.
+        path: the file.
+
+    Raises:
+        UsageError: the file has no such input, or it has another rank.
+    """
+    names = list(inputs)
+    listed = ", ".join(f"{name:.80}" for name in names[:_SHOWN])
+    named = {}
+    for word, shape in shapes.items():
+        name = word or (names[0] if len(names) == 1 else "")
+        text = shown(shape)
+        if name not in inputs:
+            wrong = f"no input '{word:.80}'" if word else "several inputs"
+            msg = (
+                f"{path} has {wrong}; its inputs are {listed}. Name one of them: "
+                f"--shape {names[0]:.80}={text:.80}"
+            )
+            raise UsageError(msg)
+        if len(inputs[name]) != len(shape):
+            msg = (
+                f"{path}: --shape {name:.80}={text:.80} has {len(shape)} sizes, but the input has "
+                f"{len(inputs[name])}: {shown(_symbols(inputs[name])):.80}."
+            )
+            raise UsageError(msg)
+        named[name] = shape
+    return named
 
 
 def index_bounds(nodes: Sequence[Node], sizes: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

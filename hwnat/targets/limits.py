@@ -25,6 +25,9 @@ MAX_TENSOR_BYTES: Final = 256 << 20
 MAX_MEMORY_BYTES: Final = 1 << 30
 _OUT_OF_MEMORY: Final = re.compile(r"(?i)bad_alloc|(fail|can.t|cannot|unable)[^.]{0,20} allocate")
 
+#: Name of a data file in an ONNX file: the key, then the length of the value.
+_LOCATION: Final = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
+
 
 def check_operators(count: int, path: Path) -> None:
     """Refuse a model with too many operators.
@@ -106,7 +109,7 @@ def _bounded_memory(path: Path) -> Iterator[None]:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     held = _held_bytes()
-    bound = held + MAX_MEMORY_BYTES + 4 * (path.stat().st_size if path.is_file() else 0)
+    bound = held + MAX_MEMORY_BYTES + 4 * _size_bytes(path)
     lower = held > 0 and (soft == resource.RLIM_INFINITY or bound < soft)
     if lower:
         resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
@@ -115,6 +118,21 @@ def _bounded_memory(path: Path) -> Iterator[None]:
     finally:
         if lower:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _size_bytes(path: Path) -> int:
+    """Return the size of a model with the files that hold its weights; 0 if there is none."""
+    if not path.is_file():
+        return 0
+    others = [path.with_suffix(".bin")] if path.suffix == ".xml" else []
+    if path.suffix == ".onnx":
+        content = path.read_bytes()
+        words = {
+            content[match.end() : match.end() + match[1][0]]
+            for match in _LOCATION.finditer(content)
+        }
+        others = [path.parent / word.decode(errors="replace") for word in sorted(words)]
+    return sum(file.stat().st_size for file in (path, *others) if file.is_file())
 
 
 def _held_bytes() -> int:

@@ -10,15 +10,17 @@ import numpy as np
 from hwnat.errors import UsageError
 from hwnat.records.artifact import staged
 from hwnat.targets.base import Piece
+from hwnat.targets.limits import reading
 from hwnat.targets.onnx.graph import OnnxModel, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
+from hwnat.targets.onnx.shapes import inferred, load_data, save_beside_data, save_onnx
 
 
 def cut_onnx(path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool) -> Piece:
     """Write some nodes of a file as a file of their own; see `Cutting.cut`."""
     import onnx
 
-    source = open_onnx(path)
+    source = open_onnx(path, weights=False)
     chosen = source.graph.closed(nodes, path, ancestors=ancestors)
     kept = [node for node in source.model.graph.node if node.name in chosen]
     made = {value for node in kept for value in node.output if value}
@@ -43,7 +45,7 @@ def cut_onnx(path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool) ->
     if not (kept and outside and returned):
         msg = f"{path}: {', '.join(nodes):.80} compute nothing from an input; name other nodes."
         raise UsageError(msg)
-    types = _types(source, [*outside, *returned])
+    types = _types(source, [*outside, *returned], path)
     model = onnx.ModelProto()
     model.CopyFrom(source.model)
     model.graph.Clear()
@@ -57,8 +59,10 @@ def cut_onnx(path: Path, nodes: Sequence[str], out: Path, *, ancestors: bool) ->
     model.graph.sparse_initializer.extend(sparse)
     model.graph.input.extend(types[value] for value in outside)
     model.graph.output.extend(types[value] for value in returned)
+    with reading(path, "ONNX"):
+        load_data(model, path.parent)
     with staged(out) as draft:
-        onnx.save(model, draft)
+        save_onnx(model, draft)
     return Piece(inputs=tuple(outside), outputs=tuple(returned))
 
 
@@ -78,7 +82,7 @@ def _size(node: Any, source: OnnxModel) -> tuple[int, ...] | int | None:  # noqa
     return tuple(shape[bounds.get("start", 0) : bounds.get("end")])
 
 
-def _types(source: OnnxModel, values: Sequence[str]) -> dict[str, Any]:
+def _types(source: OnnxModel, values: Sequence[str], path: Path) -> dict[str, Any]:
     """Return the declared type of each value; run the model where inference does not reach.
 
     Raises:
@@ -87,10 +91,10 @@ def _types(source: OnnxModel, values: Sequence[str]) -> dict[str, Any]:
     import onnx
 
     model = source.model
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = inferred(model, path).graph
     known = {
         value.name: value
-        for value in (*inferred.value_info, *inferred.output, *inferred.input)
+        for value in (*graph.value_info, *graph.output, *graph.input)
         if value.type.tensor_type.elem_type
         and value.type.tensor_type.HasField("shape")
         and all(dim.dim_value > 0 for dim in value.type.tensor_type.shape.dim)
@@ -107,7 +111,7 @@ def _types(source: OnnxModel, values: Sequence[str]) -> dict[str, Any]:
         }
         with tempfile.TemporaryDirectory(prefix="hwnat-cut-") as folder:
             file = Path(folder, "probe.onnx")
-            onnx.save(probe, file)
+            save_beside_data(probe, path.parent, file)
             results = open_session(file, session_options(1)).run(missing, feed)
         for name, result in zip(missing, results, strict=True):
             if not isinstance(result, np.ndarray):

@@ -11,7 +11,7 @@ from hwnat.errors import DataError
 from hwnat.targets.base import require_file
 from hwnat.targets.inputs import require_fixed_shapes
 from hwnat.targets.limits import check_depth, check_operators, check_tensor
-from hwnat.targets.onnx.shapes import inferred, known_shapes, sizes_of
+from hwnat.targets.onnx.shapes import inferred, is_outside, known_shapes, load_data, sizes_of
 from hwnat.targets.trace import Graph, Node
 
 _CONTROL_FLOW: Final = frozenset({"If", "Loop", "Scan", "SequenceMap"})
@@ -55,14 +55,18 @@ class OnnxModel:
         }
 
 
-def open_onnx(path: Path) -> OnnxModel:
+def open_onnx(path: Path, *, weights: bool = True) -> OnnxModel:
     """Read a model with fixed shapes.
+
+    Args:
+        path: path of the file.
+        weights: whether to read large tensors from data files beside it; if not, they must exist.
 
     Raises:
         DataError: the file is missing or damaged, lacks its external data, contains control flow,
             exceeds a limit, or has inputs with dynamic shapes or unknown operators.
     """
-    model = _read(require_file(path, "ONNX"))
+    model = _read(require_file(path, "ONNX"), weights=weights)
     _check_functions(model, path)
     _check_text(model, path)
     _check_stored(model, path)
@@ -102,12 +106,13 @@ def open_onnx(path: Path) -> OnnxModel:
     )
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401 - onnx has no types
+def _read(path: Path, *, weights: bool) -> Any:  # noqa: ANN401 - onnx has no types
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
+        load_data(model, path.parent, large=weights)
     except DecodeError as error:
         msg = f"{path} is not an ONNX file or is cut short; export it again."
         raise DataError(msg) from error
@@ -189,7 +194,8 @@ def _check_stored(model: Any, path: Path) -> None:  # noqa: ANN401
     for tensor in model.graph.initializer:
         try:
             whole = min(tensor.dims, default=0) >= 0
-            onnx.numpy_helper.to_array(tensor)
+            if not is_outside(tensor):
+                onnx.numpy_helper.to_array(tensor)
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             msg = f"{path}: its tensor '{tensor.name:.80}' is damaged ({reason}); export it again."

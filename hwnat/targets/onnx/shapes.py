@@ -1,17 +1,21 @@
-"""Shapes and inputs of ONNX models, without their weights."""
+"""Shapes, inputs and data files of ONNX models."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
-from hwnat.errors import DataError
-from hwnat.targets.inputs import index_bounds
+from hwnat.errors import DataError, UsageError
+from hwnat.records.artifact import staged
+from hwnat.targets.inputs import index_bounds, named_shapes, require_fixed_shapes
 from hwnat.targets.limits import reading
 from hwnat.targets.trace import Node
 
 #: Tensors up to this many elements keep their values, which shapes may depend on.
 _KEPT_ELEMENTS: Final = 4096
+#: Weights up to this size are stored in the file itself, which may not exceed 2 GiB.
+_INLINE_BYTES: Final = 1 << 30
 #: Operator -> input of indices, and the input or attribute that has the indexed axis.
 _INDEXING: Final = {
     "Gather": 1,
@@ -35,6 +39,133 @@ def read_structure(path: Path) -> Any:  # noqa: ANN401 - onnx has no types
 
     with reading(path, "ONNX"):
         return onnx.load(path, load_external_data=False)
+
+
+def is_outside(tensor: Any) -> bool:  # noqa: ANN401
+    """Whether the data of a tensor is in a data file and has not been read."""
+    import onnx
+
+    return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def load_data(model: Any, folder: Path, *, large: bool = True) -> None:  # noqa: ANN401
+    """Read tensors from the data files of a model.
+
+    Args:
+        model: a model whose structure was read; it is changed.
+        folder: folder of the file.
+        large: whether to read large tensors too; if not, their data must exist.
+
+    Raises:
+        OSError, ValueError: a data file is missing, too short or outside the folder.
+    """
+    import onnx
+    from onnx import external_data_helper as helper
+
+    for tensor in helper._get_all_tensors(model):
+        if not is_outside(tensor):
+            continue
+        if large or prod(tensor.dims) <= _KEPT_ELEMENTS:
+            helper.load_external_data_for_tensor(tensor, str(folder))
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+            continue
+        stored = helper.ExternalDataInfo(tensor)
+        place = PurePath(stored.location)
+        if place.is_absolute() or ".." in place.parts:
+            msg = f"tensor '{tensor.name:.80}' is stored outside the model's folder"
+            raise ValueError(msg)
+        end = (stored.offset or 0) + (stored.length or 0)
+        if end > (folder / place).stat().st_size:
+            msg = f"tensor '{tensor.name:.80}' ends beyond its data file {place.name:.80}"
+            raise ValueError(msg)
+
+
+def save_onnx(model: Any, path: Path) -> None:  # noqa: ANN401
+    """Write a model; weights of over 1 GiB go to a data file beside it."""
+    import onnx
+
+    stored = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    onnx.save(
+        model,
+        path,
+        save_as_external_data=stored > _INLINE_BYTES,
+        location=f"{path.name}.data" if stored > _INLINE_BYTES else None,
+    )
+
+
+def save_beside_data(model: Any, folder: Path, path: Path) -> None:  # noqa: ANN401
+    """Write a model, and copies of the data files of `folder` that it refers to beside it."""
+    import onnx
+    from onnx import external_data_helper as helper
+
+    places = {
+        PurePath(helper.ExternalDataInfo(tensor).location)
+        for tensor in helper._get_all_tensors(model)
+        if is_outside(tensor)
+    }
+    for place in sorted(places):
+        if place.is_absolute() or ".." in place.parts:
+            msg = f"{path}: its weights are stored outside its folder; export it again."
+            raise DataError(msg)
+        (path.parent / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / place, path.parent / place)
+    onnx.save(model, path)
+
+
+def fixed_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
+    """Write a copy with fixed input shapes; see `Reshaping.fixed`.
+
+    A size with a name takes the same value in every input.
+    """
+    model = read_structure(path)
+    with reading(path, "ONNX"):
+        load_data(model, path.parent, large=False)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name: value for value in model.graph.input if value.name not in stored}
+    sizes = {name: sizes_of(value) for name, value in inputs.items()}
+    _set_sizes(inputs, named_shapes(shapes, sizes, path), path)
+    require_fixed_shapes({name: sizes_of(value) for name, value in inputs.items()}, path)
+    loose = [value for value in model.graph.value_info if not _states_all(value)]
+    for value in loose:
+        model.graph.value_info.remove(value)
+    for value in model.graph.output:
+        if not _states_all(value):
+            value.type.tensor_type.ClearField("shape")
+    light = inferred(model, path)
+    for value, known_value in zip(model.graph.output, light.graph.output, strict=True):
+        value.CopyFrom(known_value)
+    with staged(out) as draft:
+        save_beside_data(model, path.parent, draft)
+
+
+def _set_sizes(
+    inputs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Set the sizes of inputs, and equally named sizes of the other inputs."""
+    known: dict[str, int] = {}
+    for name, shape in shapes.items():
+        for dim, size in zip(inputs[name].type.tensor_type.shape.dim, shape, strict=True):
+            symbol = dim.dim_param
+            if symbol and known.setdefault(symbol, size) != size:
+                msg = (
+                    f"{path}: size {symbol:.80} of its inputs cannot be both {known[symbol]} and "
+                    f"{size}; correct --shape."
+                )
+                raise UsageError(msg)
+            dim.dim_value = size
+    for value in inputs.values():
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in known:
+                dim.dim_value = known[dim.dim_param]
+
+
+def _states_all(value: Any) -> bool:  # noqa: ANN401
+    """Whether a tensor's type states every size; other types have none."""
+    if not value.type.HasField("tensor_type"):
+        return True
+    dims = value.type.tensor_type.shape.dim
+    return value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims)
 
 
 def without_weights(model: Any) -> Any:  # noqa: ANN401

@@ -1,7 +1,7 @@
 """ONNX files, run by ONNX Runtime on the CPU. fp32 only; no graph surgery, no other providers."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,12 +37,17 @@ class OnnxTarget:
 
     def convert(self, onnx: Path, path: Path) -> None:
         """Write a self-contained copy; see `Target.convert`."""
-        from onnx import save
-
         from hwnat.targets.onnx.graph import open_onnx
+        from hwnat.targets.onnx.shapes import save_onnx
 
         with staged(path) as draft:
-            save(open_onnx(onnx).model, draft)
+            save_onnx(open_onnx(onnx).model, draft)
+
+    def fixed(self, path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
+        """Write a copy with fixed input shapes; see `Reshaping.fixed`."""
+        from hwnat.targets.onnx.shapes import fixed_onnx
+
+        fixed_onnx(require_file(path, "ONNX"), shapes, out)
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""

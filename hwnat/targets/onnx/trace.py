@@ -20,6 +20,7 @@ from hwnat.targets.kernel import ACTIVATIONS, VIEWS, Call, to_op
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.graph import OnnxModel, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
+from hwnat.targets.onnx.shapes import save_beside_data
 from hwnat.targets.trace import Removed, Trace, TracedOp
 
 #: ONNX Runtime's operator -> ONNX operator, where the names differ.
@@ -42,7 +43,7 @@ def trace_onnx(path: Path, *, runtime: str) -> Trace:
     Raises:
         DataError: see `Target.trace`.
     """
-    source = open_onnx(path)
+    source = open_onnx(path, weights=False)
     with tempfile.TemporaryDirectory(prefix="hwnat-trace-") as folder:
         optimised, events = _run(path, source, Path(folder))
     return _Reading(source, optimised, events).trace(runtime)
@@ -55,7 +56,7 @@ def _run(path: Path, source: OnnxModel, folder: Path) -> tuple[Any, list[dict[st
     file = path
     if source.renamed:
         file = folder / path.name
-        onnx.save(source.model, file)
+        save_beside_data(source.model, path.parent, file)
     options = session_options(1)
     options.optimized_model_filepath = str(folder / "optimised.onnx")
     options.enable_profiling = True
@@ -75,7 +76,8 @@ def _run(path: Path, source: OnnxModel, folder: Path) -> tuple[Any, list[dict[st
         finally:
             profile = session.end_profiling()
         events = json.loads(Path(profile).read_text())
-        optimised = onnx.load(folder / "optimised.onnx")
+        # Its tensors may refer to the data files of the model, and their shapes are enough.
+        optimised = onnx.load(folder / "optimised.onnx", load_external_data=False)
     return optimised, [event for event in events if event.get("cat") == "Node"]
 
 

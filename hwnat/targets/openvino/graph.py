@@ -50,13 +50,9 @@ def input_name(value: Any) -> str:  # noqa: ANN401 - OpenVINO has no types here
     return str(min(value.names, default=value.get_node().get_friendly_name()))
 
 
-def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO has no types here
-    """Refuse dynamic shapes, control flow, and models over a limit.
-
-    Raises:
-        DataError: the model has one of these; the message names it.
-    """
-    sizes = {
+def input_sizes(model: Any) -> dict[str, list[int | None]]:  # noqa: ANN401
+    """Return the sizes of each input by name; None for those that are not fixed."""
+    return {
         input_name(value): [
             side.get_length() if side.is_static else None for side in value.partial_shape
         ]
@@ -64,7 +60,15 @@ def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO ha
         else [None]
         for value in model.inputs
     }
-    require_fixed_shapes(sizes, path)
+
+
+def require_fixed(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO has no types here
+    """Refuse dynamic shapes, control flow, and models over a limit.
+
+    Raises:
+        DataError: the model has one of these; the message names it.
+    """
+    require_fixed_shapes(input_sizes(model), path)
     nodes = model.get_ordered_ops()
     check_operators(sum(node.get_type_name() != "Constant" for node in nodes), path)
     for node in nodes:

@@ -1,14 +1,16 @@
 """OpenVINO IR files (.xml with .bin), run by its CPU plug-in in float32. fp32 only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import Piece, Session, Target, installed, require_file
+from hwnat.targets.inputs import named_shapes
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.target import write_onnx
+from hwnat.targets.openvino.graph import input_name, input_sizes, require_fixed
 from hwnat.targets.openvino.session import OpenvinoSession, core
 from hwnat.targets.runtimes import load_openvino
 
@@ -46,9 +48,28 @@ class OpenvinoTarget:
         """Write an ONNX file as IR; see `Target.convert`."""
         from hwnat.targets.onnx.graph import open_onnx
 
-        open_onnx(onnx)
+        open_onnx(onnx, weights=False)
         with staged(path) as draft:
             _write_ir(onnx, draft)
+
+    def fixed(self, path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
+        """Write a copy with fixed input shapes; see `Reshaping.fixed`."""
+        ov = load_openvino()
+        require_file(path, "OpenVINO")
+        with reading(path, "OpenVINO"):
+            model = core().read_model(path)
+            named = named_shapes(shapes, input_sizes(model), path)
+            model.reshape(
+                {
+                    value: list(named[input_name(value)])
+                    for value in model.inputs
+                    if input_name(value) in named
+                }
+            )
+        require_fixed(model, path)
+        with staged(out) as draft:
+            ov.save_model(model, draft, compress_to_fp16=False)
+        del model  # it maps the file
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""

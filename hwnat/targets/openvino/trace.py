@@ -49,7 +49,7 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
     Raises:
         DataError: see `Target.trace`.
     """
-    source = open_onnx(path) if path.suffix == ".onnx" else None
+    source = open_onnx(path, weights=False) if path.suffix == ".onnx" else None
     if source is None:
         require_file(path.with_suffix(".bin"), "OpenVINO weights")
         require_file(path, "OpenVINO")

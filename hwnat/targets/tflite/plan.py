@@ -9,8 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from hwnat.errors import DataError, UsageError
+from hwnat.records.artifact import staged
+from hwnat.targets.inputs import named_shapes, require_fixed_shapes
 from hwnat.targets.limits import reading
-from hwnat.targets.tflite.session import open_interpreter
+from hwnat.targets.tflite.session import file_sizes, open_interpreter, runtime_in_use
 
 _CONTROL_FLOW: Final = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE"})
 
@@ -77,7 +79,66 @@ def read_model(path: Path) -> Any:  # noqa: ANN401 - generated code has no types
         msg = "A TFLite file is traced with LiteRT; install it with: pip install 'hwnat[tflite]'"
         raise UsageError(msg) from error
     with reading(path, "TFLite"):
-        return schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        content = path.read_bytes()
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        _take_in(model, content)
+        return model
+
+
+def _take_in(model: Any, content: bytes) -> None:  # noqa: ANN401
+    """Give buffers and options that are stored behind the model, as in large files, their bytes.
+
+    Raises:
+        ValueError: they lie outside the file.
+    """
+
+    def part(offset: int, size: int) -> Any:  # noqa: ANN401
+        if offset + size > len(content):
+            msg = f"{size} bytes at {offset} lie beyond its end"
+            raise ValueError(msg)
+        return np.frombuffer(content, np.uint8, size, offset)
+
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 mean that the data is in the model
+            buffer.data = part(buffer.offset, buffer.size)
+            buffer.offset = buffer.size = 0
+    for graph in model.subgraphs:
+        for op in graph.operators if graph.operators is not None else ():
+            if op.largeCustomOptionsOffset > 1:
+                op.customOptions = part(op.largeCustomOptionsOffset, op.largeCustomOptionsSize)
+                op.largeCustomOptionsOffset = op.largeCustomOptionsSize = 0
+
+
+def fixed_tflite(path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
+    """Write a copy with fixed input shapes; see `Reshaping.fixed`.
+
+    The interpreter computes the shapes of all other tensors.
+    """
+    model = read_model(path)
+    from ai_edge_litert.interpreter import OpResolverType
+
+    from hwnat.targets.tflite.file import packed
+
+    interpreter = runtime_in_use()[1](
+        model_path=str(path),
+        num_threads=1,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    given = {str(tensor["name"]): tensor for tensor in interpreter.get_input_details()}
+    named = named_shapes(shapes, {name: file_sizes(t) for name, t in given.items()}, path)
+    with reading(path, "TFLite"):
+        for name, shape in named.items():
+            interpreter.resize_tensor_input(given[name]["index"], shape, strict=False)
+        interpreter.allocate_tensors()
+    for tensor in interpreter.get_tensor_details():
+        if tensor["index"] >= len(model.subgraphs[0].tensors):
+            continue
+        stored = model.subgraphs[0].tensors[tensor["index"]]
+        sizes = [int(size) for size in tensor["shape"]]
+        if stored.shape is not None and all(size > 0 for size in sizes):
+            stored.shape = stored.shapeSignature = sizes
+    with staged(out) as draft:
+        draft.write_bytes(packed(model))
 
 
 def tensor_names(graph: Any) -> list[str]:  # noqa: ANN401
@@ -129,14 +190,7 @@ def _require_fixed(
                 "fixed). Export the network without it."
             )
             raise DataError(msg)
-    for tensor in inputs:
-        if min(tensor["shape_signature"], default=1) < 1:
-            shape = "x".join(map(str, tensor["shape_signature"]))
-            msg = (
-                f"{path}: input '{tensor['name']}' has the dynamic shape {shape}; latency needs a "
-                "fixed one: export it for one size."
-            )
-            raise DataError(msg)
+    require_fixed_shapes({str(tensor["name"]): file_sizes(tensor) for tensor in inputs}, path)
 
 
 def _operators(

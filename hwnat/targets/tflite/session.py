@@ -69,14 +69,15 @@ def open_interpreter(path: Path, threads: int) -> Any:  # noqa: ANN401 - the run
     Raises:
         DataError: the runtime refuses the file.
     """
-    runtime = runtime_in_use()[1]
+    runtime, size = runtime_in_use()[1], path.stat().st_size
     with reading(path, "TFLite"):
         interpreter = runtime(model_path=str(path), num_threads=threads)
         tensors = interpreter.get_tensor_details()
         check_operators(len(interpreter._get_ops_details()), path)
         for tensor in tensors:
             item_bytes = np.dtype(tensor["dtype"]).itemsize
-            check_tensor(tensor["name"], tensor["shape"], path, item_bytes=item_bytes)
+            if item_bytes * int(np.prod(tensor["shape"], dtype=object)) > size:  # not stored
+                check_tensor(tensor["name"], tensor["shape"], path, item_bytes=item_bytes)
         interpreter.allocate_tensors()
     return interpreter
 
@@ -88,14 +89,7 @@ def signature_of(interpreter: Any, path: Path) -> tuple[TensorSpec, ...]:  # noq
         DataError: the shape of an input is not fixed, or its type cannot be drawn.
     """
     given = interpreter.get_input_details()
-    sizes = {
-        str(tensor["name"]): [
-            size if signed > 0 else -1
-            for size, signed in zip(tensor["shape"].tolist(), _signature(tensor), strict=True)
-        ]
-        for tensor in given
-    }
-    require_fixed_shapes(sizes, path)
+    require_fixed_shapes({str(tensor["name"]): file_sizes(tensor) for tensor in given}, path)
     types = [np.dtype(tensor["dtype"]).name for tensor in given]
     plain = [not quantised(tensor) for tensor in given]
     wide = any(kind in INTEGERS and is_plain for kind, is_plain in zip(types, plain, strict=True))
@@ -112,10 +106,13 @@ def signature_of(interpreter: Any, path: Path) -> tuple[TensorSpec, ...]:  # noq
     )
 
 
-def _signature(tensor: Mapping[str, Any]) -> list[int]:
-    """Return the sizes of a tensor in the file, -1 for those that are not fixed."""
-    sizes = tensor["shape_signature"].tolist()
-    return sizes if len(sizes) == len(tensor["shape"]) else [1] * len(tensor["shape"])
+def file_sizes(tensor: Mapping[str, Any]) -> list[int | None]:
+    """Return the sizes of a tensor as the file states them; None for those that are not fixed."""
+    sizes: list[int | None] = tensor["shape"].tolist()
+    stated = tensor["shape_signature"].tolist()
+    if len(sizes) != len(stated):
+        return sizes
+    return [size if known > 0 else None for size, known in zip(sizes, stated, strict=True)]
 
 
 def quantised(tensor: Mapping[str, Any]) -> bool:

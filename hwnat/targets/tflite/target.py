@@ -4,7 +4,7 @@ Loading and timing need numpy and one of those two runtimes; only exporting need
 `hwnat.targets.tflite.gpu` runs the files on a GPU instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -121,6 +121,12 @@ class TfliteTarget:
                 draft,
                 split_depthwise=self._split_depthwise,
             )
+
+    def fixed(self, path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
+        """Write a copy with fixed input shapes; see `Reshaping.fixed`."""
+        from hwnat.targets.tflite.plan import fixed_tflite
+
+        fixed_tflite(require_file(path, "TFLite"), shapes, out)
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """Open a file; see `Target.load`."""
