@@ -1,4 +1,4 @@
-"""A profile on a remote device: hold it, collect, compare, make blocks of visits, release it.
+"""Profiles on remote devices: hold a device, collect, compare, make blocks of visits, release it.
 
-`profile.RemoteProfile` goes through these phases; each has a module of its name.
+`profile.RemoteProfile` goes through these phases. Each phase has a module of the same name.
 """

@@ -1,4 +1,4 @@
-"""Blocks: visits that a device makes by itself, whether the link holds or not."""
+"""Blocks: visits that a device makes by itself, even while the link is lost."""
 
 import re
 import shlex
@@ -20,19 +20,21 @@ from hwnat.transport.shell import program, script
 from hwnat.transport.words import printable
 
 _CALL_S: Final = 60.0
-#: How long the visit under way may take to end when a block is stopped.
+#: How long the current visit may take to end when a block is stopped.
 _STOP_S: Final = 10
 _NOT_LINES: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One visit that a device is asked to make.
+    """A visit for a device to make.
 
     Attributes:
-        job: of `Setup.job`.
-        digest: of the files that it runs, so that a result belongs to these and no others.
-        commands: one process each, in order.
+        job: name of the visit, as `Setup.job` returns it.
+        digest: digest of the files that the visit runs; a result must have the same one.
+        round: number of the round, from 0.
+        subject: key of the operation or network.
+        commands: commands in order, one for each process.
     """
 
     job: str
@@ -44,18 +46,20 @@ class Visit:
     def __post_init__(self) -> None:
         words = (self.subject, *(word for command in self.commands for word in command))
         if not self.commands or any(_NOT_LINES.search(word) for word in words):
-            msg = f"{printable(self.subject)}: its commands are not lines of text: {self.commands}."
+            msg = f"{printable(self.subject)}: a command is not a line of text: {self.commands}."
             raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The models that are timed on a device, with one setup.
+    """The models to time on a device with one setup.
 
     Attributes:
         at: the device.
-        folder: of the setup, on the device.
-        depot: the models there; `files` are those here.
+        folder: folder of the setup on the device.
+        setup: the setup of every visit.
+        files: the model files on this machine.
+        depot: the model files on the device.
     """
 
     at: Reached
@@ -65,7 +69,7 @@ class Work:
     depot: Depot
 
     def digest(self, subject: str) -> str:
-        """Return what a model and the reference model hold."""
+        """Return a digest of the files of a model and of the reference model."""
         paths = [self.files.path(key) for key in (subject, self.setup.reference)]
         return "-".join(self.depot.digest(path)[:16] for path in paths)
 
@@ -102,7 +106,7 @@ def plan_text(visits: Sequence[Visit], *, limit_s: int) -> str:
 
     Args:
         visits: in the order in which they are made.
-        limit_s: time limit of a process.
+        limit_s: time limit of each process.
     """
     lines = []
     for visit in visits:
@@ -114,9 +118,9 @@ def plan_text(visits: Sequence[Visit], *, limit_s: int) -> str:
 
 
 def start(work: Work, visits: Sequence[Visit]) -> str:
-    """Have the device make visits and return the block's token.
+    """Start a block of visits on the device and return its token.
 
-    A block that another command left running is waited for.
+    If an earlier command left a block running, wait for it to end first.
 
     Raises:
         DeviceError: the block does not start.
@@ -133,9 +137,9 @@ def start(work: Work, visits: Sequence[Visit]) -> str:
             return token
         if answer != "busy" or monotonic() - began > most_s + pace.limit_s:
             msg = (
-                f"Device {at.spec.name} does not start its block of {len(visits)} visits; it "
-                f"printed '{printable(answer, limit=40)}'. Restart it, then run the same command "
-                "again."
+                f"Device {at.spec.name} did not start a block of {len(visits)} visits; it "
+                f"printed '{printable(answer, limit=40)}'. Restart the device, then run the same "
+                "command again."
             )
             raise DeviceError(msg)
         if not told:
@@ -152,12 +156,12 @@ def _send(work: Work, name: str, text: str) -> None:
 
 
 def stop(work: Work, token: str, *, wait_s: int | None = None) -> None:
-    """End a block after the visit under way, without waiting for a lost link.
+    """Stop a block after its current visit; a lost link is not waited for.
 
     Args:
-        work: of the block.
-        token: of the block.
-        wait_s: how long that visit may still take; None for the usual time.
+        work: the models that the block times.
+        token: token of the block.
+        wait_s: how long the current visit may still take; None allows `_STOP_S`.
 
     Raises:
         DeviceError: the device does not answer.

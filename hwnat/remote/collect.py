@@ -1,4 +1,4 @@
-"""Collect results from a device, each compared with its hash, and judge which of them count."""
+"""Collects results from a device, checks their hashes and decides which of them count."""
 
 import hashlib
 import re
@@ -22,22 +22,22 @@ from hwnat.transport.base import Transport
 from hwnat.transport.shell import script
 from hwnat.transport.words import printable
 
-#: The job of a visit, and SHA-256 or MD5 of the file.
+#: Name of a result: the job of the visit, and the SHA-256 or MD5 of the file.
 _NAME: Final = re.compile(r"([0-9a-f]{24})\.([0-9a-f]{64}|[0-9a-f]{32})", re.ASCII)
 _HEAD: Final = re.compile(
     r"boot=(.{0,80})\nup=(\d{0,12})\nlives=(yes|no)\nstatus=([a-z]{0,12})\nfree=(\d{0,15})\n"
 )
 _POLL_S: Final = 120.0
-#: A clock of whole seconds is wrong by this much, with some time for the programs around a visit.
+#: Clocks of whole seconds are off by up to a second, and the programs around a visit take time.
 _SLACK_S: Final = 2.0
-#: A visit whose reference model is off by this factor from the median of at least `_KNOWN` others
-#: is absurd; throttled clocks stay well within it.
+#: A visit is refused if the time of its reference model differs by this factor from the median of
+#: at least `_KNOWN` other visits. Throttling changes times by much less.
 _ABSURD: Final = 5.0
 _KNOWN: Final = 4
 
 
 class UnsteadyError(DeviceError):
-    """The device changed during a visit, which happens often on a busy one."""
+    """The state of the device changed during a visit, which is common on busy devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class File:
     """A result on the device.
 
     Attributes:
-        name: of its file there.
-        text: its content; None if what arrives does not have its hash.
+        name: name of the file on the device.
+        text: content of the file; None if it could not be read correctly.
         problem: why `text` is None.
     """
 
@@ -62,17 +62,17 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A device at one look.
+    """The state of a block on a device, with new results.
 
     Attributes:
-        boot: name of its run since it was switched on; empty if it is not known.
-        up_s: seconds since then.
-        lives: whether the driver of the block runs.
-        status: how the block ended: done, stopped, late, full or failing; empty if it has not
-            ended by itself.
-        free_kib: of its disk; None while the driver runs, or if it is not known.
-        files: results.
-        more: whether there are further ones.
+        boot: identifier of the device's current boot; empty if it is unknown.
+        up_s: seconds since that boot; None if they are unknown.
+        lives: whether the driver of the block is running.
+        status: how the block ended: done, stopped, late, full or failing; empty if the driver is
+            running or was killed.
+        free_kib: free disk space; None while the driver is running, or if it is unknown.
+        files: new results.
+        more: whether the device has further results.
     """
 
     boot: str
@@ -85,16 +85,16 @@ class Seen:
 
 
 def look(link: Transport, folder: str, *, token: str, done: Sequence[str] = ()) -> Seen:
-    """Ask once for all new results.
+    """Read the state of a block and its new results.
 
     Args:
-        link: to the device.
-        folder: of the setup, on the device.
-        token: of the block.
-        done: names of results that are kept here and may be removed there.
+        link: link to the device.
+        folder: folder of the setup on the device.
+        token: token of the block.
+        done: names of results that are stored here, so that the device may delete them.
 
     Raises:
-        DeviceError: the link was lost, or the answer is garbage.
+        DeviceError: the link was lost, or the output is garbage.
     """
     mark = f"hwnat-{secrets.token_hex(16)}"
     argv = script("remote/poll", *done, dir=folder, mark=mark, token=token)
@@ -103,8 +103,8 @@ def look(link: Transport, folder: str, *, token: str, done: Sequence[str] = ()) 
     values = _HEAD.fullmatch(head + "\n" if not head.endswith("\n") else head)
     if values is None or not pieces or pieces[-1] != "end\n":
         msg = (
-            "The device does not report the state of its block, but: "
-            f"{printable(text, limit=200)}. Run the same command again."
+            "The device did not report the state of its block. Run the same command again. It "
+            f"printed: {printable(text, limit=200) or 'nothing'}"
         )
         raise DeviceError(msg)
     files = []
@@ -134,7 +134,7 @@ def look(link: Transport, folder: str, *, token: str, done: Sequence[str] = ()) 
 
 
 def _again(link: Transport, folder: str, name: str) -> File:
-    """Fetch a result by itself whose text does not have its hash."""
+    """Pull a single result whose text did not match its hash."""
     digest = name.partition(".")[2]
     with tempfile.TemporaryDirectory(prefix="hwnat-") as here:
         path = Path(here) / "result"
@@ -148,7 +148,7 @@ def _again(link: Transport, folder: str, name: str) -> File:
 
 
 def _checked(content: str | bytes, digest: str) -> str | None:
-    """Return a text if it has this hash; None if it has another."""
+    """Return the content as text if its hash is `digest`; None otherwise."""
     raw = content.encode() if isinstance(content, str) else content
     kind = "sha256" if len(digest) == 64 else "md5"
     if hashlib.new(kind, raw, usedforsecurity=False).hexdigest() != digest:
@@ -162,15 +162,15 @@ def judge(
     """Return the measurement of a result; None if it belongs to another setup or other files.
 
     Args:
-        work: what is measured.
+        work: the models that are timed.
         file: the result.
-        seen: the look that found it.
-        references_ns: typical time of the reference model in earlier visits.
+        seen: the state of the device that came with the result.
+        references_ns: typical time of the reference model in each earlier visit.
 
     Raises:
-        UnsteadyError: the device changed within the visit.
+        UnsteadyError: the state of the device changed during the visit.
         DeviceError: a process failed.
-        DataError: the result is damaged or absurd.
+        DataError: the result is damaged, or its times are impossible.
     """
     name = work.at.spec.name
     if file.text is None:
@@ -189,7 +189,7 @@ def judge(
 
 
 def _belongs(work: Work, file: File, result: Result) -> bool:
-    """Whether a result is of this setup and of the files that are timed."""
+    """Return whether a result belongs to this setup and to the current model files."""
     if work.setup.job(result.subject, result.round) != file.job or result.job != file.job:
         return False
     exists = work.files.path(result.subject).is_file()
@@ -222,7 +222,7 @@ def _measurement(work: Work, result: Result, seen: Seen) -> Measurement:
 
 
 def _series(work: Work, timed: Sequence[Timed]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the runs of the model and those of the reference model."""
+    """Return the times of the model's runs and those of the reference model's runs."""
     if work.setup.alternation == "runs" and len(timed) == 1:
         return timed[0].samples_ns, timed[0].reference_ns
     if work.setup.alternation == "processes" and len(timed) == 3:
@@ -235,11 +235,11 @@ def _series(work: Work, timed: Sequence[Timed]) -> tuple[tuple[int, ...], tuple[
 def _require_possible(
     work: Work, result: Result, measurement: Measurement, references_ns: Sequence[float]
 ) -> None:
-    """Refuse a visit whose numbers cannot be.
+    """Refuse a visit whose times are impossible.
 
     Raises:
-        DataError: its runs took longer than the visit, or the reference model took a time that is
-            out of all proportion to that in other visits.
+        DataError: the runs add up to more than the visit, or the time of the reference model is far
+            from that in other visits.
     """
     name = work.at.spec.name
     claimed_s = (sum(measurement.samples_ns) + sum(measurement.reference_ns)) / 1e9
@@ -253,16 +253,17 @@ def _require_possible(
         typical, own = median(references_ns), lower_quartile(measurement.reference_ns)
         if not typical / _ABSURD <= own <= typical * _ABSURD:
             msg = (
-                f"{name}: the reference model took {own / 1e6:g} ms, {typical / 1e6:g} ms in "
+                f"{name}: the reference model took {own / 1e6:g} ms, but {typical / 1e6:g} ms in "
                 "other visits"
             )
             raise DataError(msg)
 
 
 def _times(result: Result, seen: Seen) -> tuple[str, str]:
-    """Return when a visit began and ended, by this machine's clock: a board may not know the day.
+    """Return the start and the end of a visit, by the clock of this machine.
 
-    If it was made before the device was restarted, only the order is known.
+    The clock of a board may be wrong by years. The times of a visit that was made before the device
+    restarted are unknown, so they are set to now.
     """
     now = datetime.now(UTC)
 

@@ -1,4 +1,4 @@
-"""Compare what a device computes with this machine; otherwise its timings mean nothing."""
+"""Compares the outputs of a device with those of this machine before anything is timed."""
 
 import tempfile
 from collections.abc import Sequence
@@ -17,27 +17,27 @@ from hwnat.targets.base import Session
 from hwnat.targets.inputs import random_feed, shown
 from hwnat.transport.words import printable
 
-#: Largest difference from this machine, as a share of the range of its answer. Other kernels round
-#: integers in other places; accelerators may compute with half the digits.
+#: Largest difference from this machine's output, as a share of its range. Kernels differ in where
+#: they round integers, and accelerators may compute in half precision.
 _LIMITS: Final = {"fp32": 1e-4, "int8": 0.1}
 _DELEGATED: Final = 0.05
 _RUN_S: Final = 300.0
 
 
 def compare(at: Reached, runner: Answering, session: Session, model: str) -> float:
-    """Compare a device's answer to random inputs with this machine's.
+    """Compare the outputs of a device for random inputs with those of this machine.
 
     Args:
         at: the device.
-        runner: of the device.
-        session: the model, loaded here.
-        model: the same file on the device.
+        runner: runner of the device.
+        session: the model, loaded on this machine.
+        model: path of the same model on the device.
 
     Returns:
         The largest difference of an output as a share of its range on this machine.
 
     Raises:
-        DeviceError: the model fails there, or the answers differ too much.
+        DeviceError: the model fails on the device, or the outputs differ too much.
     """
     name = at.spec.name
     feed = random_feed(session.signature, np.random.default_rng(0))
@@ -50,7 +50,7 @@ def compare(at: Reached, runner: Answering, session: Session, model: str) -> flo
     limit = _LIMITS[at.spec.precision] if at.spec.delegate is None else _DELEGATED
     if not difference <= limit:  # written so that NaN fails
         msg = (
-            f"Device {name} computes something else than this machine: the outputs of the "
+            f"Device {name} does not compute what this machine does: the outputs of the "
             f"reference model differ by {difference:.1e} of their range (limit {limit:g}), so its "
             "timings would not be comparable. Choose another `runner`, or remove `delegate`, in "
             "the device file; see docs/devices.md."

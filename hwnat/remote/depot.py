@@ -1,4 +1,4 @@
-"""Models on a device: sent once, named by their content."""
+"""Model files on a device. They are named by a hash of their content and sent once."""
 
 import hashlib
 import re
@@ -12,13 +12,13 @@ from hwnat.errors import DataError
 from hwnat.transport.base import Completed, Probe, Transport
 from hwnat.transport.shell import script
 
-#: Files that one command there compares; old versions of adb take short lines only.
+#: Number of files that one command hashes on the device; old versions of adb limit its length.
 _AT_ONCE: Final = 30
-#: Larger files are sent by themselves.
+#: Files up to this size are sent together.
 _SMALL_BYTES: Final = 1 << 20
 _CUT_S: Final = 300.0
 _LINE: Final = re.compile(r"\\?([0-9a-f]{32,64})  ?(.+)", re.ASCII)
-#: A model's file -> the suffix of another that it needs beside it.
+#: Suffix of a model file -> suffix of the second file that it needs beside it.
 _COMPANIONS: Final = {".xml": ".bin"}
 
 
@@ -26,8 +26,8 @@ class Depot:
     """The folder `models` on a device.
 
     Args:
-        link: to the device.
-        probe: where the folder is, and how files are compared there.
+        link: link to the device.
+        probe: working folder of the device, and the hash that the device computes.
     """
 
     def __init__(self, link: Transport, probe: Probe) -> None:
@@ -37,10 +37,10 @@ class Depot:
         self._placed: set[str] = set()
 
     def digest(self, model: Path) -> str:
-        """Return 40 hexadecimal digits of a hash of a model.
+        """Return a hash of the files of a model: 40 hexadecimal digits.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: a file cannot be read.
         """
         if model not in self._digests:
             content = hashlib.sha256()
@@ -58,18 +58,18 @@ class Depot:
         return f"{self._folder}/{self.digest(model)}{model.suffix}"
 
     def forget(self) -> None:
-        """Compare everything again, because a restart may have lost files."""
+        """Check all files again at the next `place`, because a restart may have lost some."""
         self._placed.clear()
 
     def place(self, models: Iterable[Path], *, between: Callable[[], None] = lambda: None) -> None:
-        """Send the models that the device lacks or has with other content.
+        """Send the models that are missing or damaged on the device.
 
         Args:
-            models: their files; some need another file beside them.
-            between: is called before each file is sent, which may take long.
+            models: model files; the second file of a model is sent along with it.
+            between: called before each large file is sent, because sending may take long.
 
         Raises:
-            DeviceError: one cannot be sent.
+            DeviceError: a file cannot be sent.
         """
         wanted = {}
         for model in models:
@@ -87,9 +87,9 @@ class Depot:
         self._placed |= unknown.keys()
 
     def _send_together(self, files: Mapping[str, Path]) -> set[str]:
-        """Send small files as few large ones, which the device cuts; return those that arrived.
+        """Send small files in bundles, which the device cuts; return the files that arrived.
 
-        Each push takes three calls, which take longer than the file itself.
+        A push takes three calls, which take longer than sending a small file.
         """
         names, right = list(files), set()
         for start in range(0, len(names), _AT_ONCE):
@@ -105,17 +105,17 @@ class Depot:
         return right
 
     def _there(self, wanted: Mapping[str, Path]) -> set[str]:
-        """Return the names that the device has with the right content."""
+        """Return the names of the files that the device holds with the right content."""
         names, right = list(wanted), set()
         for start in range(0, 0 if self._hash is None else len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
-            # For a missing file, the program fails and prints one line less.
+            # If a file is missing, the program fails and prints no line for it.
             done = self._link.run([f"{self._hash}sum", *some], timeout_s=600)
             right |= self._right(done, wanted)
         return right
 
     def _right(self, done: Completed, wanted: Mapping[str, Path]) -> set[str]:
-        """Return the names that a device printed with the right hash."""
+        """Return the names that the device printed together with the right hash."""
         lines = map(_LINE.fullmatch, done.stdout.splitlines())
         pairs = [(line[2], line[1]) for line in lines if line is not None]
         return {name for name, has in pairs if name in wanted and self._same(wanted[name], has)}
@@ -126,6 +126,6 @@ class Depot:
 
 
 def _files(model: Path) -> tuple[Path, ...]:
-    """Return the files of a model, itself first."""
+    """Return the files of a model; `model` itself comes first."""
     beside = _COMPANIONS.get(model.suffix)
     return (model,) if beside is None else (model, model.with_suffix(beside))

@@ -1,4 +1,4 @@
-"""Hold a device: nobody else measures on it, and its settings are restored afterwards."""
+"""Holds a device, so that no other command measures on it, and changes its settings."""
 
 import hashlib
 import re
@@ -19,10 +19,11 @@ from hwnat.transport.base import Transport
 from hwnat.transport.shell import program
 from hwnat.transport.words import device_path
 
-#: A device that restores its settings needs no longer; it holds itself under this name meanwhile.
+#: Longest time that a device takes to restore its settings. It holds itself meanwhile, under the
+#: name below.
 _RESTORING_S: Final = 40
 _ITSELF: Final = "the-device-itself"
-#: No block takes longer.
+#: Longest time that a block takes.
 _BLOCK_S: Final = 900
 
 _HELD: Final = re.compile(r"held (\d{1,12}) (\d{1,12}) ?(.*)", re.ASCII)
@@ -39,22 +40,22 @@ def held(
     tell: Callable[[str], None],
     lease_s: int = LEASE_S,
 ) -> Iterator[Lease]:
-    """Hold a device with the settings that its file asks for; restore them at the end.
+    """Hold a device with the settings of its device file; restore its own settings at the end.
 
-    Another command of this machine is waited for. If this one dies or the link is lost, the device
-    restores its settings itself.
+    Wait if another command of this machine holds the device. If this process dies or the link is
+    lost, the device restores its settings by itself.
 
     Args:
-        link: to the device.
-        spec: its device file.
-        machine: what the device is; None leaves its settings alone.
+        link: link to the device.
+        spec: the device file.
+        machine: description of the device; None leaves its settings unchanged.
         folder: hwnat's folder on the device.
-        tell: is given messages for the user.
-        lease_s: how long the device waits for a sign of this host.
+        tell: called with messages for the user.
+        lease_s: how long the device waits for a call from this host before it releases itself.
 
     Raises:
-        DeviceError: another host holds it, or it cannot be reached.
-        UsageError: there is no place for lock files on this machine.
+        DeviceError: another host holds the device, or it cannot be reached.
+        UsageError: no lock file can be created on this machine.
     """
     lease = _lease(link, spec, folder=folder, tell=tell, lease_s=lease_s)
     with file_lock(_lock(link, "lock"), what=f"Device {spec.name}", waiting=tell):
@@ -67,10 +68,10 @@ def held(
 
 
 def recover(link: Transport, spec: DeviceSpec, *, folder: str, tell: Callable[[str], None]) -> bool:
-    """Restore the settings that a dead command left changed, or say who holds the device.
+    """Restore the settings that a killed command left changed, or report who holds the device.
 
     Returns:
-        Whether there was something to restore.
+        Whether there were settings to restore.
     """
     lease = _lease(link, spec, folder=folder, tell=tell)
     try:
@@ -85,18 +86,18 @@ def recover(link: Transport, spec: DeviceSpec, *, folder: str, tell: Callable[[s
 
 
 def take(lease: Lease, *, known: str, only_look: bool = False) -> bool:
-    """Take the device, or take over what a dead command left.
+    """Take the device, or take over the lease of a killed command.
 
     Args:
-        lease: of this command.
+        lease: lease of this command.
         known: tokens of commands of this host that have ended.
-        only_look: only take over.
+        only_look: whether to do nothing unless a killed command has left a lease.
 
     Returns:
-        Whether it was taken; it always is unless `only_look`.
+        Whether the device was taken; False is possible only with `only_look`.
 
     Raises:
-        DeviceError: another host holds it.
+        DeviceError: another host holds the device.
     """
     lease.asked = True
     lines = _request(lease, known=known, how="look" if only_look else "take")
@@ -117,7 +118,7 @@ def take(lease: Lease, *, known: str, only_look: bool = False) -> bool:
 
 
 def _request(lease: Lease, *, known: str, how: str) -> list[str]:
-    """Ask for the device, repeatedly while it restores its own settings."""
+    """Request the device; repeat the request while it restores its settings by itself."""
     ends = lease.clock() + _RESTORING_S
     while True:
         lines = lease.ask(
@@ -139,10 +140,10 @@ def _request(lease: Lease, *, known: str, how: str) -> list[str]:
 
 
 def prepare(lease: Lease, spec: DeviceSpec, machine: Machine | None) -> None:
-    """Change the settings that `spec` asks for. The device notes each previous value first.
+    """Change the settings that `spec` names. The device records each previous value first.
 
     Raises:
-        DeviceError: the device no longer knows this command.
+        DeviceError: the device has released itself meanwhile.
     """
     asked = Wanted() if machine is None else wanted(spec, machine)
     for hint in asked.hints:
@@ -170,11 +171,11 @@ def prepare(lease: Lease, spec: DeviceSpec, machine: Machine | None) -> None:
 
 
 def renew(lease: Lease) -> None:
-    """Tell the device that this host is there; call it often, it rarely sends anything.
+    """Renew the lease if it is time to; call this often, because most calls send nothing.
 
     Raises:
         DeviceError: the device has released itself meanwhile, or another host holds it.
-        TransientDeviceError: the link is lost.
+        TransientDeviceError: the link was lost.
     """
     if lease.clock() - lease.renewed_at < lease.step_s / 2:
         return
@@ -197,15 +198,15 @@ def _lease(
 
 
 def _lock(link: Transport, suffix: str) -> Path:
-    """Return a file for a device on this machine; equal addresses have the same."""
+    """Return the path of a file about a device on this machine; it depends on the address only."""
     name = hashlib.sha256(link.address.encode("utf-8", "replace")).hexdigest()[:16]
     return run_directory() / f"device-{name}.{suffix}"
 
 
 def _known(link: Transport, token: str) -> str:
-    """Return the tokens of the last commands here, all of which have ended; note this one's.
+    """Return the tokens of the last commands of this machine, and record the token of this one.
 
-    The lock proves that they have ended, so what they left is taken over at once.
+    The lock proves that those commands have ended, so their leases can be taken over at once.
     """
     path, known = _lock(link, "tokens"), list[str]()
     with suppress(OSError, UnicodeDecodeError):

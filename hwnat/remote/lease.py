@@ -1,8 +1,9 @@
-"""What a host and a device agree on while one command holds the device.
+"""The lease of a device, which one command holds at a time.
 
-On the device a lease is a folder, `lease`, made by the host that holds it: `owner` has its token
-and host name; `beat` says when the host was last heard of; `journal` has the previous settings;
-`keeper` is the process on the device that restores them when the host is gone and no block runs.
+On the device, a lease is the folder `lease`, created by the host that holds the device. In it,
+`owner` has the token and the name of the host, `beat` has the time of its last call, and `journal`
+has the previous settings. `keeper` is the process on the device that restores these settings once
+the host is gone and no block is running.
 """
 
 import math
@@ -19,7 +20,7 @@ from hwnat.transport.base import Transport
 from hwnat.transport.shell import refused, script
 from hwnat.transport.words import printable
 
-#: A host that was not heard of for so long is gone.
+#: A device takes a host for gone after this time without a call.
 LEASE_S: Final = 90
 _CALL_S: Final = 60.0
 
@@ -29,17 +30,18 @@ class Lease:
     """A device that this command holds, or is about to hold.
 
     Attributes:
-        link: to the device.
+        link: link to the device.
         device: name of the device file.
         folder: hwnat's folder on the device; the blocks are below it.
-        tell: is given messages for the user.
-        lease_s: how long the device waits for a sign of this host.
-        clock: returns seconds; `pause` sleeps for seconds.
-        token: names this command on the device.
+        tell: called with messages for the user.
+        lease_s: how long the device waits for a call from this host before it releases itself.
+        clock: returns seconds.
+        pause: sleeps for a number of seconds.
+        token: identifies this command on the device.
         clocks: `fixed` while the device holds its clocks at a level that it can sustain.
-        governor: the one that the device file asks for, if all cores have it.
-        renewed_at: when the device last heard of this host, by `clock`.
-        asked: whether the device may hold something of this command.
+        governor: the governor of the device file, if all cores use it.
+        renewed_at: time of the last renewal, by `clock`.
+        asked: whether this command may have left a lease on the device.
     """
 
     link: Transport
@@ -57,14 +59,14 @@ class Lease:
 
     @property
     def step_s(self) -> int:
-        """Seconds between two looks of the device at the lease."""
+        """Seconds between two checks of the lease by the device."""
         return max(1, self.lease_s // 6)
 
     def ask(self, name: str, **words: str) -> list[str]:
-        """Run a script of the lease on the device and return the lines that it prints.
+        """Run a script on the device and return the lines that it prints.
 
         Raises:
-            DeviceError: the script failed there.
+            DeviceError: the script failed.
         """
         argv = script(f"remote/{name}", folder=self.folder, token=self.token, **words)
         done = self.link.run(argv, timeout_s=_CALL_S)
@@ -73,17 +75,17 @@ class Lease:
         return done.stdout.splitlines()
 
     def say(self, words: str) -> None:
-        """Tell the user something about the device."""
+        """Send the user a message about the device."""
         self.tell(f"Device {self.device}: {words}.")
 
     def odd(self, lines: list[str]) -> DeviceError:
-        """Return the error for an answer that means nothing."""
+        """Return the error for output that cannot be interpreted."""
         return refused(f"Cannot hold device {self.device}", " ".join(lines))
 
     def given_up(self) -> DeviceError:
-        """Return the error for a device that no longer knows this command."""
+        """Return the error for a device that has released itself."""
         return DeviceError(
-            f"Device {self.device} heard nothing from this host for {self.lease_s} s and released "
+            f"Device {self.device} did not hear from this host for {self.lease_s} s and released "
             "itself. Everything measured so far is kept; run the same command again."
         )
 
@@ -97,6 +99,6 @@ class Lease:
 
 
 def named(lines: list[str], how: str) -> list[str]:
-    """Return the settings that a script reports with the word `how`, once each."""
+    """Return the distinct settings that a script reports with the word `how`."""
     reported = {line.partition(" ")[2] for line in lines if re.match(rf"{how} ", line)}
     return [name for name in WORDS if name in reported]

@@ -1,4 +1,4 @@
-"""A profile on a remote device, phase by phase."""
+"""The phases of a profile on a remote device."""
 
 import posixpath
 from collections import Counter
@@ -29,17 +29,17 @@ from hwnat.transport.words import printable
 
 #: How often a failed visit is repeated.
 REPEATS: Final = 3
-#: How often a visit is repeated that was not steady: on a busy device one in ten may not be.
+#: How often an unsteady visit is repeated; on a busy device, one visit in ten is unsteady.
 UNSTEADY_REPEATS: Final = 9
-#: Blocks in a row without a result that counts; then something is wrong that does not pass.
+#: After this number of blocks in a row without a valid result, the profile fails.
 _BARREN: Final = 3
 _LOW_KIB: Final = 1024
 _FIRST_PAUSE_S: Final = 0.2
-#: The pause after a look is this many times as long as the look, which takes the device's time too.
+#: A pause is at least this many times as long as the call before it, which loads the device.
 _QUIET: Final = 3.0
-#: A driver that makes no visit for this long beyond the time limit of its processes is frozen.
+#: A driver counts as frozen after this time beyond the time limits of a visit's processes.
 _FROZEN_S: Final = 30.0
-#: Token of no block.
+#: A token that no block has.
 _NO_BLOCK: Final = "0" * 32
 
 
@@ -47,11 +47,11 @@ _NO_BLOCK: Final = "0" * 32
 def device_timer(
     spec: DeviceSpec, *, tell: Tell, pace: Pace | None = None
 ) -> Iterator["DeviceTimer"]:
-    """Reach a device, bring its runner there and yield what times models with it.
+    """Connect to a device, install its runner and yield a timer for it.
 
     Raises:
-        UsageError: it is not the device that its file describes, or cannot be used like this.
-        DeviceError: it cannot be reached, or the runner does not work there.
+        UsageError: the device is not the one that its file describes, or lacks what the file needs.
+        DeviceError: the device cannot be reached, or the runner does not work on it.
     """
     with reached(spec, tell=tell, pace=pace) as at:
         yield DeviceTimer(at=at)
@@ -73,9 +73,9 @@ class DeviceTimer:
     ) -> Generator[Measurement, None, None]:
         """Make visits in blocks on the device; see `Timer.visits`.
 
-        Results that an earlier command left there with this setup are collected first.
+        Results that an earlier command with this setup left on the device are collected first.
         """
-        del rounds  # each visit loads its models anew
+        del rounds  # every visit reloads its models
         name = setup.id if kept else f"{setup.id}-{token_hex(4)}"
         folder = posixpath.join(self.at.jobs, name)
         depot = Depot(self.at.link, self.at.probe)
@@ -102,15 +102,17 @@ class DeviceTimer:
 
 @dataclass(slots=True, kw_only=True)
 class RemoteProfile:
-    """Visits of one setup on one device: hold, collect, compare, make blocks, release.
+    """The visits of one setup on one device: hold, collect, compare, make blocks, release.
 
     Attributes:
-        work: what is measured where.
-        due: job -> visit, in order; repeated ones come last.
-        kept: whether a later command with this setup may take over what is left on the device.
-        compared: reference models whose answers have been compared.
-        made: how many visits are done.
-        failed: job -> why it failed last; `given_up` has those that are not repeated.
+        work: the models to time, and the device.
+        due: job -> visit, in order; repeated visits come last.
+        kept: whether a later command with this setup may collect results that are left on the
+            device.
+        compared: reference models whose outputs have been compared.
+        made: number of visits that are done.
+        failed: job -> reason for its last failure.
+        given_up: job -> reason, for visits that are not repeated any more.
     """
 
     work: Work
@@ -133,8 +135,8 @@ class RemoteProfile:
         """Make all visits that are due."""
         at, begun = self.work.at, False
         while not begun or self.due:
-            # A restart undoes the settings of a device, and a device that has not heard from this
-            # host for long restores them itself. Then it is held again.
+            # A device loses its settings when it restarts, and restores them when it has not heard
+            # from this host for a while. Then it must be held again.
             workdir = at.probe.workdir
             with held(at.bare, at.spec, at.machine, folder=workdir, tell=at.tell) as self._lease:
                 self._hold()
@@ -150,10 +152,10 @@ class RemoteProfile:
             raise self._hopeless()
 
     def _hold(self) -> None:
-        """Make sure that the device is held as it was before.
+        """Check that the clocks of the device are held as they were in the setup.
 
         Raises:
-            DeviceError: it no longer holds its clocks, or holds them now.
+            DeviceError: the device no longer holds its clocks, or has begun to hold them.
         """
         self._lost = False
         self.work.depot.forget()
@@ -166,10 +168,10 @@ class RemoteProfile:
             raise DeviceError(msg)
 
     def _compare(self) -> None:
-        """Check once that the device computes what this machine does.
+        """Compare the output of the reference model with this machine's, once.
 
         Raises:
-            DeviceError: it does not.
+            DeviceError: the outputs differ.
         """
         setup, work, runner = self.work.setup, self.work, self.work.at.runner
         if setup.reference in self.compared or not isinstance(runner, Answering):
@@ -184,8 +186,8 @@ class RemoteProfile:
         """Make blocks until nothing is due or the device has to be held again.
 
         Raises:
-            DeviceError: the device is unfit or its disk is full, or several blocks in a row had no
-                result that counts.
+            DeviceError: the device does not get ready, its disk is full, or several blocks in a row
+                had no valid result.
         """
         while self.due and not self._lost:
             made = self.made
@@ -195,7 +197,7 @@ class RemoteProfile:
                 raise self._hopeless()
 
     def _block(self) -> Generator[Measurement, None, None]:
-        """Have the device make some visits by itself, and yield their measurements."""
+        """Run one block of visits on the device and yield their measurements."""
         work, pace = self.work, self.work.at.pace
         spec = work.at.spec
         wait_until_ready(self._state, spec.gate, cores=spec.threads, tell=work.at.tell)
@@ -212,7 +214,7 @@ class RemoteProfile:
         try:
             seen = yield from self._collect(token, jobs)
         except TransientDeviceError:
-            raise  # the device continues, and the next command collects what it made
+            raise  # the device continues its block, and the next command collects the results
         except BaseException:
             with suppress(DeviceError):
                 stop(work, token)
@@ -225,7 +227,7 @@ class RemoteProfile:
         return read_state(self.work.at.link)
 
     def _renew(self) -> None:
-        """Say that this host is there; a device that has released itself is held again."""
+        """Renew the lease; if the device has released itself, note that it must be held again."""
         try:
             renew(self._lease)
         except TransientDeviceError:
@@ -236,11 +238,11 @@ class RemoteProfile:
             self._lost = True
 
     def _collect(self, token: str, jobs: Sequence[str]) -> Generator[Measurement, None, Seen]:
-        """Yield what counts of all new results until the block has ended; return the last look.
+        """Yield the valid new measurements until the block has ended; return its last state.
 
         Args:
-            token: of the block.
-            jobs: of its visits, in order.
+            token: token of the block.
+            jobs: jobs of the block's visits, in order.
         """
         at, done, waiting = self.work.at, list[str](), dict.fromkeys(jobs)
         pause_s, heard = _FIRST_PAUSE_S, monotonic()
@@ -249,17 +251,18 @@ class RemoteProfile:
             seen = look(at.link, self.work.folder, token=token, done=done)
             looked = monotonic()
             measurements, done = self._take(seen)
-            # A measurement is stored once the next one is asked for; only then its file may go.
+            # The caller stores a measurement before it requests the next one, so the device may
+            # delete the files only after the loop.
             yield from measurements
             if self._boot not in ("", seen.boot):
-                at.tell(f"{at.spec.name} was restarted; what it had measured is kept.")
+                at.tell(f"{at.spec.name} was restarted; its measurements are kept.")
                 self._lost = True
             self._boot = seen.boot
             if not seen.lives and not seen.files:
                 return seen
             for file in seen.files:
                 waiting.pop(file.job, None)
-            # Waiting for a lost link is not the driver's fault.
+            # The time spent on a lost link does not count against the driver.
             heard = monotonic() if seen.files else heard + (looked - began)
             if seen.lives and monotonic() - heard > self._longest_s():
                 self._thaw(token, next(iter(waiting), None), monotonic() - heard)
@@ -270,12 +273,12 @@ class RemoteProfile:
             pause_s = min(1.5 * pause_s, at.pace.poll_s)
 
     def _longest_s(self) -> float:
-        """Return how long a visit can take."""
+        """Return the longest time that a visit can take."""
         processes = 1 if self.work.setup.alternation == "runs" else 3
         return processes * (self.work.at.pace.limit_s + 2) + _FROZEN_S
 
     def _thaw(self, token: str, job: str | None, silent_s: float) -> None:
-        """End a block whose driver makes no more visits; the visit under way is repeated last."""
+        """Stop a block whose driver is frozen; its current visit is repeated last."""
         name = self.work.at.spec.name
         stop(self.work, token, wait_s=0)
         reason = f"{name} finished no visit for {silent_s:.0f} s, so its block was stopped"
@@ -285,10 +288,11 @@ class RemoteProfile:
             self._repeat(job, reason, most=REPEATS)
 
     def _take(self, seen: Seen) -> tuple[list[Measurement], list[str]]:
-        """Judge the results of a look.
+        """Judge the new results.
 
         Returns:
-            Measurements to keep, none a second time; and the names of all files judged.
+            The measurements to keep, without those that were yielded before; and the names of all
+            judged files.
         """
         measurements, swayed = [], list[str]()
         for file in seen.files:
@@ -296,7 +300,7 @@ class RemoteProfile:
                 continue
             try:
                 measurement = judge(self.work, file, seen, self._references_ns)
-            except UnsteadyError as reason:  # a block may have many, so they are told together
+            except UnsteadyError as reason:  # a block may have many, so one message reports all
                 if self._again(file.job, str(reason), most=UNSTEADY_REPEATS):
                     swayed.append(self.failed[file.job])
                 continue
@@ -321,7 +325,7 @@ class RemoteProfile:
             self.work.at.tell(f"Repeating {self.failed[job]}")
 
     def _again(self, job: str, reason: str, *, most: int) -> bool:
-        """Put a visit last, or give it up; return whether it is repeated."""
+        """Move a visit to the end, or give it up; return whether it will be repeated."""
         if job not in self.due:
             return False
         due = self.due.pop(job)
@@ -334,17 +338,17 @@ class RemoteProfile:
         return True
 
     def _require_room(self, seen: Seen) -> None:
-        """Say if a block stopped early.
+        """Check the disk after a block, and report a block that stopped early.
 
         Raises:
-            DeviceError: the disk is full.
+            DeviceError: the disk of the device is full.
         """
         name, workdir = self.work.at.spec.name, self.work.at.probe.workdir
         low = seen.free_kib is not None and seen.free_kib < _LOW_KIB
         if seen.status == "full" or (not seen.status and low):
             left = "" if seen.free_kib is None else f" ({seen.free_kib} KiB left)"
             msg = (
-                f"The disk of {name} is full{left}: delete files there, or set another workdir "
+                f"The disk of {name} is full{left}: delete files there, or set a workdir other "
                 f"than {workdir} in the device file."
             )
             raise DeviceError(msg)
@@ -352,12 +356,12 @@ class RemoteProfile:
             self.work.at.tell(f"{name} stopped early; continuing with the remaining visits.")
 
     def _hopeless(self) -> DeviceError:
-        """Return the error for visits that cannot be made."""
+        """Return the error for visits that failed for good."""
         name, lost = self.work.at.spec.name, self.given_up or self.failed
         if not lost:
             return DeviceError(
-                f"{name} ends every block before a visit is made; something there kills it. Find "
-                f"out why with: hwnat device doctor {name}"
+                f"Every block on {name} ended before its first visit; something there kills the "
+                f"blocks. Find out why with: hwnat device doctor {name}"
             )
         example = list(lost.values())[-1].rstrip(".")
         count = f"{len(lost)} visit{'s' if len(lost) > 1 else ''}"

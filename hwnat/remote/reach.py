@@ -1,4 +1,4 @@
-"""Reach a device, check that it is the one meant, and bring its runner there."""
+"""Connects to a device, checks its identity and installs its runner."""
 
 import posixpath
 import re
@@ -27,14 +27,14 @@ JOBS: Final = "jobs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often a device is asked, and how long it works on its own.
+    """How often a device is polled, and how long it works by itself.
 
     Attributes:
-        patience_s: how long a lost link is waited for.
-        poll_s: longest pause between two looks at a working device.
-        block_s: how long the visits of a block should take; the first block is short.
-        first: visits of the first block.
-        limit_s: time limit of a process.
+        patience_s: how long to wait for a lost link.
+        poll_s: longest pause between two polls of a working device.
+        block_s: how long the visits of a block should take; the first block is shorter.
+        first: number of visits in the first block.
+        limit_s: time limit of each process.
     """
 
     patience_s: float = 300.0
@@ -49,15 +49,19 @@ class Reached:
     """A device that is ready to time models.
 
     Attributes:
-        spec: its device file.
-        bare: the link itself; `link` waits when it is lost.
-        probe: its working folder, and what can be done there.
-        machine: what it is.
+        spec: the device file.
+        bare: a link that fails at once when the connection is lost.
+        link: the same link, which waits until the connection is back.
+        probe: the working folder of the device, and what the device can do there.
+        machine: description of the device.
+        runner: the program that times models on the device.
         versions: name and version of the runtime, and version of the runner.
-        clocks: whether it holds its clocks while this command has it.
-        governor: the one of the device file, if the device takes it.
-        affinity: the cores that `pin`, words before a command, keeps the runner on.
-        tell: is given messages for the user.
+        clocks: whether the device holds its clocks while this command holds the device.
+        governor: the governor of the device file, if the device accepts it.
+        affinity: the cores that the runner is pinned to; empty if it is not pinned.
+        pin: words in front of a command that pin it to these cores.
+        pace: how often the device is polled.
+        tell: called with messages for the user.
     """
 
     spec: DeviceSpec
@@ -112,12 +116,12 @@ class Reached:
 
 @contextmanager
 def reached(spec: DeviceSpec, *, tell: Tell, pace: Pace | None = None) -> Iterator[Reached]:
-    """Reach a device and bring its runner there; settings are changed last.
+    """Connect to a device and install its runner; settings are changed last.
 
     Raises:
-        UsageError: it has no runner, is another model than its file says, or lacks the cores that
-            its file names.
-        DeviceError: it cannot be reached, or the runner does not work there.
+        UsageError: the device has no runner, is not the model that its file describes, or lacks
+            cores that its file names.
+        DeviceError: the device cannot be reached, or the runner does not work on it.
     """
     runner, pace = get_runner(spec), pace or Pace()
     with closing(connect(spec)) as link:
@@ -144,7 +148,7 @@ def reached(spec: DeviceSpec, *, tell: Tell, pace: Pace | None = None) -> Iterat
                 raise UsageError(msg)
             tell(f"{probe.address} has no working taskset: models run on any core.")
         with held(link, spec, None, folder=probe.workdir, tell=tell) as lease:
-            # A runner that is missing must be reported before the screen goes dark.
+            # A missing runner must be reported before the screen is switched off.
             versions = runner.install(link, folder=tools_folder(probe.workdir), machine=machine)
             prepare(lease, spec, machine)
         yield Reached(
@@ -165,6 +169,6 @@ def reached(spec: DeviceSpec, *, tell: Tell, pace: Pace | None = None) -> Iterat
 
 
 def naming(words: str, *names: str) -> str:
-    """Name the device, the first of `names`, in a message that has none of them."""
+    """Put the first of `names` in front of a message that contains none of them."""
     known = any(re.search(rf"\b{re.escape(name)}\b", words) for name in names)
     return words if known else f"Device {names[0]}: {words}"

@@ -1,4 +1,4 @@
-"""Release a device: restore its settings and remove what no store keeps."""
+"""Releases a device: restores its settings and deletes results that no store will read."""
 
 from hwnat.device.settings import WORDS
 from hwnat.errors import DeviceError
@@ -8,7 +8,7 @@ from hwnat.transport.shell import script
 
 
 def leave(lease: Lease) -> None:
-    """Restore every setting and give the device up; say what could not be restored."""
+    """Restore every setting, release the device, and report what could not be restored."""
     if not lease.asked:
         return
     itself = (
@@ -24,7 +24,7 @@ def leave(lease: Lease) -> None:
         lease.say(f"interrupted before settings were restored; {itself}")
         raise
     if "busy" in lines:
-        lease.say(f"its block goes on with the changed settings; {itself}")
+        lease.say(f"its block continues with the changed settings; {itself}")
     back, failed = named(lines, "restored"), named(lines, "failed")
     if "lost" in lines:
         lease.say("the device released itself and restored its settings")
@@ -35,5 +35,5 @@ def leave(lease: Lease) -> None:
 
 
 def sweep(link: Transport, jobs: str) -> None:
-    """Delete what no store keeps; only the holder of the device knows that nobody needs it."""
+    """Delete results that no store will read; call this only while you hold the device."""
     link.run(script("remote/sweep", jobs=jobs), timeout_s=60)

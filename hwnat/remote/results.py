@@ -1,4 +1,4 @@
-"""Results: what a device wrote about a visit."""
+"""Results: the files in which a device records its visits."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from hwnat.transport.words import printable
 
 _FIRST: Final = re.compile(r"(hwnat-[0-9a-f]{32}) visit\n")
 _MARKED: Final = "\n{} "
-#: Lines of the head.
+#: Names of the lines of the head.
 _HEAD: Final = ("job", "limit", "digest", "round", "subject", "boot", "up")
 
 
@@ -20,8 +20,8 @@ class ProcessEnd:
 
     Attributes:
         status: exit status; None if it was killed at its time limit.
-        output: stdout.
-        errors: the end of stderr, if it failed.
+        output: its stdout.
+        errors: the end of its stderr, if it failed.
     """
 
     status: int | None
@@ -40,12 +40,19 @@ class ProcessEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One visit, as the device wrote it down.
+    """A visit, as the device recorded it.
 
     Attributes:
-        boot: name of the run of the device since it was switched on; empty if it is not known.
-        up_s: how long it had been on when the visit began; `ended_up_s` when the visit ended.
-        before: state of the device, as `state.sh` prints it; `after` likewise.
+        job: name of the visit.
+        digest: digest of the files that were run.
+        round: number of the round, from 0.
+        subject: key of the operation or network.
+        boot: identifier of the device's boot; empty if it is unknown.
+        up_s: seconds from the boot to the start of the visit.
+        ended_up_s: seconds from the boot to the end of the visit.
+        before: state of the device before the visit, as `state.sh` prints it.
+        after: state of the device after the visit.
+        parts: the processes of the visit, in order.
     """
 
     job: str
@@ -61,10 +68,14 @@ class Result:
 
 
 def read_result(text: str, *, where: str) -> Result:
-    """Read a result, whole or not at all.
+    """Parse a result.
+
+    Args:
+        text: content of the file.
+        where: name of the result, for messages.
 
     Raises:
-        DataError: it is cut off or damaged.
+        DataError: the text is truncated or damaged.
     """
     first = _FIRST.match(text)
     if first is None or not text.endswith("\n"):
@@ -127,4 +138,4 @@ def _parts(names: Sequence[str], bodies: Sequence[str], *, where: str) -> tuple[
 
 
 def _damaged(where: str, why: str) -> DataError:
-    return DataError(f"{where} is damaged: {why}. The visit is made again.")
+    return DataError(f"{where} is damaged: {why}. The visit will be repeated.")

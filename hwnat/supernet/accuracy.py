@@ -12,17 +12,17 @@ from hwnat.supernet.finite import require_finite
 from hwnat.supernet.inputs import network_inputs, normalise, resize
 from hwnat.supernet.network import Supernet
 
-#: Images that recalibrate a batch norm, as in Once-for-All.
+#: Number of images that recalibrate batch norms, as in Once-for-All.
 CALIBRATION_IMAGES: Final = 2000
 _BATCH: Final = 250
-_REMEDY: Final = "Its weights are of no use: train them again with a lower learning rate."
+_REMEDY: Final = "Its weights are unusable: train them again with a lower learning rate."
 
 
 def calibration_images(data: Dataset, *, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
-    """Draw training images; (n, c, h, w) floats in 0..255 at their own size.
+    """Draw training images; return (n, c, h, w) floats in 0..255 at their own size.
 
-    Deviation: as they are, where Once-for-All augments them; statistics that match the images
-    to come are worth 0.3 points of the largest network's top-1 on Fashion-MNIST.
+    Deviation: Once-for-All augments the images. Without augmentation, the statistics match those of
+    the images to classify, which adds 0.3 points to the largest network's top-1 on Fashion-MNIST.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data.train), generator=generator)[:count]
@@ -34,13 +34,13 @@ def recalibrate(network: nn.Module, batches: list[Tensor]) -> None:
     """Replace the running statistics of every batch norm in place.
 
     Each batch is normalised by its own mean and biased variance; the new statistics are the
-    averages of those over batches, weighted by batch size.
+    averages of these over the batches, weighted by batch size.
 
     Args:
         network: a plain network, not a supernet.
         batches: (b, 3, r, r) inputs at the network's own resolution.
 
-    Source: Once-for-All; the variance between batches is ignored, as there.
+    Source: Once-for-All, which also ignores the variance between batches.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     sums = {
@@ -83,15 +83,15 @@ def top1(network: nn.Module, data: Dataset, images: Images, resolution: int) -> 
 
 
 class Evaluator:
-    """Turns architectures into recalibrated networks and their accuracy.
+    """Extracts recalibrated networks for architectures and measures their accuracy.
 
-    Inputs are resized once per resolution and kept, which is most of the cost of a small set.
+    Calibration inputs are resized once per resolution and kept.
 
     Args:
-        supernet: the shared weights; read at each call, never changed.
-        data: the task.
-        calibration: number of training images for the batch norms.
-        seed: of the choice of those images.
+        supernet: the shared weights, which are read at every call and never changed.
+        data: the data set.
+        calibration: number of training images that recalibrate the batch norms.
+        seed: random seed for the choice of these images.
 
     Raises:
         DataError: weights and data have different numbers of classes.
@@ -116,7 +116,7 @@ class Evaluator:
         self._batches: dict[int, list[Tensor]] = {}
 
     def subnet(self, arch: Arch) -> nn.Sequential:
-        """Return the plain network of `arch`, weights copied, batch norms recalibrated."""
+        """Return the plain network of `arch` with copied weights and recalibrated batch norms."""
         resolution = arch.resolution
         if resolution not in self._batches:
             inputs = normalise(self.data, resize(self._pixels, resolution))

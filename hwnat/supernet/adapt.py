@@ -1,7 +1,7 @@
 """Adapt shared weights to a task and to the networks in a search's archive.
 
-Source: NAT (arXiv:2005.05859): one subnet per batch, drawn gene by gene from the archive's
-distribution; plain cross-entropy; one cosine over all iterations of the search.
+Source: NAT (arXiv:2005.05859). Every batch trains one subnet, drawn gene by gene from the archive's
+distribution, with plain cross-entropy. One cosine spans all iterations of the search.
 """
 
 from pathlib import Path
@@ -16,8 +16,9 @@ class Adapter:
     """Trains a fixed number of epochs per call and keeps momentum between calls.
 
     Args:
-        supernet: weights to change in place.
-        rounds: number of calls of `adapt` that the learning rate's cosine spans.
+        supernet: the weights, which are changed in place.
+        data: the data set.
+        rounds: number of calls of `adapt` that the cosine of the learning rate spans.
         recipe: training settings; `epochs` is for one call.
     """
 
@@ -32,7 +33,7 @@ class Adapter:
         self._trainer.run(choose, first=first, last=first + self._steps, total=self._total)
 
     def save(self, path: Path, *, index: int) -> None:
-        """Write weights and momenta after call `index`, whole or not at all."""
+        """Write the weights and momenta after call `index`; the file is never half-written."""
         save_state(self._trainer, path, step=(index + 1) * self._steps)
 
     def load(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one check that weights, statistics, losses and outputs are numbers."""
+"""The check that weights, statistics, losses and outputs are finite numbers."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ def require_finite(tensors: Mapping[str, Tensor], *, what: str, remedy: str) -> 
 
     Args:
         tensors: name -> tensor of any shape; names that end in `running_var` hold variances.
-        what: the file, the network or the step, which begins the message.
-        remedy: what to do next, which ends it.
+        what: the file, network or step with these tensors; it begins the message.
+        remedy: the next step for the user; it ends the message.
 
     Raises:
         DataError: a value is not a finite number; the message names the first such tensor.

@@ -29,7 +29,7 @@ _FIXED_BLOCKS = 2  # stem and first block precede the searchable slots
 
 
 class Supernet(nn.Module):
-    """Shared weights of all networks of a space; widths share none, as in NAT.
+    """Shared weights of all networks of a space; different widths share none, as in NAT.
 
     Args:
         space: the search space.
@@ -79,7 +79,7 @@ class Supernet(nn.Module):
         return [*range(_FIXED_BLOCKS), *active, head, head + 1, head + 2]
 
     def forward(self, x: Tensor, arch: Arch) -> Tensor:
-        """Run `arch` on (b, 3, r, r) images; returns (b, classes) logits.
+        """Run `arch` on (b, 3, r, r) images; return (b, classes) logits.
 
         In training mode, batch norms update the running statistics of the active channels.
         """
@@ -123,7 +123,7 @@ class Supernet(nn.Module):
         return fresh
 
     def save(self, path: Path, *, details: Mapping[str, object] | None = None) -> None:
-        """Write weights and metadata as safetensors, whole or not at all."""
+        """Write weights and metadata as safetensors; the file is never half-written."""
         header = {
             "schema": str(WEIGHTS_SCHEMA),
             "space": self.space.name,
@@ -147,7 +147,7 @@ class Supernet(nn.Module):
         """Load a file that `save` wrote.
 
         Raises:
-            DataError: the file is damaged or another kind, or its tensors do not fit its space.
+            DataError: the file is damaged or of another kind, or its tensors do not fit its space.
         """
         header = weights_info(path)
         try:

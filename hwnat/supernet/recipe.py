@@ -1,4 +1,4 @@
-"""Settings of training and adaptation; no framework, so that they are checked before one loads."""
+"""Settings of training and adaptation, which are checked before PyTorch is loaded."""
 
 import math
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import Final
 
 from hwnat.errors import UsageError
 
-#: SGD on batch-normalised networks gains nothing from higher rates.
+#: Highest learning rate; SGD on batch-normalised networks gains nothing from higher ones.
 MAX_RATE: Final = 10.0
-#: What NAT's authors use: SGD, momentum 0.9, 0.01, decay 4e-5, batch 96; no smoothing or clipping.
+#: The settings of NAT's authors, who also use momentum 0.9 and neither smoothing nor clipping.
 NAT_RATE: Final = 0.01
 NAT_BATCH: Final = 96
 NAT_DECAY: Final = 4e-5
@@ -16,12 +16,20 @@ NAT_DECAY: Final = 4e-5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Optimisation settings; SGD with Nesterov momentum and one cosine over all epochs.
+    """Settings of SGD with Nesterov momentum and one cosine over all epochs.
 
     Attributes:
+        epochs: number of passes over the training images.
+        batch: images per step.
+        learning_rate: highest learning rate.
         warmup: share of all steps in which the rate rises linearly.
-        flip: mirror images at random.
-        jitter: strength of random scaling and shifting; 0 shows images as they are.
+        momentum: momentum of SGD.
+        weight_decay: decay of weights; biases and batch norms have none.
+        label_smoothing: share of the target that is spread over all classes.
+        clip_norm: largest norm of the gradient.
+        flip: whether images are mirrored at random.
+        jitter: strength of random scaling and shifting; 0 leaves images unchanged.
+        seed: random seed.
     """
 
     epochs: int
@@ -38,7 +46,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
-            msg = "Training needs at least one epoch and at least one image a batch."
+            msg = "Training needs at least one epoch and at least one image per batch."
             raise UsageError(msg)
         # Each condition is written so that NaN fails.
         if not 0 < self.learning_rate <= MAX_RATE:

@@ -1,8 +1,8 @@
-"""Training of shared weights: the sandwich rule, and the loop that adaptation shares.
+"""Training of shared weights: the sandwich rule, and the loop that adaptation also uses.
 
-The sandwich rule with in-place distillation (BigNAS, arXiv:2003.11142) is used rather than
-progressive shrinking: one phase, one schedule and no teacher to keep, and every step moves the
-largest and the smallest network, whose accuracy bounds all others.
+The sandwich rule with in-place distillation (BigNAS, arXiv:2003.11142) replaces progressive
+shrinking. It needs one phase, one schedule and no separate teacher, and every step trains the
+largest and the smallest network, whose accuracies bound those of all others.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ from hwnat.supernet.inputs import augment, normalise
 from hwnat.supernet.network import Supernet, write_tensors
 from hwnat.supernet.recipe import Recipe
 
-#: (done steps, all steps, mean loss since the last call)
+#: Called with (done steps, all steps, mean loss since the last call).
 Progress = Callable[[int, int, float], None]
 #: Chooses the networks of one step; the first teaches the others.
 Chooser = Callable[[np.random.Generator], Sequence[Arch]]
 _REPORT_EVERY: Final = 20
-#: Guessing at random costs log(classes); an epoch this many times worse has diverged.
+#: Random guesses have a loss of log(classes); an epoch with this multiple of it has diverged.
 _DIVERGED: Final = 10.0
 _CHECKPOINT_EVERY: Final = 200
 _LOWER: Final = "Choose a lower --learning-rate."
 
 
 def sandwich(supernet: Supernet) -> Chooser:
-    """Return a chooser of the largest, the smallest and one uniform random network.
+    """Return a function that chooses the largest, the smallest and a uniformly random network.
 
     The three share one random width and resolution, so a step augments its images once.
     """
@@ -57,7 +57,7 @@ def sandwich(supernet: Supernet) -> Chooser:
 class Trainer:
     """SGD over shared weights; every random draw is a function of the seed and the step.
 
-    Only what a step touched is decayed or moved: the gradient of unused weights is absent.
+    A step changes and decays only the weights that it used, because others have no gradient.
     """
 
     def __init__(self, supernet: Supernet, data: Dataset, recipe: Recipe) -> None:
@@ -71,8 +71,8 @@ class Trainer:
         self.optimizer = torch.optim.SGD(
             groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True
         )
-        # What a checkpoint must agree with: the pictures and the weights to start from are known
-        # by their content, because a file may change under its name.
+        # A checkpoint must have the same key. Images and initial weights are identified by their
+        # content, because a file may change without a change of its name.
         self.key: dict[str, object] = {
             **asdict(recipe),
             "data": data.digest,
@@ -114,13 +114,13 @@ class Trainer:
         self.supernet.eval()
 
     def _require_sound(self, step: int, losses: Sequence[float]) -> None:
-        """Refuse weights, statistics and momenta that are no numbers, and a loss beyond guessing.
+        """Refuse weights, statistics and momenta that are not finite, and a loss far above chance.
 
         Raises:
             DataError: the training has diverged.
         """
-        what = f"Training diverged by step {step + 1} at a learning rate of "
-        what += f"{self.recipe.learning_rate:g}"
+        rate = self.recipe.learning_rate
+        what = f"Training diverged by step {step + 1} at a learning rate of {rate:g}"
         require_finite(self.state(), what=what, remedy=_LOWER)
         mean, worst = sum(losses) / len(losses), _DIVERGED * math.log(max(2, self.data.classes))
         if mean > worst:
@@ -184,16 +184,16 @@ class Trainer:
 
 
 def save_state(trainer: Trainer, path: Path, *, step: int) -> None:
-    """Write a checkpoint, complete or not at all."""
+    """Write a checkpoint; the file is never half-written."""
     write_tensors(path, trainer.state(), {"step": str(step), "recipe": json.dumps(trainer.key)})
 
 
 def load_state(trainer: Trainer, path: Path) -> int:
-    """Read a checkpoint; returns the number of steps done.
+    """Read a checkpoint and return the number of steps that are done.
 
     Raises:
-        DataError: missing or damaged, or of another space.
-        UsageError: it belongs to a run with other settings.
+        DataError: the checkpoint is missing, damaged or for another space.
+        UsageError: the checkpoint belongs to a training with other settings.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -231,9 +231,9 @@ def train(
     out: Path,
     progress: Progress | None = None,
 ) -> Path:
-    """Train by the sandwich rule and write the weights; an interrupted run resumes.
+    """Train by the sandwich rule and write the weights; an interrupted training resumes.
 
-    A checkpoint lies beside `out` until the last step is done.
+    Until the last step is done, a checkpoint is kept beside `out`.
 
     Raises:
         DataError: the training diverged, or its checkpoint is damaged.
@@ -258,7 +258,7 @@ def _train(trainer: Trainer, out: Path, progress: Progress | None) -> None:
     checkpoint = out.with_name(out.name + ".checkpoint")
     total = recipe.epochs * trainer.steps_per_epoch
     first = load_state(trainer, checkpoint) if checkpoint.exists() else 0
-    # What cannot be written is known before the first step.
+    # A checkpoint that cannot be written must be reported before the first step.
     save_state(trainer, checkpoint, step=first)
 
     def keep(done: int) -> None:
@@ -275,7 +275,7 @@ def _train(trainer: Trainer, out: Path, progress: Progress | None) -> None:
             after_step=keep,
         )
     except DataError:
-        # It would diverge again, and stand in the way of the same command with a lower rate.
+        # A resumed training would diverge again, and a lower rate would not match the checkpoint.
         checkpoint.unlink(missing_ok=True)
         raise
     supernet.save(out, details={"data": trainer.data.name, "recipe": asdict(recipe)})

@@ -1,4 +1,4 @@
-"""Bytes and commands to a device and back.
+"""Transports: they run commands on devices and copy files to and from them.
 
-No module here knows what is measured, and none passes a command through a local shell.
+No module here depends on what is measured, and none passes a command through a local shell.
 """

@@ -14,24 +14,25 @@ from hwnat.transport.remote import RemoteTransport, find_program
 from hwnat.transport.shell import OUTPUT_BYTES, refused
 from hwnat.transport.words import printable, shown
 
-#: /sdcard lets no program start.
+#: Programs can start in this folder, but not on /sdcard.
 WORKDIR: Final = "/data/local/tmp/hwnat"
 _INSTALL: Final = "sudo apt install adb (Debian, Ubuntu) or brew install android-platform-tools"
-#: A device is offline for a moment after it was connected, and adb reconnects by itself.
+#: How long to wait for a device. It is briefly offline after it is connected, and adb reconnects by
+#: itself.
 WAIT_S: Final = 10.0
 _NETWORK: Final = re.compile(r".+:\d+")
-#: In place of a serial: the only device that is attached.
+#: Used in place of a serial; it stands for the only attached device.
 AUTO: Final = "auto"
-#: A line of `adb devices`: serial and state. The name of a phone on the network may hold spaces.
+#: A line of `adb devices`: serial and state. The serial of a phone on the network may hold spaces.
 _LISTED: Final = re.compile(r"^([^\t\r\n*][^\t\r\n]*)\t+\S", re.MULTILINE)
 
 
 def connect(spec: DeviceSpec) -> "AdbTransport":
-    """Return the way to the device with the serial of `spec`; `auto` is the one attached.
+    """Return a transport to the device with the serial of `spec`.
 
     Raises:
-        UsageError: `spec` has no serial, or `auto` and several devices are attached.
-        DeviceError: adb is not installed, or `auto` and no device is attached.
+        UsageError: `spec` has no serial, or its serial is `auto` and several devices are attached.
+        DeviceError: adb is not installed, or the serial is `auto` and no device is attached.
     """
     if spec.serial is None:
         msg = f"Device {spec.name}: set `serial` to one that this prints: adb devices -l"
@@ -41,7 +42,7 @@ def connect(spec: DeviceSpec) -> "AdbTransport":
 
 
 def _attached(name: str) -> str:
-    """Return the serial in `ANDROID_SERIAL`, as adb does, or that of the only device attached."""
+    """Return the serial in `ANDROID_SERIAL`, as adb does, or that of the only attached device."""
     if named := os.environ.get("ANDROID_SERIAL"):
         return named
     adb = find_program("adb", install=_INSTALL)
@@ -64,14 +65,14 @@ def _attached(name: str) -> str:
 
 
 class AdbTransport(RemoteTransport):
-    """Commands through `adb -s SERIAL shell`, files through its `push` and `exec-out`.
+    """Runs commands with `adb -s SERIAL shell`; copies files with `adb push` and `adb exec-out`.
 
-    The adb server belongs to the user: it is started if there is none, and never stopped.
+    The adb server belongs to the user. It is started if there is none, and never stopped.
     """
 
     def __init__(self, serial: str, *, workdir: str = WORKDIR) -> None:
         super().__init__(address=f"adb {printable(serial)}", workdir=workdir)
-        # Two versions of adb end each other's server: one program for all calls.
+        # Different versions of adb stop each other's server, so all calls use the same program.
         self._adb = find_program("adb", install=_INSTALL)
         self._serial = serial
         self._ready = self._seen = False
@@ -108,16 +109,16 @@ class AdbTransport(RemoteTransport):
         return "adb " + " ".join(line.rpartition(" ")[2] for line in words[:2])
 
     def close(self) -> None:
-        """Do nothing: the adb server is the user's."""
+        """Do nothing, because the adb server belongs to the user."""
 
     def _lost(self) -> None:
         self._ready = False
 
     def _prepare(self) -> None:
-        """Wait until the device is ready, once, and again after the link was lost.
+        """Wait until the device is ready, before the first call and after the link was lost.
 
         Raises:
-            DeviceError: it does not become ready, and why.
+            DeviceError: the device does not get ready; the message has the reason.
         """
         if self._ready:
             return
@@ -130,7 +131,7 @@ class AdbTransport(RemoteTransport):
                 return
             failed = self._explain(state)
             gone = "not found" in state
-            # adb dials a phone that it has lost only every ten seconds.
+            # adb reconnects to a lost phone on the network only every ten seconds.
             stale = "offline" in state and monotonic() > ends - WAIT_S / 2
             if (gone or stale) and not dialled and _NETWORK.fullmatch(self._serial):
                 self._dial(again=stale)
@@ -142,21 +143,21 @@ class AdbTransport(RemoteTransport):
             sleep(0.1)
 
     def _dial(self, *, again: bool) -> None:
-        """Have adb connect to a phone on the network; its state shows whether that worked."""
+        """Make adb connect to a phone on the network; the state then shows whether it worked."""
         if again:
             self.client([self._adb, "disconnect", self._serial], timeout_s=WAIT_S)
         self.client([self._adb, "connect", self._serial], timeout_s=WAIT_S)
 
     def _state(self) -> str:
-        """Return the device's state, or adb's words about why it has none."""
+        """Return the state of the device, or the reason that adb prints if it has none."""
         ended = self.client(self._argv("get-state"), timeout_s=WAIT_S)
         return ended.text.strip().lower()
 
     def _start_server(self) -> None:
-        """Start the user's adb server if there is none.
+        """Start the user's adb server if it is not running.
 
         Raises:
-            DeviceError: it does not start.
+            DeviceError: the server does not start.
         """
         ended = self.client([self._adb, "start-server"], timeout_s=30)
         if ended.returncode != 0:
@@ -168,7 +169,7 @@ class AdbTransport(RemoteTransport):
 
     def _in_state(self, state: str) -> DeviceError:
         return DeviceError(
-            f"{self.address} is not in use as a device: adb calls it "
+            f"{self.address} is not ready: adb reports its state as "
             f"'{printable(state, limit=100)}'. Start Android on it, then try: adb devices -l"
         )
 
@@ -181,8 +182,8 @@ class AdbTransport(RemoteTransport):
             )
         if "no permissions" in words or "insufficient permissions" in words:
             return DeviceError(
-                f"This user may not open {me} on USB: sudo apt install "
-                "android-sdk-platform-tools-common, join the group plugdev, plug it in again."
+                f"This user may not open {me} on USB. Run: sudo apt install "
+                "android-sdk-platform-tools-common. Join the group plugdev, then plug it in again."
             )
         if "offline" in words or "still connecting" in words or words == "connecting":
             return TransientDeviceError(

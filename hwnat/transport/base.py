@@ -1,4 +1,4 @@
-"""What every transport can do."""
+"""The protocol of transports, and the records that they return."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,20 @@ from hwnat.transport.words import printable, shown
 #: Exit status of a shell that could not execute a file that exists.
 _NOT_EXECUTABLE: Final = 126
 _HINT: Final = (
-    ". The program is made for another processor, or the file system of its folder starts no "
-    "programs: set another workdir in the device file."
+    ". The program was built for another processor, or programs cannot start in its folder; set "
+    "another workdir in the device file."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A command that ended by itself. Output that is not UTF-8 has replacement characters.
+    """A command that ended by itself.
 
     Attributes:
-        returncode: 0 to 255; a command that died of signal n has 128 + n, as in a shell.
-        stdout: output, including control characters.
-        stderr: the same; empty if the device merges it into stdout.
+        argv: program and arguments.
+        returncode: 0 to 255; it is 128 + n if signal n killed the command, as in a shell.
+        stdout: output, including control characters; bytes that are not UTF-8 are replaced.
+        stderr: the same for stderr; empty if the device merges it into stdout.
     """
 
     argv: tuple[str, ...]
@@ -49,16 +50,16 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What a device reports about the folder where hwnat works.
+    """A device's report about its working folder.
 
     Attributes:
-        address: how the device is reached, such as `adb R58M` or `ssh pi@board`.
-        client: name and version of the program that reaches it; None for this machine.
-        workdir: the folder, which exists now.
-        executable: whether programs can start there; a folder mounted `noexec` starts none.
-        hash: how pushed files are compared; None if the device computes neither.
+        address: address of the device, such as `adb R58M` or `ssh pi@board`.
+        client: name and version of the client program; None for this machine.
+        workdir: the working folder, which exists now.
+        executable: whether programs can start in the folder; they cannot if it is mounted `noexec`.
+        hash: hash that the device can compute to check files; None if it can compute neither.
         time_limit: whether the device can kill a command at a time limit (`timeout -k`).
-        free_bytes: of the folder's file system; None if it is not known.
+        free_bytes: free space on the folder's file system; None if it is unknown.
     """
 
     address: str
@@ -72,10 +73,12 @@ class Probe:
 
 @runtime_checkable
 class Transport(Protocol):
-    """A way to one device. Paths on the device are text, because they may be invalid here.
+    """A transport to one device.
+
+    Paths on the device are text, because they may be invalid on this machine.
 
     Attributes:
-        address: how the device is reached; equal for equal devices.
+        address: address of the device; it identifies the device.
     """
 
     address: str
@@ -85,12 +88,12 @@ class Transport(Protocol):
 
         Raises:
             DeviceError: the command could not be started, or was killed after `timeout_s`.
-            TransientDeviceError: the link was lost; the output is discarded.
+            TransientDeviceError: the link was lost, so the output is discarded.
         """
         ...
 
     def push(self, source: Path, target: str) -> None:
-        """Copy a file to the device, creating folders; `target` is never half-written.
+        """Copy a file to the device and create its folder; `target` is never half-written.
 
         Raises:
             DeviceError: the copy failed.
@@ -98,7 +101,7 @@ class Transport(Protocol):
         ...
 
     def pull(self, source: str, target: Path) -> None:
-        """Copy a file from the device, creating folders; `target` is never half-written.
+        """Copy a file from the device and create its folder; `target` is never half-written.
 
         Raises:
             DeviceError: the copy failed.
@@ -106,26 +109,26 @@ class Transport(Protocol):
         ...
 
     def probe(self) -> Probe:
-        """Reach the device, make its working folder and report what can be done there.
+        """Connect to the device, create its working folder and report what the folder allows.
 
         Raises:
-            DeviceError: it cannot be reached, or the folder cannot be made.
+            DeviceError: the device cannot be reached, or the folder cannot be created.
         """
         ...
 
     def close(self) -> None:
-        """End what the link keeps running here; the next call restarts it."""
+        """Stop background processes of the link on this machine; the next call restarts them."""
         ...
 
 
 def connect(spec: DeviceSpec) -> Transport:
-    """Return the transport that `spec` names, of the entry-point group `hwnat.transports`.
+    """Return the transport that `spec` names in the entry-point group `hwnat.transports`.
 
     A plug-in is a callable that takes a `DeviceSpec` and returns a `Transport`. Nothing is sent
     to the device yet.
 
     Raises:
-        UsageError: no such transport, or the plug-in is not one.
+        UsageError: the transport does not exist, or the plug-in does not return a `Transport`.
         DeviceError: a program that the transport needs is not installed.
     """
     make: Callable[[DeviceSpec], object] = plugins.load("hwnat.transports", spec.transport)

@@ -1,4 +1,4 @@
-"""Run a program on this machine within limits of time and output."""
+"""Runs a program on this machine with limits on its time and its output."""
 
 import os
 import selectors
@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import IO, Final
 
-#: How long a pipe may stay silent after the program has ended; a daemon may hold it open.
+#: How long to wait for a silent pipe after the program has ended; a daemon may hold it open.
 _LINGER_S: Final = 0.2
 _CHUNK_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What a program printed; `returncode` is None if it was killed at a limit of time or output.
+    """A program that has ended.
 
     Attributes:
-        flooded: it was killed because it printed too much.
-        elapsed_s: from start to end.
+        returncode: its exit status; None if it was killed at its limit of time or output.
+        stdout: its stdout.
+        stderr: its stderr.
+        flooded: whether it printed more than its limit.
+        elapsed_s: time from its start to its end.
     """
 
     returncode: int | None
@@ -32,26 +35,26 @@ class Ended:
 
     @property
     def text(self) -> str:
-        """All that was printed, errors first."""
+        """All output as text; stderr comes first."""
         return (self.stderr + b"\n" + self.stdout).decode("utf-8", "replace")
 
 
 def run_client(
     argv: Sequence[str], *, timeout_s: float, limit_bytes: int, stdin: IO[bytes] | None = None
 ) -> Ended:
-    """Run a program in a session of its own, without a terminal to ask questions on.
+    """Run a program in its own session, without a terminal on which it could ask questions.
 
-    The program and everything it started in its session are killed after `timeout_s`, when it
-    prints more than `limit_bytes`, or when an exception leaves this function.
+    The program and all processes of its session are killed after `timeout_s`, when it prints more
+    than `limit_bytes`, or when this function raises an exception.
 
     Args:
         argv: program and arguments; no shell is involved.
-        timeout_s: time limit from its start.
-        limit_bytes: of stdout and stderr together.
-        stdin: an open file that it reads; empty if there is none.
+        timeout_s: time limit from the start.
+        limit_bytes: limit on stdout and stderr together.
+        stdin: an open file for the program to read; None gives it an empty stdin.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
         ValueError: an argument holds a null byte.
     """
     began = monotonic()
@@ -89,7 +92,7 @@ def _drain(
     deadline: float,
     limit_bytes: int,
 ) -> bool:
-    """Read until the pipes end; return whether they did, within the limits."""
+    """Read until the pipes end; return whether they ended within the limits."""
     left_bytes = limit_bytes
     with selectors.DefaultSelector() as selector:
         for stream in printed:
@@ -112,7 +115,7 @@ def _drain(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program that still runs, with its session."""
+    """Kill a program and its session if it is still running."""
     if process.poll() is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

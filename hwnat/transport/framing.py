@@ -1,13 +1,14 @@
-"""Frame commands for a shell on a device, so that one that ran to its end can be recognised.
+"""Frames commands for the shell of a device, so that a command that ran to its end is recognised.
 
-The exit code of `adb` or `ssh` proves nothing: adb 29 ends with 0 when the cable is pulled. So a
-command runs between marks on both streams. They hold a random token of the call, and only the last
-mark has the exit code. Greetings of a login shell come before the first mark and are cut off. The
-command line contains no complete mark, so a device that echoes it or lists its processes forges
-none.
+The exit code of `adb` or `ssh` proves nothing: adb 29 exits with 0 when the cable is pulled. A
+command therefore prints marks around its output on both streams. The marks contain a random token
+of the call, and only the last mark contains the exit code. Greetings of a login shell come before
+the first mark and are cut off. The command line contains no complete mark, so a device that echoes
+it or lists its processes does not forge one.
 
-The exit code of `timeout` proves nothing either: toybox 0.8.9 mostly ends with 127. So the mark is
-printed by a shell that runs under the limit and is killed with the command.
+The exit code of `timeout` proves nothing either: that of toybox 0.8.9 mostly exits with 127. The
+last mark is therefore printed by a shell that runs under the time limit and is killed together
+with the command.
 """
 
 import secrets
@@ -25,13 +26,15 @@ KILL_AFTER_S: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framed:
-    """What a command printed between the marks.
+    """The output of a command between its marks.
 
     Attributes:
-        state: `silent`: no mark arrived; `cut`: the last mark did not; `unlimited`: the device
-            cannot limit the time of a command and did not run it; `late`: the command was killed at
-            its time limit; `done`.
-        status: the command's exit code, if `done`.
+        state: `done` if the command ran to its end; `silent` if no mark arrived; `cut` if the last
+            mark did not arrive; `late` if the command was killed at its time limit; `unlimited` if
+            the device did not run the command because it cannot limit its time.
+        status: exit code of the command, if `state` is `done`.
+        stdout: output between the marks, if `state` is `done`.
+        stderr: the same for stderr.
     """
 
     state: Literal["silent", "cut", "unlimited", "late", "done"]
@@ -46,13 +49,14 @@ def new_token() -> str:
 
 
 def command_line(token: str, argv: Sequence[str], *, timeout_s: float, reads: bool = False) -> str:
-    """Return one line that any POSIX shell runs as `argv`, between marks and with a time limit.
+    """Return a line with which any POSIX shell runs `argv` between marks and with a time limit.
 
     Args:
-        token: of this call.
+        token: token of this call.
         argv: program and arguments.
-        timeout_s: rounded up to seconds, because some versions of `timeout` take nothing else.
-        reads: the command reads stdin; otherwise its stdin is empty.
+        timeout_s: time limit. It is rounded up to whole seconds, because some versions of
+            `timeout` accept only these.
+        reads: whether the command reads stdin; otherwise its stdin is empty.
     """
     limit_s = str(max(1, ceil(timeout_s)))
     words = [token, limit_s, "yes" if reads else "no", program("transport/framed_inner"), *argv]
@@ -60,16 +64,16 @@ def command_line(token: str, argv: Sequence[str], *, timeout_s: float, reads: bo
 
 
 def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
-    """Return what a command printed between the marks of its call.
+    """Return the output of a command between the marks of its call.
 
-    A device without separate streams sends everything as `stdout`. So does one with a terminal,
-    which also turns each line end into two characters; those of the output are left unchanged.
+    A device without separate streams sends everything as `stdout`. A device with a terminal does
+    the same, and also turns each line end into two characters, which stay in the output.
     """
     mark = token.encode()
     before, first, rest = stdout.partition(mark + b"<")
     newline = b"\r\n" if rest.startswith(b"\r\n") else b"\n"
     if not first or not rest.startswith(newline):
-        # The link may have been lost after the first word of one stream.
+        # The link may have been lost after the first mark of one stream.
         return Framed(state="cut" if mark + b"(" in stdout + stderr else "silent")
     start, end = mark + b"(" + newline, newline + mark + b")" + newline
     body, last, how = rest[len(newline) :].rpartition(newline + mark + b"!")
@@ -90,7 +94,7 @@ def read(token: str, stdout: bytes, stderr: bytes) -> Framed:
 
 
 def _status(code: bytes, newline: bytes) -> int | None:
-    """Return the exit code in a mark; None for garbage."""
+    """Return the exit code in a mark; None if the mark is damaged."""
     digits = code.removesuffix(newline)
     known = code.endswith(newline) and digits in {str(number).encode() for number in range(256)}
     return int(digits) if known else None

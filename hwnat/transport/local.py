@@ -1,4 +1,4 @@
-"""The machine that hwnat itself runs on."""
+"""The transport to the machine that hwnat runs on."""
 
 import shutil
 import tempfile
@@ -17,12 +17,12 @@ _WORKDIR: Final = "~/.cache/hwnat/work"
 
 
 def connect(spec: DeviceSpec) -> "LocalTransport":
-    """Return the way to this machine."""
+    """Return a transport to this machine."""
     return LocalTransport(workdir=spec.workdir)
 
 
 class LocalTransport:
-    """Commands as child processes, files by copying."""
+    """Runs commands as child processes and copies files."""
 
     def __init__(self, *, workdir: str | None = None) -> None:
         self.address = "this machine"
@@ -32,8 +32,8 @@ class LocalTransport:
         """Run a command with empty stdin.
 
         Raises:
-            DeviceError: it could not be started, or was killed after `timeout_s` or because
-                of what it printed.
+            DeviceError: the command could not be started, or was killed after `timeout_s` or
+                because it printed too much.
         """
         try:
             done = run_client(argv, timeout_s=timeout_s, limit_bytes=OUTPUT_BYTES)
@@ -65,20 +65,20 @@ class LocalTransport:
         _copy(Path(source), target)
 
     def probe(self) -> Probe:
-        """Make the working folder and say what can be done there.
+        """Create the working folder and report what it allows.
 
         Raises:
-            DeviceError: the folder cannot be made.
+            DeviceError: the folder cannot be created.
         """
         workdir = self._workdir or str(Path(_WORKDIR).expanduser())
         return probe(self.run, workdir, address=self.address, client=None)
 
     def close(self) -> None:
-        """Do nothing: nothing is kept running."""
+        """Do nothing, because there are no background processes."""
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy through a temporary file beside `target`, so that nobody sees half of it."""
+    """Copy through a temporary file beside `target`, so that it is never half-written."""
     try:
         if not source.is_file():
             source.stat()

@@ -1,4 +1,4 @@
-"""A link that is waited for when it is lost."""
+"""A transport that waits until a lost link is back."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from hwnat.transport.base import Completed, Probe, Transport
 
 T = TypeVar("T")
 
-#: Between two attempts, at first and at most.
+#: First and longest pause between two attempts.
 _PAUSE_S: Final = (0.5, 15.0)
 
 
 class PatientTransport:
-    """Repeats calls that failed because the link was lost; only for calls that may be made twice.
+    """Repeats calls that failed because the link was lost. Use it for calls that may be repeated.
 
     Args:
-        link: to the device.
-        name: of the device, for messages.
-        patience_s: how long a lost link is waited for; then its error is raised.
-        tell: is given a message when the link is lost, and one when it is back.
+        link: link to the device.
+        name: name of the device, for messages.
+        patience_s: how long to wait for a lost link before raising its error.
+        tell: called with a message when the link is lost, while waiting, and when it is back.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class PatientTransport:
         self._repeat(lambda: self._link.pull(source, target))
 
     def probe(self) -> Probe:
-        """Reach the device; see `Transport.probe`."""
+        """Connect to the device; see `Transport.probe`."""
         return self._repeat(self._link.probe)
 
     def close(self) -> None:
-        """End the link."""
+        """Close the link."""
         self._link.close()
 
     def _repeat(self, call: Callable[[], T]) -> T:
@@ -58,7 +58,7 @@ class PatientTransport:
                 result = call()
             except TransientDeviceError as failed:
                 if not lost:
-                    # What the call itself took to fail is no part of the wait.
+                    # The wait begins when the call fails, not when it started.
                     lost, began = True, monotonic()
                     self._tell(str(failed))
                 waited = monotonic() - began

@@ -1,4 +1,4 @@
-"""What `adb` and `ssh` share: framed commands, and files that are hashed on both sides."""
+"""The base of the transports by `adb` and `ssh`: framed commands, and files checked by hash."""
 
 import hashlib
 import os
@@ -18,9 +18,9 @@ from hwnat.transport.base import Completed, Probe
 from hwnat.transport.client import Ended, run_client
 from hwnat.transport.words import device_path, printable, shown
 
-#: Extra time for a call beyond the limit on the device: to connect, and to be killed there.
+#: Extra time for a call beyond its limit on the device, to connect and to kill the command there.
 GRACE_S: Final = 20.0
-#: Slowest link on which a copy is waited for; a minute is allowed in any case.
+#: Slowest link for which the time limit of a copy is enough; a minute is added to the limit.
 _BYTES_PER_S: Final = 200_000
 #: Largest file to pull; it is held in memory until its hash is checked.
 _PULL_BYTES: Final = 1 << 30
@@ -30,7 +30,7 @@ def find_program(name: str, *, install: str) -> str:
     """Return the path of a program of this machine.
 
     Raises:
-        DeviceError: it is not on PATH; `install` is the command that installs it.
+        DeviceError: the program is not on PATH; the message has the command `install`.
     """
     path = shutil.which(name)
     if path is None:
@@ -40,11 +40,11 @@ def find_program(name: str, *, install: str) -> str:
 
 
 class RemoteTransport(ABC):
-    """A device behind a client program; a subclass says how the client is called.
+    """A transport through a client program; a subclass defines how the client is called.
 
     Attributes:
-        address: how the device is named in messages, such as `adb R58M`.
-        workdir: folder of the device where hwnat works.
+        address: address of the device for messages, such as `adb R58M`.
+        workdir: hwnat's working folder on the device.
     """
 
     def __init__(self, *, address: str, workdir: str) -> None:
@@ -52,10 +52,10 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def _shell(self, command: str) -> list[str]:
-        """Return the call of the client that has the device's shell run `command`."""
+        """Return the call of the client that runs `command` in the shell of the device."""
 
     def _raw(self, command: str) -> list[str]:
-        """Return the same, with output that is not changed on its way, for files."""
+        """Return a call like that of `_shell` that does not change the output, for files."""
         return self._shell(command)
 
     @abstractmethod
@@ -64,7 +64,7 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def _explain(self, printed: str) -> DeviceError | None:
-        """Return the error for what the client printed; None if it is unknown."""
+        """Return the error that explains the output of the client; None if it is unknown."""
 
     @abstractmethod
     def _version(self) -> str:
@@ -72,18 +72,18 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Make sure that the device can be called, before each call."""
+        """Make sure that the device can be called; this runs before every call."""
 
     @abstractmethod
     def _lost(self) -> None:
         """Note that the link was lost."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with empty stdin, with a time limit on the device and another one here.
+        """Run a command with empty stdin; a time limit applies on the device and on this machine.
 
         Raises:
-            DeviceError: it could not be started, or was killed after `timeout_s`.
-            TransientDeviceError: the link was lost before the command's end was seen.
+            DeviceError: the command could not be started, or was killed after `timeout_s`.
+            TransientDeviceError: the link was lost before the end of the output arrived.
         """
         if not argv:
             msg = f"Cannot run an empty command on {self.address}; name a program."
@@ -97,12 +97,12 @@ class RemoteTransport(ABC):
         )
 
     def push(self, source: Path, target: str) -> None:
-        """Copy a file to the device unless the same is there already.
+        """Copy a file to the device unless the device has the same file already.
 
-        It is sent under a temporary name, hashed there, and only then renamed.
+        The file is sent under a temporary name, and renamed once the device has checked its hash.
 
         Raises:
-            DeviceError: the copy failed, or arrived damaged.
+            DeviceError: the copy failed, or the file arrived damaged.
         """
         path = device_path(target)
         what = f"Cannot push {shown([str(source)])} to {shown([target])} on {self.address}"
@@ -139,10 +139,10 @@ class RemoteTransport(ABC):
             raise
 
     def pull(self, source: str, target: Path) -> None:
-        """Copy a file from the device; it gets its name here once its hash is checked.
+        """Copy a file from the device; it is named `target` only after its hash is checked.
 
         Raises:
-            DeviceError: the copy failed, or arrived damaged.
+            DeviceError: the copy failed, or the file arrived damaged.
         """
         path = device_path(source)
         what = f"Cannot pull {shown([source])} from {self.address}"
@@ -176,10 +176,10 @@ class RemoteTransport(ABC):
             raise DeviceError(msg) from problem
 
     def probe(self) -> Probe:
-        """Reach the device, make its working folder and say what can be done there.
+        """Connect to the device, create its working folder and report what the folder allows.
 
         Raises:
-            DeviceError: it cannot be reached, or the folder cannot be made.
+            DeviceError: the device cannot be reached, or the folder cannot be created.
         """
         return shell.probe(
             self.run, self.workdir, address=self.address, client=printable(self._version())
@@ -187,15 +187,15 @@ class RemoteTransport(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End what the link keeps running here; the next call starts it again."""
+        """Stop background processes of the link on this machine; the next call restarts them."""
 
     def _ask(self, argv: Sequence[str], *, what: str, timeout_s: float) -> Completed:
-        """Run a script of `shell` and return it if it succeeded."""
+        """Run a script of `shell`; return its output, or raise the error for its exit status."""
         done = self.run(argv, timeout_s=timeout_s)
         means = {
-            shell.IS_FOLDER: "a folder has this name; name a file in it.",
-            shell.NO_FILE: "no such file there; check the path.",
-            shell.NO_HASH: "it has no sha256sum and no md5sum; install toybox or BusyBox.",
+            shell.IS_FOLDER: "the path is a folder; name a file in it.",
+            shell.NO_FILE: "the file does not exist; check the path.",
+            shell.NO_HASH: "it has no sha256sum and no md5sum; install toybox or BusyBox there.",
         }
         if done.returncode in means:
             msg = f"{what}: {means[done.returncode]}"
@@ -219,14 +219,14 @@ class RemoteTransport(ABC):
         raw: bool = False,
         size: int = 0,
     ) -> framing.Framed:
-        """Run a command and return it if its end was seen.
+        """Run a command and return its output if the end of the output arrived.
 
         Args:
             argv: program and arguments.
-            timeout_s: limit on the device; the host allows a little more.
-            stdin: a file that is sent.
-            raw: the output is a file of `size` bytes.
-            size: see `raw`.
+            timeout_s: limit on the device; this machine allows a little more.
+            stdin: a file to send to the command.
+            raw: whether the output is a file of `size` bytes.
+            size: size of that file.
         """
         token = framing.new_token()
         line = framing.command_line(token, argv, timeout_s=timeout_s, reads=stdin is not None)
@@ -241,7 +241,7 @@ class RemoteTransport(ABC):
         if framed.state == "late" and ended.elapsed_s >= timeout_s:
             msg = (
                 f"{shown(argv)} was killed after {timeout_s:g} s on {self.address}; run it on the "
-                "device by hand to see what it waits for."
+                "device by hand to see why it does not end."
             )
             raise DeviceError(msg)
         if framed.state != "done":
@@ -259,7 +259,7 @@ class RemoteTransport(ABC):
         """Run the client program.
 
         Raises:
-            DeviceError: it cannot be started.
+            DeviceError: the program cannot be started.
         """
         try:
             return run_client(argv, timeout_s=timeout_s, limit_bytes=limit_bytes, stdin=stdin)
@@ -268,17 +268,17 @@ class RemoteTransport(ABC):
             raise DeviceError(msg) from problem
 
     def _failure(self, argv: Sequence[str], ended: Ended, framed: framing.Framed) -> DeviceError:
-        """Return the error for a command whose end was not seen."""
+        """Return the error for a command whose output did not arrive to its end."""
         if framed.state == "unlimited":
             return DeviceError(
-                f"{self.address} has no program 'timeout' that knows -k, so a command that hangs "
-                "would never end there; install toybox, BusyBox 1.34 or later, or coreutils there."
+                f"{self.address} has no program 'timeout' that supports -k, so a command that "
+                "hangs would never end; install toybox, BusyBox 1.34 or later, or coreutils there."
             )
         if ended.flooded:
             self._lost()
             return DeviceError(
                 f"{shown(argv)} was killed: it printed over {shell.OUTPUT_BYTES >> 20} MiB on "
-                f"{self.address}; have it write to a file and pull that."
+                f"{self.address}; make it write to a file and pull the file."
             )
         known = self._explain(ended.text)
         if known is not None and framed.state == "silent":
@@ -308,7 +308,7 @@ class RemoteTransport(ABC):
                 f"{to} did not run {what} in a POSIX shell. It printed: {quoted}. Check it with: "
                 "hwnat device doctor"
             )
-        # Old versions of adb end so, with 0, when the cable is pulled before the first word.
+        # Old versions of adb exit like this, with 0, if the cable is pulled before any output.
         return TransientDeviceError(
             f"{to} did not run {what} in a POSIX shell. It printed nothing, so the link may have "
             f"been lost. Check it, then {again}; if that does not help: hwnat device doctor"
@@ -316,7 +316,7 @@ class RemoteTransport(ABC):
 
 
 def _hashes(source: Path) -> tuple[int, str, str]:
-    """Return size in bytes, SHA-256 and MD5 of a file; MD5 is for devices without SHA-256."""
+    """Return the size in bytes, SHA-256 and MD5 of a file; some devices compute only MD5."""
     size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with source.open("rb") as file:
         while chunk := file.read(1 << 20):

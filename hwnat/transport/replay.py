@@ -1,4 +1,4 @@
-"""Record the calls of a real transport, and answer them again without the device."""
+"""Records the calls of a real transport, and replays the answers without the device."""
 
 import base64
 import hashlib
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 def connect(spec: DeviceSpec) -> "ReplayTransport":
-    """Return the transport that answers from the transcript of `spec`.
+    """Return a transport that replays the transcript of `spec`.
 
     Raises:
-        UsageError: `spec` names no transcript.
+        UsageError: `spec` has no transcript.
         DataError: the transcript is damaged.
     """
     if spec.transcript is None:
@@ -35,13 +35,13 @@ def connect(spec: DeviceSpec) -> "ReplayTransport":
 
 
 class RecordingTransport:
-    """Hands every call on to `link` and appends it, with its answer, to a file.
+    """Passes every call to `link`, and appends the call and its answer to a file.
 
-    A file that is there already is replaced. Each line is on disk before the call returns.
+    An existing file is replaced. Each line is written before the call returns.
 
     Args:
         link: the transport whose calls are recorded.
-        path: JSON lines.
+        path: path of the transcript, a file of JSON lines.
     """
 
     def __init__(self, link: Transport, path: Path) -> None:
@@ -80,7 +80,7 @@ class RecordingTransport:
         self._link.close()
 
     def _note(self, call: dict[str, Any], make: Callable[[], T], dump: Callable[[T], object]) -> T:
-        """Make a call and write it down."""
+        """Make a call and record it."""
         try:
             answer = make()
         except DeviceError as error:
@@ -96,10 +96,10 @@ class RecordingTransport:
 
 
 class ReplayTransport:
-    """Answers calls from a transcript, in its order; any other call is an error.
+    """Answers calls from a transcript in the order in which they were recorded.
 
     Args:
-        path: what `RecordingTransport` wrote.
+        path: path of a file that `RecordingTransport` wrote.
 
     Raises:
         DataError: the file is missing, truncated or not a transcript.
@@ -112,31 +112,31 @@ class ReplayTransport:
 
     @property
     def left(self) -> int:
-        """How many recorded calls have not been asked for."""
+        """Number of recorded calls that have not been replayed."""
         return len(self._lines) - self._next
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Answer as the device did.
+        """Return the recorded output of the command.
 
         Raises:
-            DeviceError: it failed then, or this call does not come next in the transcript.
+            DeviceError: the recorded call failed, or the next recorded call is another one.
         """
         answer = self._answer({"run": list(argv), "timeout_s": timeout_s})
         return record(Completed, answer, where=self._where())
 
     def push(self, source: Path, target: str) -> None:
-        """Accept a file that is the same as then.
+        """Accept a file with the recorded content.
 
         Raises:
-            DeviceError: it failed then, or this call does not come next in the transcript.
+            DeviceError: the recorded call failed, or the next recorded call is another one.
         """
         self._answer({"push": target, "sha256": _sha256(source)})
 
     def pull(self, source: str, target: Path) -> None:
-        """Write the file that was pulled then.
+        """Write the file whose content was recorded.
 
         Raises:
-            DeviceError: it failed then, or this call does not come next in the transcript.
+            DeviceError: the recorded call failed, or the next recorded call is another one.
         """
         answer = self._answer({"pull": source})
         try:
@@ -148,18 +148,18 @@ class ReplayTransport:
         target.write_bytes(content)
 
     def probe(self) -> Probe:
-        """Answer as the device did.
+        """Return the recorded report.
 
         Raises:
-            DeviceError: it failed then, or this call does not come next in the transcript.
+            DeviceError: the recorded call failed, or the next recorded call is another one.
         """
         return record(Probe, self._answer({"probe": True}), where=self._where())
 
     def close(self) -> None:
-        """Do nothing: nothing is kept running."""
+        """Do nothing, because there are no background processes."""
 
     def _where(self) -> str:
-        # The first line is the header's, and `_next` has moved on to the next call.
+        # The first line is the header, and `_next` already points to the following call.
         return f"{self._path} line {self._next + 1}"
 
     def _answer(self, call: dict[str, object]) -> object:
@@ -171,8 +171,8 @@ class ReplayTransport:
         self._next += 1
         if line["call"] != call:
             msg = (
-                f"{self._where()}: recorded is {_shown(line['call'])}, called is {_shown(call)}; "
-                "record it again."
+                f"{self._where()}: the recorded call is {_shown(line['call'])}, not "
+                f"{_shown(call)}; record it again."
             )
             raise DeviceError(msg)
         if "error" in line:
@@ -189,7 +189,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
         for number, line in enumerate(text.splitlines(), start=1)
     ]
     if not text.endswith("\n") or not lines or lines[0] != {"schema": SCHEMA}:
-        msg = f"{path}: not a whole transcript of schema {SCHEMA}; record it again."
+        msg = f"{path}: not a complete transcript of schema {SCHEMA}; record it again."
         raise DataError(msg)
     for number, line in enumerate(lines[1:], start=2):
         if not _is_call(line):

@@ -1,8 +1,8 @@
-"""Shell programs for devices, files of `hwnat/*/scripts/`, and what their answers mean.
+"""Shell scripts for devices, from `hwnat/*/scripts/`, and the meaning of their output.
 
-Each file is a constant: nothing that a device printed, and no name, is ever part of it. They need a
-POSIX shell and the usual small programs, which toybox, BusyBox and GNU have. A script names its
-arguments in its first line, `folder=$1 token=$2`, and includes another by `. other.sh`.
+A script is a constant: no name and no output of a device is ever inserted into it. Scripts need a
+POSIX shell and common programs that toybox, BusyBox and GNU have. A script names its arguments in
+its first line, as in `folder=$1 token=$2`, and includes another script with `. other.sh`.
 """
 
 import posixpath
@@ -16,10 +16,10 @@ from hwnat.errors import DeviceError, UsageError
 from hwnat.transport.base import Completed, Probe
 from hwnat.transport.words import device_path, printable
 
-#: The most that a command may print, both streams together; an endless one must not fill memory.
+#: Limit on the output of a command, both streams together, so that it cannot fill the memory.
 OUTPUT_BYTES: Final = 64 << 20
 
-# How a script of this folder ends; a shell and its utilities use other numbers.
+# Exit statuses of the scripts of this folder; shells and their utilities use other numbers.
 SAME: Final = 40
 IS_FOLDER: Final = 41
 NO_FOLDER: Final = 42
@@ -35,10 +35,10 @@ _COMMENT: Final = re.compile(r"^ *#.*\n", re.MULTILINE)
 _NAMED: Final = re.compile(r"([a-z0-9_]+)=\$[1-9](?: |$)")
 _DESCRIBED: Final = re.compile(r"(sha256|md5) (\d{1,15}) ([0-9a-f]{64}|[0-9a-f]{32})\n")
 
-#: Words in an error of a device -> what they mean and what to do.
+#: Words in an error message of a device -> cause and remedy.
 _CAUSES: Final = (
     ("no space left", "its disk is full; delete files there"),
-    # So a shell of a board says it that has no words for it.
+    # Some shells of boards print this when the disk is full.
     ("i/o error", "its disk is full or broken; delete files there"),
     ("quota exceeded", "its disk quota is used up; delete files there"),
     ("file too large", "it takes no file of this size"),
@@ -61,10 +61,10 @@ class Run(Protocol):
 
 @cache
 def program(name: str) -> str:
-    """Return a script with those that it includes, without comments.
+    """Return the text of a script and of the scripts that it includes, without comments.
 
     Args:
-        name: folder of the package and file, such as `remote/start`.
+        name: folder in the package and name of the script, such as `remote/start`.
     """
     path = f"{posixpath.dirname(name)}/scripts/{posixpath.basename(name)}"
     return _text(f"{path}.sh")
@@ -83,12 +83,12 @@ def script(name: str, *rest: str, **words: str) -> list[str]:
     """Return the command that runs a script.
 
     Args:
-        name: as for `program`.
-        rest: words after those that the script names.
-        words: its arguments, by the names in its first line.
+        name: see `program`.
+        rest: further arguments, which the first line of the script does not name.
+        words: arguments by the names in the first line of the script.
 
     Raises:
-        TypeError: these are not the script's arguments.
+        TypeError: the script has arguments with other names.
     """
     text = program(name)
     names = _NAMED.findall(text.partition("\n")[0])
@@ -99,15 +99,15 @@ def script(name: str, *rest: str, **words: str) -> list[str]:
 
 
 def refused(what: str, printed: str) -> DeviceError:
-    """Return the error for something a device would not do, with cause and next step."""
+    """Return the error for an action that a device refused, with cause and next step."""
     quoted = printable(printed, limit=200) or "nothing"
     cause = next((means for words, means in _CAUSES if words in printed.lower()), None)
-    step = "ask it with: hwnat device doctor" if cause is None else "or set another workdir for it"
+    step = "check it with: hwnat device doctor" if cause is None else "or set another workdir"
     return DeviceError(f"{what}: {cause or 'it does not say why'}, {step}. It printed: {quoted}")
 
 
 def described(printed: str) -> tuple[Literal["sha256", "md5"], int, str] | None:
-    """Return hash, size in bytes and digest of what `before_pull.sh` printed; None for garbage."""
+    """Parse the output of `before_pull.sh`: hash, size in bytes and digest; None if damaged."""
     match = _DESCRIBED.fullmatch(printed)
     if match is None:
         return None
@@ -116,18 +116,19 @@ def described(printed: str) -> tuple[Literal["sha256", "md5"], int, str] | None:
 
 
 def probe(run: Run, workdir: str, *, address: str, client: str | None) -> Probe:
-    """Make the working folder of a device and ask what can be done there.
+    """Create the working folder of a device and report what it allows.
 
     Raises:
-        DeviceError: the device does not answer, or the folder cannot be made.
+        DeviceError: the device does not answer, or the folder cannot be created.
+        UsageError: the folder holds files and was not created by hwnat.
     """
     folder = device_path(workdir.rstrip("/") or "/.")
     done = run(script("transport/probe", folder=folder, word=secrets.token_hex(8)), timeout_s=20)
     if done.returncode == NOT_OURS:
         msg = (
             f"The folder {printable(workdir)} of {address} holds files and was not made by hwnat, "
-            "which deletes what is in its folder. Set another `workdir` in the device file; or, if "
-            f"everything in it may go, run on the device: touch {printable(workdir)}/{MARK}"
+            "which deletes files in its folder. Set another `workdir` in the device file; or, if "
+            f"all of them may be deleted, run on the device: touch {printable(workdir)}/{MARK}"
         )
         raise UsageError(msg)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Boards and other machines, through the `ssh` program of this machine."""
+"""The transport to boards and other machines through the `ssh` program of this machine."""
 
 import shutil
 import tempfile
@@ -15,17 +15,17 @@ from hwnat.transport.remote import RemoteTransport, find_program
 from hwnat.transport.shell import refused, script
 from hwnat.transport.words import printable, shown
 
-#: Under the home folder of the user there.
+#: Default working folder, relative to the home folder of the user on the device.
 WORKDIR: Final = ".cache/hwnat/work"
 _INSTALL: Final = "sudo apt install openssh-client"
 _OPTIONS: Final = (
-    # No questions: a password prompt or an unknown host is an error.
+    # ssh must ask no questions; a password prompt or an unknown host is an error.
     ("BatchMode", "yes"),
     ("ConnectTimeout", "10"),
     ("ServerAliveInterval", "5"),
     ("ServerAliveCountMax", "3"),
     ("ControlMaster", "auto"),
-    # The connection of a killed command ends by itself.
+    # The shared connection ends by itself if this process is killed.
     ("ControlPersist", "60"),
     ("ClearAllForwardings", "yes"),
     ("ForwardAgent", "no"),
@@ -34,7 +34,7 @@ _OPTIONS: Final = (
     ("RemoteCommand", "none"),
     ("RequestTTY", "no"),
 )
-#: What ssh prints, in lower case -> whether it may pass by itself, and the cause with a remedy.
+#: Output of ssh in lower case -> whether the failure may be temporary; cause and remedy.
 _CAUSES: Final = (
     (
         "remote host identification has changed",
@@ -81,7 +81,7 @@ _CAUSES: Final = (
 
 
 def connect(spec: DeviceSpec) -> "SshTransport":
-    """Return the way to the host of `spec`.
+    """Return a transport to the host of `spec`.
 
     Raises:
         UsageError: `spec` has no host.
@@ -94,15 +94,15 @@ def connect(spec: DeviceSpec) -> "SshTransport":
 
 
 class SshTransport(RemoteTransport):
-    """Commands through `ssh`, one connection for all of them; files through `cat`.
+    """Runs commands with `ssh` over one shared connection; copies files with `cat`.
 
     Keys, jump hosts, and a missing user or port are taken from ~/.ssh/config.
 
     Args:
-        host: address or name.
-        port: None for the one of ~/.ssh/config.
-        user: likewise.
-        workdir: relative to the home folder, or absolute.
+        host: address, or name in ~/.ssh/config.
+        port: port of the ssh server; None leaves it to ~/.ssh/config.
+        user: user to log in as; None leaves it to ~/.ssh/config.
+        workdir: working folder, absolute or relative to the home folder.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class SshTransport(RemoteTransport):
         where = self._target if port is None else f"{self._target} port {port}"
         super().__init__(address=f"ssh {printable(where)}", workdir=workdir)
         self._ssh = find_program("ssh", install=_INSTALL)
-        # As in known_hosts.
+        # The name of the host in known_hosts.
         self._known = host if port in {None, 22} else f"'[{host}]:{port}'"
         self._to = [*(["-p", str(port)] if port is not None else []), "--", self._target]
         self._sockets: Path | None = None
@@ -120,7 +120,7 @@ class SshTransport(RemoteTransport):
 
     def _argv(self, *words: str) -> list[str]:
         if self._sockets is None:
-            # Short, because the path of a socket has at most about a hundred characters.
+            # The path of a socket has at most about a hundred characters.
             self._sockets = Path(tempfile.mkdtemp(prefix="hwnat-", dir=_short_folder()))
             leave = [self._ssh, "-S", str(self._sockets / "s"), "-O", "exit", *self._to]
             self._end = weakref.finalize(self, _hang_up, leave, self._sockets)
@@ -142,14 +142,14 @@ class SshTransport(RemoteTransport):
         return self.client([self._ssh, "-V"], timeout_s=10).text
 
     def _prepare(self) -> None:
-        """Do nothing: ssh connects when it is called."""
+        """Do nothing, because ssh connects when it is called."""
 
     def _lost(self) -> None:
-        # The shared connection may be dead without knowing it.
+        # The shared connection may be dead although its process is still running.
         self.close()
 
     def close(self) -> None:
-        """End the connection; the next call makes another."""
+        """Close the shared connection; the next call opens another."""
         if self._end is not None:
             self._end()
         self._sockets = None
@@ -176,7 +176,7 @@ def _short_folder() -> str | None:
 
 
 def _hang_up(leave: list[str], sockets: Path) -> None:
-    """Ask the shared connection to end, and remove its folder."""
+    """Close the shared connection and remove its folder."""
     with suppress(OSError):
         if (sockets / "s").exists():
             run_client(leave, timeout_s=5, limit_bytes=1 << 16)

@@ -1,4 +1,4 @@
-"""Make text from a device safe to show, and paths on a device safe to use."""
+"""Makes text from a device safe to print, and paths on a device safe to use."""
 
 import re
 import unicodedata
@@ -28,14 +28,14 @@ def printable(text: str, *, limit: int = 10_000) -> str:
 
 
 def shown(argv: Sequence[str]) -> str:
-    """Return a command in one line for a message, cut where it is long; scripts are left out."""
+    """Return a command in one line for a message, shortened and without scripts."""
     words = argv if len(argv) == 1 else ["…" if "\n" in word else word for word in argv]
     line = printable(" ".join(words))
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def device_path(path: str) -> str:
-    """Return the path of a file on a device such that no program there takes it for an option.
+    """Return a path on a device in a form that no program mistakes for an option.
 
     Raises:
         DeviceError: no file can have this path.

@@ -117,11 +117,11 @@ KINDS = (
     Kind("no fixed clocks", "state", "free ones|clocks",
          partial(facts, fixed_performance_supported=0),
          lambda rig: rig.machine.state.set(fixed_performance_supported=1), of=(True,)),
-    Kind("driver killed", "process", "ends every block|kills", partial(kills, word="/driver"),
+    Kind("driver killed", "process", "[Ee]very block on|kills", partial(kills, word="/driver"),
          nothing, first=False),
     Kind("keeper killed", "process", "released itself", partial(kills, word="keeper"), nothing,
          first=False),
-    Kind("all killed", "process", LOST + "|ends every block", partial(kills, word=""), nothing,
+    Kind("all killed", "process", LOST + "|[Ee]very block on", partial(kills, word=""), nothing,
          first=False),
     Kind("results damaged", "process", "hash|damaged|differs|match", damage, nothing, first=False),
 )  # fmt: skip

@@ -138,7 +138,7 @@ KINDS = (
     Kind("cut between calls", "link", LOST, cut, nothing),
     Kind("away for a moment", "link", LOST, partial(away, restart=False, longest_s=2.0), calm),
     Kind("unplugged", "link", LOST, gone, calm),
-    Kind("restarted", "link", LOST + "|restart|ends every block|clocks",
+    Kind("restarted", "link", LOST + "|restart|[Ee]very block on|clocks",
          partial(away, restart=True, longest_s=1.5), calm),
     Kind("offline", "link", LOST, partial(shut, how="silent"), open_again, of=(True,)),
     Kind("unauthorised", "link", "has not allowed", partial(shut, how="deny"), open_again,

@@ -322,6 +322,40 @@ def open_together(paths):
     assert [opener.returncode for opener in openers] == [0] * 4
 
 
+def test_a_store_that_another_process_fills_meanwhile_is_opened(tmp_path, monkeypatch):
+    path, is_empty, others = tmp_path / "s.sqlite", Store._is_empty, []
+
+    def late(store):
+        empty = is_empty(store)
+        if not others:
+            others.append(store)
+            with Store(path) as other:
+                other.add(one())
+        return empty
+
+    monkeypatch.setattr(Store, "_is_empty", late)
+    with Store(path) as store:
+        assert store.jobs("s") == {"1"}
+
+
+def test_a_transaction_keeps_other_writers_out_from_its_start(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store, store._transaction():
+        other = sqlite3.connect(store.path, timeout=0, isolation_level=None)
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            other.execute("begin immediate")
+        other.close()
+
+
+def test_a_measurement_that_fails_half_way_is_not_kept(tmp_path):
+    states = Conditions(at="a", temperature_c=20.0), Conditions(at="b", temperature_c="hot")
+    with Store(tmp_path / "s.sqlite") as store:
+        with pytest.raises(TypeError):
+            store.add(one(before=states[0], after=states[1]))
+        assert store.jobs("s") == frozenset()
+        store.add(one())
+        assert store.jobs("s") == {"1"}
+
+
 def test_a_fifo_is_no_store(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match="not a regular file"):

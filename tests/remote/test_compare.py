@@ -72,7 +72,7 @@ def changed(at, value):
     ],
 )
 def test_the_right_shape_with_wrong_numbers_is_refused(answer, output):
-    words = r"elsewhere computes something else .* differ by .* of their range \(limit 0\.0001\)"
+    words = r"elsewhere does not compute .* differ by .* of their range \(limit 0\.0001\)"
     with pytest.raises(DeviceError, match=words):
         answer(output)
 

@@ -93,5 +93,5 @@ def test_a_plan_is_words_of_shell_and_nothing_else():
 @pytest.mark.parametrize("odd", ["a\nb", "a\rb", "a\0b", "a\x1bb", "a\u2028b"])
 def test_what_is_not_a_line_is_not_planned(odd):
     for subject, word in ((odd, "x"), ("x", odd)):
-        with pytest.raises(DataError, match="are not lines of text"):
+        with pytest.raises(DataError, match="a command is not a line of text"):
             Visit(job="a" * 24, digest="0", round=1, subject=subject, commands=((word,),))

@@ -182,7 +182,7 @@ def prints(count, model, reference):
     )
 
 
-@pytest.mark.parametrize(("model", "reference"), [(99 * 10**9, 500), (1010, 10**14)])
+@pytest.mark.parametrize(("model", "reference"), [(20 * 10**9, 500), (1010, 10**14)])
 def test_a_visit_whose_runs_took_longer_than_it_is_made_again(
     this_machine, elsewhere, jobs_of, model, reference
 ):
@@ -199,10 +199,11 @@ def test_a_reference_out_of_all_proportion_is_made_again(
     this_machine, elsewhere, jobs_of, reference, took
 ):
     place = elsewhere(this_machine)
-    place.faults(prints(7, 1010, reference))
+    # Four visits before it are enough to know the usual time.
+    place.faults(prints(5, 1010, reference))
     place.make(8)
     place.check(jobs_of, 8)
-    assert f"the reference model took {took} ms, 0.0005 ms in other visits" in place.said
+    assert f"the reference model took {took} ms, but 0.0005 ms in other visits" in place.said
 
 
 @pytest.fixture

@@ -57,6 +57,16 @@ def test_a_run_that_lost_its_core_is_repeated():
     assert disturbed == len(log) // 3 > 0
 
 
+def test_runs_continue_until_both_sessions_have_enough_calm_ones():
+    log = []
+    # The candidate loses its core in two of three runs, the reference never.
+    host = Host(preemptions=lambda: sum(n % 3 > 0 for n in range(log.count("a"))))
+    samples, reference, disturbed = alternate(
+        Recorder("a", log), Recorder("b", log), runs=5, warmup=0, host=host
+    )
+    assert (len(samples), len(reference), disturbed) == (5, 13, 8)
+
+
 def test_a_machine_that_disturbs_every_run_still_gives_a_result():
     log = []
     host = Host(preemptions=lambda: len(log))

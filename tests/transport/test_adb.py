@@ -303,7 +303,7 @@ def test_a_phone_in_another_state_is_not_waited_for_as_a_device(tmp_path, monkey
     (tmp_path / "adb").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(adb, "WAIT_S", 0.2)
-    with pytest.raises(DeviceError, match=r"adb calls it 'recovery'. Start Android"):
+    with pytest.raises(DeviceError, match=r"adb reports its state as 'recovery'. Start Android"):
         AdbTransport("R58").run(["true"], timeout_s=5)
 
 
@@ -377,8 +377,8 @@ def test_the_serial_of_the_only_phone_is_taken_whole(listed, serial):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("recovery", "adb calls it 'recovery'"),
-        ("sideload", "adb calls it 'sideload'"),
+        ("recovery", "adb reports its state as 'recovery'"),
+        ("sideload", "adb reports its state as 'sideload'"),
         ("authorizing", "has not allowed this computer"),
         ("connecting", "is offline"),
     ],

@@ -49,7 +49,9 @@ def test_a_device_file_without_a_transcript_says_so():
     ],
 )
 def test_another_call_than_the_recorded_one_is_an_error(transcript, tmp_path, call):
-    with pytest.raises(DeviceError, match=r"line 2: recorded is .*called is .*record it again"):
+    with pytest.raises(
+        DeviceError, match=r"line 2: the recorded call is .*, not .*record it again"
+    ):
         call(ReplayTransport(transcript), tmp_path / "x")
 
 
