@@ -42,7 +42,7 @@ class Cost:
     """Kernels of one kind in a file.
 
     Attributes:
-        kind: kind of operation, as keys name it.
+        kind: kind of operation, as keys name it; for an opaque one, the runtime's name.
         count: number of kernels.
         share: their part of the runtime's own profile, 0 to 1; None if the runtime has no profile.
     """
@@ -283,7 +283,9 @@ def _costs(trace: Trace) -> tuple[Cost, ...]:
     count: Counter[str] = Counter()
     spent: Counter[str] = Counter()
     for kernel in trace.ops:
-        kind = kernel.kernel if kernel.op is None else kernel.op.kind
+        kind = kernel.op.kind
+        if kind == "opaque":  # the runtime's name says more
+            kind = kernel.op.form.partition(".")[0]
         count[kind] += 1
         spent[kind] += round(kernel.profile_ns or 0)
     total = spent.total()
