@@ -26,6 +26,11 @@ _BYTES: Final[dict[DType, int]] = {
     **dict.fromkeys(("float32", "int32", "uint32"), 4),
     **dict.fromkeys(("float64", "int64", "uint64", "other"), 8),
 }
+#: Kinds whose output values each read one channel.
+_PER_VALUE: Final = frozenset(
+    {"dwconv", "pool", "add", "mul", "act", "concat", "move", "resize"}
+    | {"div", "unary", "binary", "reduce", "gather", "cast"}
+)
 #: Channels that the hardware moves and multiplies at once.
 _SLICE: Final = 4
 #: Outputs per thread along width, height and slices, as GPU delegates choose them.
@@ -96,7 +101,7 @@ def work(op: OpSpec) -> Floats:
         padded = macs
         in_bytes += 2 * size * op.mid_channels * op.in_shape[1] * op.in_shape[2]
         out_bytes += 2 * size * op.mid_channels * op.out_size[0] * op.out_size[1]
-    weights = size * op_cost(op).folded_params
+    weights = _BYTES[op.weights or op.dtype] * op_cost(op).folded_params
     values = np.array([1, macs, padded, in_bytes, out_bytes, weights, texels], np.float64)
     values.flags.writeable = False
     return values
@@ -108,6 +113,9 @@ def model_kind(op: OpSpec) -> str:
     if op.kind == "conv" and op.in_shape[1:3] == (1, 1) and op.groups == 1:
         kind = "linear"
     kind = f"grouped-{kind}" if op.groups > 1 else kind
+    if op.kind in ("unary", "binary", "reduce", "resize") and op.mode != "none":
+        kind = f"{kind}-{op.mode}"
+    kind = f"{kind}-w-{op.weights}" if op.weights else kind
     return kind if op.dtype == "float32" else f"{kind}-{op.dtype}"
 
 
@@ -117,7 +125,7 @@ def _shape(op: OpSpec) -> _Shape:
     channels = max(op.mid_channels, op.out_shape[3])
     window = op.kernel * (op.kernel_w or op.kernel)
     fan_in = op.in_shape[3] // op.groups
-    if op.kind in ("dwconv", "pool", "add", "mul", "act", "concat", "move", "resize"):
+    if op.kind in _PER_VALUE:
         fan_in = 1
     if op.kind == "gpool":
         fan_in, window = 1, op.in_shape[1] * op.in_shape[2]

@@ -37,6 +37,8 @@ class Cost:
         )
 
 
+#: Gates of a recurrent layer.
+_GATES: Final = {"lstm": 4, "gru": 3}
 #: Kinds with weights. The windows of `convpool` and `mix` are 1x1.
 _WEIGHTED: Final = ("conv", "dwconv", "deconv", "convpool", "mix", "linear")
 #: Kinds with weights and a batch norm, which is folded into a bias.
@@ -56,6 +58,12 @@ def op_cost(op: OpSpec) -> Cost:
         return _mbconv_cost(op)
     if op.kind in ("attention", "feedforward", "tokenhead"):
         return _token_cost(op)
+    if op.kind in _GATES:
+        return _recurrent_cost(op)
+    if op.kind == "sdpa":
+        batch, heads, tokens, channels = op.in_shape
+        macs = batch * heads * tokens * op.mid_channels * (channels + op.out_channels)
+        return Cost(params=0, folded_params=0, macs=macs, macs_torchprofile=macs)
     if op.kind not in (*_WEIGHTED, "matmul"):
         return Cost(params=0, folded_params=0, macs=0, macs_torchprofile=0)
     batch, height, width, channels = op.in_shape
@@ -102,6 +110,16 @@ def _mbconv_cost(op: OpSpec) -> Cost:
         macs=macs,
         macs_torchprofile=macs + muls,
     )
+
+
+def _recurrent_cost(op: OpSpec) -> Cost:
+    """Return the cost of a recurrent layer: products of each token and of the state."""
+    batch, height, tokens, channels = op.in_shape
+    hidden, gates = op.out_channels, _GATES[op.kind]
+    weights = op.operands * gates * hidden * (channels + hidden)
+    params = weights + op.operands * gates * 2 * hidden
+    macs = batch * height * tokens * weights
+    return Cost(params=params, folded_params=params, macs=macs, macs_torchprofile=macs)
 
 
 def _token_cost(op: OpSpec) -> Cost:

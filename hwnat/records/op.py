@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from hwnat.errors import DataError
 from hwnat.records.kinds import (
@@ -57,6 +57,17 @@ class OpSpec:
         act, softmax, norm: activation, softmax or normalisation that was not fused; `mode` is
             the normalisation.
         resize: resize to `out_hw`.
+        div: element-wise quotient, otherwise as add and mul.
+        unary: element-wise function of one tensor; `mode` is the function.
+        binary: element-wise function of `operands` tensors besides add, mul and div; `mode` is the
+            function.
+        reduce: reduction over some axes to `out_hw` and `out_channels`; `mode` is the function.
+        gather: lookup of rows by index; `in_shape` is the shape of the result.
+        cast: change of the data type to `weights`; quantisation and dequantisation too.
+        sdpa: fused attention of (heads, tokens, channels) queries to `mid_channels` keys;
+            `out_channels` is the width of a value.
+        lstm, gru: recurrent layer of `out_channels` over a sequence of tokens, in `operands`
+            directions.
         move: change of layout or padding: transpose, reshape with a copy, pad, slice, split,
             gather.
         opaque: any other kernel. It can be measured and looked up. It has no cost and no features,
@@ -70,6 +81,9 @@ class OpSpec:
             stride and rounded up.
         residual: whether a tensor is added to the output: the input of a block, or any other
             tensor of the same shape for an operator.
+        stride_w, dilation_w: stride and dilation along the width, if they are not those along the
+            height; 0 otherwise.
+        weights: data type of the weights, if it is not `dtype`.
         tail: number of element-wise operations that are fused besides `act` and the shortcut.
         form: for `opaque`, the runtime's operators, a dot, and 16 hexadecimal digits of the
             SHA-256 of everything that determines the work. `in_shape` is that of the first
@@ -93,6 +107,9 @@ class OpSpec:
     out_hw: tuple[int, int] | None = None
     broadcast: bool = False
     tail: int = 0
+    stride_w: int = 0
+    dilation_w: int = 0
+    weights: DType | Literal[""] = ""
     form: str = ""
     dtype: DType = "float32"
 
@@ -116,7 +133,8 @@ class OpSpec:
         yield not 1 <= min(sizes) <= max(sizes) <= LARGEST, f"sizes {sizes}"
         yield self.act not in get_args(Activation), f"activation {self.act!r}"
         yield self._needs("mid_channels") != (self.mid_channels > 0), f"mid {self.mid_channels}"
-        counts = (self.out_channels, self.mid_channels, self.se_channels, self.tail, self.kernel_w)
+        counts = (self.out_channels, self.mid_channels, self.se_channels, self.tail)
+        counts += (self.kernel_w, self.stride_w, self.dilation_w)
         yield not 0 <= min(counts) <= max(counts) <= LARGEST, f"counts {counts}"
         yield (
             block and self.residual and not self._keeps_shape,
@@ -129,6 +147,11 @@ class OpSpec:
         yield opaque, f"form {self.form[:100]!r}"
         yield self.kind == "resize" and self.out_hw is None, "no output size"
         yield self.kernel_w == self.kernel, f"a square kernel written as {self.kernel_w} wide"
+        yield self.stride_w == self.stride, f"an even stride written as {self.stride_w} wide"
+        yield self.dilation_w == self.dilation, f"an even dilation of width {self.dilation_w}"
+        yield self.weights not in ("", *get_args(DType)), f"weights {self.weights!r}"
+        yield self.weights == self.dtype, f"weights of the same type {self.weights}"
+        yield self._needs("weights") and not self.weights, "no data type of the result"
         channels, out = self.in_shape[3], self.out_channels
         yield bool(channels % self.groups or out % self.groups), f"{self.groups} groups"
         yield self.kind == "dwconv" and bool(out % channels), f"out {out} of {channels} channels"
@@ -147,7 +170,8 @@ class OpSpec:
     @property
     def _default_size(self) -> tuple[int, int]:
         _, height, width, _ = self.in_shape
-        return (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
+        across = self.stride_w or self.stride
+        return (height - 1) // self.stride + 1, (width - 1) // across + 1
 
     @property
     def _says_size(self) -> bool:

@@ -36,9 +36,85 @@ ACTIVATIONS: Final[dict[str, Activation]] = {
     "BiasGelu": "gelu",
     "Mish": "mish",
 }
+#: Quantised operator -> operator of the same work on other types.
+QUANTISED: Final = {
+    "QLinearConv": "Conv",
+    "ConvInteger": "Conv",
+    "QLinearMatMul": "MatMul",
+    "MatMulInteger": "MatMul",
+    "QGemm": "Gemm",
+    "QLinearAdd": "Add",
+    "QLinearMul": "Mul",
+    "QLinearSigmoid": "Sigmoid",
+    "QLinearLeakyRelu": "LeakyRelu",
+    "QLinearSoftmax": "Softmax",
+    "QLinearAveragePool": "AveragePool",
+    "QLinearGlobalAveragePool": "GlobalAveragePool",
+    "QLinearReduceMean": "ReduceMean",
+    "QLinearConcat": "Concat",
+    "NhwcMaxPool": "MaxPool",
+}
 #: Operators that return their input's data, possibly under another shape.
 VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
-_ARITHMETIC: Final[dict[str, str]] = {"Add": "add", "Sum": "add", "Sub": "add", "Mul": "mul"}
+_ARITHMETIC: Final[dict[str, str]] = {
+    "Add": "add",
+    "Sum": "add",
+    "Sub": "add",
+    "Mul": "mul",
+    "Div": "div",
+}
+#: Element-wise operator -> mode of a `unary` or `binary` operation.
+_UNARY: Final = {
+    "Abs": "abs",
+    "Ceil": "ceil",
+    "Cos": "cos",
+    "Erf": "erf",
+    "Exp": "exp",
+    "Floor": "floor",
+    "Log": "log",
+    "Neg": "neg",
+    "Not": "not",
+    "Reciprocal": "reciprocal",
+    "Round": "round",
+    "Rsqrt": "rsqrt",
+    "Sign": "sign",
+    "Sin": "sin",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Sqrt": "sqrt",
+    "Square": "square",
+}
+_BINARY: Final = {
+    "Pow": "pow",
+    "Mod": "mod",
+    "And": "and",
+    "Or": "or",
+    "Equal": "equal",
+    "Greater": "greater",
+    "GreaterOrEqual": "greater",
+    "Less": "less",
+    "LessOrEqual": "less",
+    "Max": "max",
+    "Min": "min",
+    "Where": "where",
+    "SquaredDifference": "sqdiff",
+}
+_REDUCTIONS: Final = {
+    "ReduceMean": "avg",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceSum": "sum",
+    "ReduceProd": "prod",
+    "ReduceL1": "l1",
+    "ReduceL2": "l2",
+    "ReduceSumSquare": "sumsquare",
+    "ReduceLogSum": "logsum",
+    "ReduceLogSumExp": "logsumexp",
+    "ArgMax": "argmax",
+    "ArgMin": "argmin",
+}
+_CASTS: Final = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
+_GATHERS: Final = frozenset({"Gather", "GatherElements", "GatherND"})
 _NORMS: Final[dict[str, str]] = {
     "LayerNormalization": "layer",
     "SkipLayerNormalization": "layer",
@@ -50,14 +126,17 @@ _NORMS: Final[dict[str, str]] = {
     "BatchNormalization": "batch",
 }
 _MOVES: Final = frozenset(
-    {"Transpose", "Pad", "Slice", "StridedSlice", "Split", "Gather", "GatherElements", "GatherND"}
+    {"Transpose", "Pad", "Slice", "StridedSlice", "Split"}
     | {"Expand", "Tile", "ScatterND", "DepthToSpace", "SpaceToDepth", "ChannelShuffle"}
     | {"ReorderInput", "ReorderOutput", "Reorder"}
 )
-_IMAGES: Final = frozenset(
+_WINDOWS: Final = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
-    | {"Resize", "Upsample"}
 )
+_IMAGES: Final = frozenset({*_WINDOWS, "Resize", "Upsample"})
+_TYPES: Final = frozenset(get_args(DType)) - {"other"}
+#: Kinds whose key may hold the type of the weights.
+_HELD_WEIGHTS: Final = frozenset({"conv", "dwconv", "deconv", "linear", "lstm", "gru"})
 #: Longest list of operators in an opaque key.
 _LABEL: Final = 40
 _MATRICES: Final = frozenset({"Gemm", "MatMul", "FusedMatMul", "FusedGemm"})
@@ -73,8 +152,11 @@ class Call:
         output: shape of the first output.
         batch: images per run.
         nhwc: whether 4-D shapes are NHWC instead of NCHW.
-        attributes: kernel (h, w), strides, dilations, group, axis, alpha, mode.
-        weight: shape of the constant second operand, if there is one.
+        attributes: kernel (h, w), strides, dilations, group, axis, alpha, mode, heads, hidden_size,
+            direction.
+        weight: shape of the constant operand with weights, if there is one.
+        weights: type of the weights, if there are any.
+        out_dtype: type of the first output, if it is known.
         act: activation fused after the operator.
         residual: whether another computed tensor of the output's shape is added.
         tail: number of further element-wise operations fused after the operator.
@@ -96,6 +178,8 @@ class Call:
     residual: bool = False
     tail: int = 0
     dtype: str = "float32"
+    weights: str = ""
+    out_dtype: str = ""
     label: str = ""
     detail: tuple[str, ...] = ()
 
@@ -112,9 +196,10 @@ def opaque(call: Call) -> OpSpec:
     """Return the opaque operation of a kernel; kernels with equal work have the same."""
     attributes = sorted((name, _plain(value)) for name, value in call.attributes.items())
     operands = (call.kind, call.inputs, call.output, call.nhwc, call.weight, call.dtype)
+    types = (call.weights, call.out_dtype)
     fused = (call.act, call.residual, call.tail, call.label, call.detail)
     label = re.sub(r"[^A-Za-z0-9-]+", "", call.label or call.kind)[:_LABEL].strip("-") or "kernel"
-    digest = hashlib.sha256(repr((operands, fused, attributes)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((operands, types, fused, attributes)).encode()).hexdigest()[:16]
     shape = call.inputs[0] if call.inputs else ()
     sizes = (1, 1, 1, 1, *shape)
     four = (prod(sizes[: len(sizes) - 3]), *sizes[-3:])
@@ -139,11 +224,13 @@ def _plain(value: object) -> object:
 
 def _described(call: Call) -> OpSpec | str:
     """Return the operation of a kernel, or the reason why no key but an opaque one describes it."""
-    if call.dtype not in ("float32", "float16"):
-        return f"{call.kind} computes in {call.dtype}; operation keys know floating point here"
+    if call.dtype not in _TYPES:
+        return f"{call.kind} computes in {call.dtype}, a type that keys do not know"
     shapes = (*call.inputs, call.output)
     if not (call.inputs and all(shape and min(shape) > 0 for shape in shapes)):
         return f"{call.kind} has no computed input of known size"
+    if call.kind in _WINDOWS and {len(call.inputs[0]), len(call.output)} == {3}:
+        call = _as_image(call)
     if call.act and call.act not in ACTIVATIONS:
         return f"{call.kind} is fused with {call.act}, an activation that keys do not know"
     if call.kind in _IMAGES and {len(call.inputs[0]), len(call.output)} != {4}:
@@ -160,13 +247,25 @@ def _described(call: Call) -> OpSpec | str:
 def _op(call: Call, kind: str, x: Nhwc, y: Nhwc | None = None, **fields: Any) -> OpSpec:  # noqa: ANN401
     """Build an operation; set `out_hw` only where the stride does not imply the output's size."""
     stride = fields.get("stride", 1)
-    if y is not None and y[1:3] != ((x[1] - 1) // stride + 1, (x[2] - 1) // stride + 1):
+    across = fields.get("stride_w", stride)
+    if y is not None and y[1:3] != ((x[1] - 1) // stride + 1, (x[2] - 1) // across + 1):
         fields["out_hw"] = y[1:3]
     fields |= {"act": ACTIVATIONS[call.act]} if call.act else {}
     fields |= {"residual": True} if call.residual else {}
     fields |= {"tail": call.tail} if call.tail else {}
-    dtype: DType = "float16" if call.dtype == "float16" else "float32"
-    return OpSpec(kind=kind, in_shape=x, dtype=dtype, **fields)  # type: ignore[arg-type]
+    if call.weights not in ("", call.dtype) and kind in _HELD_WEIGHTS:
+        fields |= {"weights": call.weights}
+    return OpSpec(kind=kind, in_shape=x, dtype=call.dtype, **fields)  # type: ignore[arg-type]
+
+
+def _as_image(call: Call) -> Call:
+    """Return a one-dimensional operator as one on images of height 1."""
+    place = 1 if call.nhwc else 2
+
+    def higher(shape: Sizes) -> Sizes:
+        return (*shape[:place], 1, *shape[place:])
+
+    return replace(call, inputs=tuple(map(higher, call.inputs)), output=higher(call.output))
 
 
 def image(call: Call, shape: Sizes) -> Nhwc:
@@ -189,31 +288,32 @@ def rows(call: Call, shape: Sizes) -> Nhwc:
     return batch, 1, before // batch, last
 
 
-def _pair(call: Call, name: str, default: int = 1) -> tuple[int, int]:
+def _pair(call: Call, name: str) -> tuple[int, int]:
     sizes = tuple(int(size) for size in call.attributes.get(name) or ())
     if len(sizes) == 1:
         return 1, sizes[0]
-    return (sizes[0], sizes[1]) if sizes else (default, default)
+    return (sizes[0], sizes[1]) if sizes else (1, 1)
 
 
 def _window(call: Call) -> dict[str, Any]:
-    """Return the kernel, stride and dilation of a window.
+    """Return the kernel, stride and dilation of a window; the width's only where they differ."""
+    kernel, strides, dilations = (_pair(call, name) for name in ("kernel", "strides", "dilations"))
+    # Along an axis where the output has size 1, the stride has no effect; nor has a dilation where
+    # the kernel has size 1.
+    stride, across = _used(strides, image(call, call.output)[1:3])
+    dilation, spread = _used(dilations, kernel) if max(kernel) > 1 else (1, 1)
+    fields: dict[str, Any] = {"kernel": kernel[0], "stride": stride}
+    fields |= {"stride_w": across} if across != stride else {}
+    fields |= {"dilation": dilation} if dilation > 1 else {}
+    fields |= {"dilation_w": spread} if spread != dilation else {}
+    return fields | ({"kernel_w": kernel[1]} if kernel[1] != kernel[0] else {})
 
-    Raises:
-        DataError: strides or dilations differ between the axes, which no key can express.
-    """
-    (height, width), strides, dilations = (
-        _pair(call, name) for name in ("kernel", "strides", "dilations")
-    )
-    # Along an axis where the output has size 1, the stride has no effect.
-    used = {s for s, size in zip(strides, image(call, call.output)[1:3], strict=True) if size > 1}
-    spread = {d for d, size in zip(dilations, (height, width), strict=True) if size > 1}
-    if len(used) > 1 or len(spread) > 1:
-        msg = f"{call.kind} has strides {strides} and dilations {dilations}; keys know one of each"
-        raise DataError(msg)
-    fields: dict[str, Any] = {"kernel": height, "stride": used.pop() if used else strides[0]}
-    fields |= {"dilation": spread.pop()} if spread and max(dilations) > 1 else {}
-    return fields | ({"kernel_w": width} if width != height else {})
+
+def _used(steps: tuple[int, int], sizes: Sizes) -> tuple[int, int]:
+    """Return the steps along height and width; a step along a side of 1 is that of the other."""
+    if sizes[0] == 1 and sizes[1] > 1:
+        return steps[1], steps[1]
+    return (steps[0], steps[0]) if sizes[1] == 1 else steps
 
 
 def _conv(call: Call) -> OpSpec | str:
@@ -247,26 +347,90 @@ def _pool(call: Call) -> OpSpec | str:
 
 
 def _reduce(call: Call) -> OpSpec | str:
-    """Treat a reduction over all axes except batch and channels as a global pool."""
-    shape = call.inputs[0]
-    axes = {int(axis) % len(shape) for axis in call.attributes.get("axes", ())}
+    """Treat a mean or maximum over all axes except batch and channels as a global pool."""
+    shape, mode = call.inputs[0], _REDUCTIONS[call.kind]
+    if "axes" not in call.attributes:
+        return f"{call.kind} has axes that are not known"
+    axes = {int(axis) % len(shape) for axis in call.attributes["axes"] if len(shape)}
     channels = 1 if len(shape) == 4 and not call.nhwc else len(shape) - 1
-    if len(shape) < 3 or axes != set(range(1, len(shape))) - {channels}:
-        return f"{call.kind} over axes {sorted(axes)} of {shape} has no operation kind"
-    mode = "max" if call.kind == "ReduceMax" else "avg"
-    return _op(call, "gpool", image(call, shape), mode=mode)
+    x = image(call, shape)
+    if mode in ("avg", "max") and len(shape) > 2 and axes == set(range(1, len(shape))) - {channels}:
+        return _op(call, "gpool", x, mode=mode)
+    kept = image(call, tuple(1 if at in axes else size for at, size in enumerate(shape)))
+    if kept[0] != x[0]:
+        return f"{call.kind} of {shape} over axes {sorted(axes)} reduces the batch"
+    fields: dict[str, Any] = {"out_channels": kept[3]} if kept[3] != x[3] else {}
+    return _op(call, "reduce", x, kept, mode=mode, **fields)
+
+
+def _elements(call: Call) -> tuple[Nhwc, dict[str, Any]]:
+    """Return the shape of an element-wise result, and its operands.
+
+    A stored operand of the full size is read like a computed one.
+    """
+    stored = [call.weight] if call.weight else []
+    shapes = [image(call, shape) for shape in (*call.inputs, *stored)]
+    widest = max((*shapes, image(call, call.output)), key=prod)
+    # The small constants beside computed operands do not count.
+    counted = [*shapes[: len(call.inputs)], *(s for s in shapes[len(call.inputs) :] if s == widest)]
+    fields: dict[str, Any] = {"operands": len(counted)}
+    if any(prod(shape) != prod(widest) for shape in counted):
+        fields["broadcast"] = True
+    return widest, fields
 
 
 def _arithmetic(call: Call) -> OpSpec | str:
-    shapes = [image(call, shape) for shape in call.inputs]
-    widest = max(shapes, key=prod)
-    if prod(widest) < prod(call.output):
-        return f"{call.kind} stretches both of its operands {call.inputs} to {call.output}"
-    fields: dict[str, Any] = {"operands": len(shapes)}
-    small = {shape for shape in shapes if prod(shape) != prod(widest)}
-    if small:
-        fields["broadcast"] = True
+    widest, fields = _elements(call)
     return _op(call, _ARITHMETIC[call.kind], widest, **fields)
+
+
+def _unary(call: Call) -> OpSpec | str:
+    return _op(call, "unary", image(call, call.inputs[0]), mode=_UNARY[call.kind])
+
+
+def _binary(call: Call) -> OpSpec | str:
+    widest, fields = _elements(call)
+    return _op(call, "binary", widest, mode=_BINARY[call.kind], **fields)
+
+
+def _cast(call: Call) -> OpSpec | str:
+    if call.out_dtype not in _TYPES:
+        return f"{call.kind} makes {call.out_dtype or 'unknown'} values, a type keys do not know"
+    if call.out_dtype == call.dtype:
+        return _op(call, "move", image(call, call.inputs[0]))
+    return _op(call, "cast", image(call, call.inputs[0]), weights=call.out_dtype)
+
+
+def _gather(call: Call) -> OpSpec | str:
+    known = replace(call, dtype=call.out_dtype or call.dtype)
+    return _op(known, "gather", rows(call, call.output))
+
+
+def _sdpa(call: Call) -> OpSpec | str:
+    """Describe fused attention of queries, keys and values, in one of two layouts."""
+    if len(call.inputs) < 3:
+        return f"{call.kind} does not read queries, keys and values from three tensors"
+    query, key, value = call.inputs[:3]
+    heads = int(call.attributes.get("heads", 0))
+    if {len(shape) for shape in (query, key, value)} == {3} and heads:
+        query, key, value = ((b, heads, n, max(1, c // heads)) for b, n, c in (query, key, value))
+    if {len(shape) for shape in (query, key, value)} != {4}:
+        return f"{call.kind} of {query}, {key} and {value} has no known layout"
+    x: Nhwc = (query[0], query[1], query[2], query[3])
+    return _op(call, "sdpa", x, mid_channels=key[2], out_channels=value[3])
+
+
+def _recurrent(call: Call) -> OpSpec | str:
+    shape, hidden = call.inputs[0], int(call.attributes.get("hidden_size", 0))
+    if len(shape) != 3 or hidden < 1:
+        return f"{call.kind} of {shape} has no known size of its state"
+    direction = call.attributes.get("direction", b"forward")
+    both = direction in (b"bidirectional", "bidirectional")
+    steps, batch, channels = shape
+    if call.nhwc or call.attributes.get("layout"):
+        batch, steps = steps, batch
+    fields = {"out_channels": hidden, "operands": 2 if both else 1}
+    return _op(call, call.kind.lower(), (batch, 1, steps, channels), **fields)
 
 
 def _activation(call: Call) -> OpSpec | str:
@@ -301,9 +465,11 @@ def _resize(call: Call) -> OpSpec | str:
         return f"{call.kind} changes the number of channels"
     mode = call.attributes.get("mode", "nearest")
     mode = mode.decode() if isinstance(mode, bytes) else str(mode)
-    if not mode.startswith("nearest"):
-        return f"{call.kind} interpolates ({mode}); a key stands for taking the nearest value"
-    return _op(replace(call, residual=False), "resize", x, out_hw=y[1:3])
+    way = next((name for name in ("linear", "cubic", "area") if name in mode), "")
+    if not (way or mode.startswith("nearest")):
+        return f"{call.kind} interpolates ({mode}), which keys do not know"
+    fields: dict[str, Any] = {"mode": way} if way else {}
+    return _op(replace(call, residual=False), "resize", x, out_hw=y[1:3], **fields)
 
 
 def _move(call: Call) -> OpSpec | str:
@@ -318,7 +484,13 @@ _RULES: Final[dict[str, Callable[[Call], OpSpec | str]]] = {
     **dict.fromkeys(("Conv", "ConvTranspose"), _conv),
     **dict.fromkeys(_MATRICES, _matrices),
     **dict.fromkeys(("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"), _pool),
-    **dict.fromkeys(("ReduceMean", "ReduceMax"), _reduce),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **dict.fromkeys(_UNARY, _unary),
+    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys(_CASTS, _cast),
+    **dict.fromkeys(_GATHERS, _gather),
+    **dict.fromkeys(("MultiHeadAttention", "ScaledDotProductAttention"), _sdpa),
+    **dict.fromkeys(("LSTM", "GRU"), _recurrent),
     **dict.fromkeys(_ARITHMETIC, _arithmetic),
     **dict.fromkeys(ACTIVATIONS, _activation),
     **dict.fromkeys(_NORMS, _norm),

@@ -23,8 +23,9 @@ class TracedOp:
             that the runtime inserted, such as a change of layout, has none.
         kernel: the runtime's name for the kernel, if it reports one.
         profile_ns: mean time of one run in ns, according to the runtime's profiler; None if it has
-            none. Use it only to compare operators: the profiler adds time of its own. See
-            `profiled_ns`.
+            none. Use it only to compare operators: the profiler adds time of its own. It is the
+            mean over many runs after a warm-up, because profilers report whole microseconds; see
+            `hwnat.targets.profiled`.
     """
 
     op: OpSpec

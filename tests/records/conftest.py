@@ -52,6 +52,10 @@ FIELDS = {
     "out_hw": st.tuples(st.integers(1000, 2000), st.integers(1, 9)),
     "broadcast": st.booleans(),
     "tail": st.integers(0, 5),
+    "mid_channels": st.integers(1, 999),
+    "stride_w": st.integers(5, 7),
+    "dilation_w": st.integers(5, 7),
+    "weights": st.sampled_from(get_args(DType)),
     "form": st.from_regex(r"[A-Za-z0-9-]{1,64}\.[0-9a-f]{16}", fullmatch=True, alphabet=ASCII),
 }
 
@@ -66,7 +70,8 @@ def operators(draw):
     more = {field: draw(FIELDS[field]) for field in sorted(said - {"residual"})}
     if "residual" in said and more.get("out_channels", channels) == channels:
         more["residual"] = more.get("stride", 1) == 1 and "out_hw" not in more
-    dtype = draw(st.sampled_from(get_args(DType)))
+    types = [name for name in get_args(DType) if name != more.get("weights")]
+    dtype = draw(st.sampled_from(types))
     shape = (draw(size), draw(size), draw(size), channels)
     return OpSpec(kind=kind, in_shape=shape, dtype=dtype, **more)
 

@@ -172,8 +172,9 @@ def _core(op: OpSpec) -> nn.Module:
     if op.kind in ("add", "mul"):
         return _Constant(op) if op.operands == 1 else nn.Identity()
     rule = _CORES.get(op.kind)
-    if rule is None:
-        msg = f"Operation {op.key}: kind {op.kind} has no module."
+    uneven = bool(op.stride_w or op.dilation_w or op.weights)
+    if rule is None or uneven or (op.kind == "resize" and op.mode != "none"):
+        msg = f"Operation {op.key}: there is no module for it."
         raise UsageError(msg)
     return rule(op)
 

@@ -44,6 +44,17 @@ class OnnxModel:
     batch: int
     renamed: bool
 
+    def is_function(self, node: Any) -> bool:  # noqa: ANN401
+        """Whether a runtime may replace a node with the nodes of a function."""
+        import onnx
+
+        if any((f.domain, f.name) == (node.domain, node.op_type) for f in self.model.functions):
+            return True
+        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
+            return False
+        schema = onnx.defs.get_schema(node.op_type)
+        return bool(schema.has_function or schema.has_context_dependent_function)
+
     def attributes(self, name: str) -> dict[str, Any]:
         """Return the attributes of a node."""
         import onnx

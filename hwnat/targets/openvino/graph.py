@@ -1,5 +1,6 @@
 """OpenVINO's graphs in ONNX terms."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,22 @@ ONNX: Final = {
     "Interpolate": "Resize",
     "VariadicSplit": "Split",
     "Broadcast": "Expand",
+    "Divide": "Div",
+    "Power": "Pow",
+    "Negative": "Neg",
+    "Ceiling": "Ceil",
+    "SoftPlus": "Softplus",
+    "SoftSign": "Softsign",
+    "Select": "Where",
+    "GreaterEqual": "GreaterOrEqual",
+    "LessEqual": "LessOrEqual",
+    "LogicalAnd": "And",
+    "LogicalOr": "Or",
+    "LogicalNot": "Not",
+    "Convert": "Cast",
+    "LSTMSequence": "LSTM",
+    "GRUSequence": "GRU",
+    "ShuffleChannels": "ChannelShuffle",
 }
 #: Layer of the executable graph -> ONNX operator, where the layer's name alone decides it.
 LAYERS: Final = {
@@ -42,7 +59,25 @@ LAYERS: Final = {
     "Interpolate": "Resize",
     "Reorder": "Reorder",
 }
-ELEMENTWISE: Final = frozenset({"Add", "Mul", "Sub", *ACTIVATIONS})
+ELEMENTWISE: Final = frozenset(
+    {"Add", "Mul", "Sub", "Div", "Pow", "Sqrt", "Exp", "Log", "Abs", "Neg", *ACTIVATIONS}
+)
+#: OpenVINO's element type -> data type in a key.
+TYPES: Final = {
+    "f32": "float32",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f64": "float64",
+    "i8": "int8",
+    "u8": "uint8",
+    "i16": "int16",
+    "u16": "uint16",
+    "i32": "int32",
+    "u32": "uint32",
+    "i64": "int64",
+    "u64": "uint64",
+    "boolean": "bool",
+}
 
 
 def input_name(value: Any) -> str:  # noqa: ANN401 - OpenVINO has no types here
@@ -101,15 +136,31 @@ def graph_of(model: Any) -> Graph:  # noqa: ANN401
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One node of the executable graph."""
+    """One node of the executable graph.
+
+    Attributes:
+        kernel: the plug-in's primitive; it ends with the type in which it computes.
+        types: data types of the inputs, then that of the output.
+    """
 
     name: str
     kind: str
     kernel: str
-    dtype: str
+    types: tuple[str, ...]
     parts: tuple[str, ...]
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
     output: tuple[int, ...]
+
+
+def parts_of(text: str, known: Mapping[str, object]) -> tuple[str, ...]:
+    """Split a list of layer names at its commas, but not at those of a known name."""
+    words, parts = text.split(","), []
+    while words:
+        ends = (n for n in range(len(words), 1, -1) if ",".join(words[:n]) in known)
+        taken = next(ends, 1)
+        parts.append(",".join(words[:taken]))
+        del words[:taken]
+    return tuple(filter(None, parts))
 
 
 def written_out(parts: list[tuple[str, str]], kinds: set[str]) -> list[tuple[str, str]]:

@@ -5,10 +5,9 @@ Attributes such as strides come from the model.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
-from statistics import median_low
 from typing import Any, Final
 
 import numpy as np
@@ -22,20 +21,24 @@ from hwnat.targets.openvino.graph import (
     ELEMENTWISE,
     LAYERS,
     ONNX,
+    TYPES,
     Layer,
     graph_of,
+    parts_of,
     require_fixed,
     tail_of,
     written_out,
 )
 from hwnat.targets.openvino.session import core, cpu_config
+from hwnat.targets.profiled import Runs
 from hwnat.targets.trace import Graph, Removed, Trace, TracedOp
 
 #: Layers that pass on their input's memory, unless the counters show that they take time.
 _IN_PLACE: Final = frozenset({"Reorder", "Split", "Concatenation", "StridedSlice"})
 _VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _NAMED_BY_KIND: Final = re.compile(r"([A-Za-z]+)_\d+(?:/.*)?")
-_RUNS: Final = 5
+#: Constants of integers up to this size, such as axes and pads, determine the work.
+_SMALL: Final = 16
 _STEPS: Final = 8
 
 
@@ -58,19 +61,43 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
         require_fixed(model, path)
         compiled = core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
-        times: dict[str, list[float]] = defaultdict(list)
+        runs, warm = Runs(), dict[str, int]()
         feed = [np.zeros(value.shape, value.element_type.to_dtype()) for value in model.inputs]
-        for _ in range(_RUNS):
+        while runs.again():
+            if runs.counted == 1:
+                warm = _microseconds(request)
             request.infer(feed)
-            for record in request.get_profiling_info():
-                times[record.node_name].append(record.real_time.total_seconds() * 1e9)
+        times = _mean_ns(warm, _microseconds(request), runs)
     joined = _Reading(
         model=model,
         graph=source.graph if source else graph_of(model),
-        times={name: round(median_low(runs)) for name, runs in times.items()},
+        times=times,
         batch=int(model.inputs[0].shape[0]) if len(model.inputs[0].shape) > 1 else 1,
     )
     return joined.trace(compiled.get_runtime_model(), runtime)
+
+
+def _microseconds(request: Any) -> dict[str, int]:  # noqa: ANN401
+    """Return the mean duration of each layer over all runs so far."""
+    return {
+        record.node_name: round(record.real_time.total_seconds() * 1e6)
+        for record in request.get_profiling_info()
+    }
+
+
+def _mean_ns(warm: Mapping[str, int], total: Mapping[str, int], runs: Runs) -> dict[str, float]:
+    """Return the mean durations without the warm-up.
+
+    The counters hold the mean over all runs, cut to whole microseconds, so half of one is added.
+    """
+    first, last = runs.WARMUP, runs.WARMUP + runs.counted
+    return {
+        name: max(0.0, 1000 * (last * (mean + 0.5) - first * (warm.get(name, 0) + 0.5)))
+        / runs.counted
+        if mean
+        else 0.0
+        for name, mean in total.items()
+    }
 
 
 class _Reading:
@@ -81,12 +108,13 @@ class _Reading:
         *,
         model: Any,  # noqa: ANN401
         graph: Graph,
-        times: Mapping[str, int],
+        times: Mapping[str, float],
         batch: int,
     ) -> None:
         self.graph, self.times, self.batch = graph, times, batch
         self.model = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
         self.constants: set[str] = set()
+        self.types: dict[str, str] = {}
 
     def trace(self, executable: Any, runtime: str) -> Trace:  # noqa: ANN401
         """Describe every node of the executable graph that computes a value."""
@@ -128,6 +156,8 @@ class _Reading:
         name, kind = node.get_friendly_name(), info.get("layerType", node.get_type_name())
         sources = [port.get_source_output() for port in node.inputs()]
         names = [source.get_node().get_friendly_name() for source in sources]
+        precision = info.get("outputPrecisions", "f32").split(",")[0]
+        self.types[name] = TYPES.get(precision, precision)
         if kind == "Const" or (names and all(operand in self.constants for operand in names)):
             self.constants.add(name)
             return None
@@ -137,8 +167,8 @@ class _Reading:
             name=name,
             kind=kind,
             kernel=info.get("primitiveType", ""),
-            dtype=info.get("runtimePrecision", "f32"),
-            parts=tuple(filter(None, info.get("originalLayersNames", "").split(","))),
+            types=tuple(self.types.get(operand, "other") for operand in (*names, name)),
+            parts=parts_of(info.get("originalLayersNames", ""), self.model),
             inputs=tuple(
                 (operand, tuple(map(int, source.get_shape())))
                 for operand, source in zip(names, sources, strict=True)
@@ -195,6 +225,8 @@ class _Reading:
         stored = [shape for name, shape in layer.inputs[1:2] if name in self.constants]
         rooted = kind in ("Conv", "ConvTranspose", "Gemm") and bool(stored)
         acts = [operator for _, operator in loose if operator in ACTIVATIONS]
+        if layer.kind == "MVN" and not self._over_channels(heavy[0][0], computed):
+            kind = "InstanceNormalization"
         attributes = self._attributes(heavy[0][0] if heavy else "", kind, stored)
         call = Call(
             kind=kind,
@@ -206,13 +238,55 @@ class _Reading:
             act=acts[0] if acts else "",
             residual=rooted and len(computed) > 1,
             tail=tail_of([kind for _, kind in loose], rooted=rooted, sums=len(computed) - 1),
-            dtype={"f32": "float32", "f16": "float16"}.get(layer.dtype, layer.dtype),
+            dtype=self._dtype(layer),
+            weights=layer.types[1] if rooted and "int" in layer.types[1] else "",
+            out_dtype=layer.types[-1],
             label="-".join(kind for _, kind in parts) or layer.kind,
+            detail=self._detail(layer),
         )
         if several:
             parts_text = ", ".join(layer.parts)
             return opaque(call), f"OpenVINO computes {parts_text} in one kernel, which has no key"
         return to_op(call)
+
+    def _over_channels(self, part: str, shapes: list[tuple[int, ...]]) -> bool:
+        """Whether a normalisation is over the last axis, as that of a layer is."""
+        node = self.model.get(part)
+        if node is None or node.get_input_size() < 2 or not shapes:
+            return True
+        axes = node.input(1).get_source_output().get_node()
+        if not hasattr(axes, "get_data"):
+            return True
+        rank = len(shapes[0])
+        return {int(axis) % rank for axis in axes.get_data().ravel()} == {rank - 1}
+
+    def _dtype(self, layer: Layer) -> str:
+        """Return the type in which a kernel computes, which is not that of stored weights."""
+        computed = [
+            kind
+            for (name, _), kind in zip(layer.inputs, layer.types, strict=False)
+            if name not in self.constants
+        ]
+        first = computed[0] if computed else layer.types[-1]
+        suffix = layer.kernel.rpartition("_")[2]
+        return TYPES[suffix] if suffix in ("f32", "f16", "bf16") else first
+
+    def _detail(self, layer: Layer) -> tuple[str, ...]:
+        """Return the operators, attributes, operands and small integers of a kernel."""
+        lines = [layer.kind, f"{layer.types} {layer.output}"]
+        lines += [
+            f"{shape} {'stored' if name in self.constants else 'computed'}"
+            for name, shape in layer.inputs
+        ]
+        for node in (self.model[part] for part in layer.parts if part in self.model):
+            attributes = sorted((name, str(said)) for name, said in node.get_attributes().items())
+            lines.append(f"{node.get_type_name()} {attributes}")
+            for port in node.inputs():
+                source = port.get_source_output().get_node()
+                small = source.get_type_name() == "Constant" and prod(port.get_shape()) <= _SMALL
+                if small and port.get_element_type().is_integral():
+                    lines.append(f"{source.get_data().ravel().tolist()}")
+        return tuple(lines)
 
     def _attributes(self, part: str, kind: str, stored: list[tuple[int, ...]]) -> dict[str, Any]:
         node = self.model.get(part)
@@ -225,6 +299,8 @@ class _Reading:
             attributes |= {"kernel": weight[2 + spread :], "group": weight[0] if spread else 1}
         elif kind in ("MaxPool", "AveragePool"):
             attributes["kernel"] = attributes.get("kernel", ())
+        elif kind in ("LSTM", "GRU"):
+            attributes["layout"] = 1  # the batch comes first
         elif kind.startswith("Reduce"):
             axes = node.input(1).get_source_output().get_node()
             shape = node.output(0).get_shape()
