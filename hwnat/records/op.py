@@ -133,8 +133,8 @@ class OpSpec:
         yield not 1 <= min(sizes) <= max(sizes) <= LARGEST, f"sizes {sizes}"
         yield self.act not in get_args(Activation), f"activation {self.act!r}"
         yield self._needs("mid_channels") != (self.mid_channels > 0), f"mid {self.mid_channels}"
-        counts = (self.out_channels, self.mid_channels, self.se_channels, self.tail)
-        counts += (self.kernel_w, self.stride_w, self.dilation_w)
+        widths = (self.kernel_w, self.stride_w, self.dilation_w)
+        counts = (self.out_channels, self.mid_channels, self.se_channels, self.tail, *widths)
         yield not 0 <= min(counts) <= max(counts) <= LARGEST, f"counts {counts}"
         yield (
             block and self.residual and not self._keeps_shape,

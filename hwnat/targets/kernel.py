@@ -129,6 +129,7 @@ _MOVES: Final = frozenset(
     {"Transpose", "Pad", "Slice", "StridedSlice", "Split"}
     | {"Expand", "Tile", "ScatterND", "DepthToSpace", "SpaceToDepth", "ChannelShuffle"}
     | {"ReorderInput", "ReorderOutput", "Reorder"}
+    | VIEWS  # where the runtime copies them all the same
 )
 _WINDOWS: Final = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
@@ -429,8 +430,9 @@ def _recurrent(call: Call) -> OpSpec | str:
     steps, batch, channels = shape
     if call.nhwc or call.attributes.get("layout"):
         batch, steps = steps, batch
-    fields = {"out_channels": hidden, "operands": 2 if both else 1}
-    return _op(call, call.kind.lower(), (batch, 1, steps, channels), **fields)
+    ways = 2 if both else 1
+    x = (batch, 1, steps, channels)
+    return _op(call, call.kind.lower(), x, out_channels=hidden, operands=ways)
 
 
 def _activation(call: Call) -> OpSpec | str:

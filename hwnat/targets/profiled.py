@@ -37,11 +37,15 @@ class Runs:
         return True
 
 
-def profiled_ns(durations: Sequence[float]) -> float:
+def profiled_ns(durations: Sequence[float], *, error_ns: float = 0.0) -> float:
     """Return the mean of a kernel's durations in ns, without interrupted runs.
 
     Profilers report whole microseconds, so a median would be as coarse, while the mean of many runs
     is finer.
+
+    Args:
+        durations: duration of each run in ns.
+        error_ns: largest error of a single duration.
     """
-    limit = _FACTOR * median(durations) + _MARGIN_NS
+    limit = _FACTOR * median(durations) + max(_MARGIN_NS, error_ns)
     return fmean(duration for duration in durations if duration <= limit)

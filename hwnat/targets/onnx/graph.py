@@ -52,7 +52,7 @@ class OnnxModel:
             return True
         if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
             return False
-        schema = onnx.defs.get_schema(node.op_type)
+        schema: Any = onnx.defs.get_schema(node.op_type)
         return bool(schema.has_function or schema.has_context_dependent_function)
 
     def attributes(self, name: str) -> dict[str, Any]:

@@ -372,7 +372,8 @@ class _Reading:
             if tensor is not None:
                 line += f" stored {_type_name(tensor.data_type)}"
                 integers = tensor.data_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
-                if integers and prod(tensor.dims) <= _SMALL:
+                beside = tensor.data_location == onnx.TensorProto.EXTERNAL
+                if integers and not beside and prod(tensor.dims) <= _SMALL:
                     line += f" {onnx.numpy_helper.to_array(tensor).tolist()}"
             lines.append(line)
         return tuple(lines)
@@ -389,4 +390,6 @@ class _Reading:
         if len(node.input) < 2 or not node.input[1]:
             return {"axes": range(len(self.shapes.get(node.input[0], ())))}
         tensor = self.tensors.get(node.input[1])
-        return {} if tensor is None else {"axes": onnx.numpy_helper.to_array(tensor).tolist()}
+        if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            return {}
+        return {"axes": onnx.numpy_helper.to_array(tensor).tolist()}

@@ -5,7 +5,8 @@ Attributes such as strides come from the model.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,7 @@ from hwnat.targets.openvino.graph import (
     written_out,
 )
 from hwnat.targets.openvino.session import core, cpu_config
-from hwnat.targets.profiled import Runs
+from hwnat.targets.profiled import Runs, profiled_ns
 from hwnat.targets.trace import Graph, Removed, Trace, TracedOp
 
 #: Layers that pass on their input's memory, unless the counters show that they take time.
@@ -61,13 +62,12 @@ def trace_openvino(path: Path, *, runtime: str) -> Trace:
         require_fixed(model, path)
         compiled = core().compile_model(model, "CPU", cpu_config(1) | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
-        runs, warm = Runs(), dict[str, int]()
+        runs, readings = Runs(), list[dict[str, int]]()
         feed = [np.zeros(value.shape, value.element_type.to_dtype()) for value in model.inputs]
         while runs.again():
-            if runs.counted == 1:
-                warm = _microseconds(request)
             request.infer(feed)
-        times = _mean_ns(warm, _microseconds(request), runs)
+            readings.append(_microseconds(request))
+        times = _mean_ns(readings[Runs.WARMUP - 1 :])
     joined = _Reading(
         model=model,
         graph=source.graph if source else graph_of(model),
@@ -85,19 +85,22 @@ def _microseconds(request: Any) -> dict[str, int]:  # noqa: ANN401
     }
 
 
-def _mean_ns(warm: Mapping[str, int], total: Mapping[str, int], runs: Runs) -> dict[str, float]:
-    """Return the mean durations without the warm-up.
+def _mean_ns(readings: Sequence[Mapping[str, int]]) -> dict[str, float]:
+    """Return the mean durations of the layers, from readings before and after each counted run.
 
-    The counters hold the mean over all runs, cut to whole microseconds, so half of one is added.
+    The counters hold the mean over all runs since the warm-up began, cut to whole microseconds, so
+    half of one is added. The duration of a run is the growth of the sum.
     """
-    first, last = runs.WARMUP, runs.WARMUP + runs.counted
-    return {
-        name: max(0.0, 1000 * (last * (mean + 0.5) - first * (warm.get(name, 0) + 0.5)))
-        / runs.counted
-        if mean
-        else 0.0
-        for name, mean in total.items()
-    }
+    last = Runs.WARMUP + len(readings) - 1
+    means = {}
+    for name, mean in readings[-1].items():
+        sums = [
+            1000 * (Runs.WARMUP + count) * (reading.get(name, 0) + 0.5)
+            for count, reading in enumerate(readings)
+        ]
+        grown = [after - before for before, after in pairwise(sums)]
+        means[name] = max(0.0, profiled_ns(grown, error_ns=1000 * last)) if mean else 0.0
+    return means
 
 
 class _Reading:
@@ -225,7 +228,7 @@ class _Reading:
         stored = [shape for name, shape in layer.inputs[1:2] if name in self.constants]
         rooted = kind in ("Conv", "ConvTranspose", "Gemm") and bool(stored)
         acts = [operator for _, operator in loose if operator in ACTIVATIONS]
-        if layer.kind == "MVN" and not self._over_channels(heavy[0][0], computed):
+        if layer.kind == "MVN" and not self._over_channels(heavy, computed):
             kind = "InstanceNormalization"
         attributes = self._attributes(heavy[0][0] if heavy else "", kind, stored)
         call = Call(
@@ -249,9 +252,9 @@ class _Reading:
             return opaque(call), f"OpenVINO computes {parts_text} in one kernel, which has no key"
         return to_op(call)
 
-    def _over_channels(self, part: str, shapes: list[tuple[int, ...]]) -> bool:
+    def _over_channels(self, heavy: list[tuple[str, str]], shapes: list[tuple[int, ...]]) -> bool:
         """Whether a normalisation is over the last axis, as that of a layer is."""
-        node = self.model.get(part)
+        node = self.model.get(heavy[0][0]) if heavy else None  # the file may spell it out
         if node is None or node.get_input_size() < 2 or not shapes:
             return True
         axes = node.input(1).get_source_output().get_node()

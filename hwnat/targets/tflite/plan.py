@@ -207,9 +207,18 @@ def _operators(
             kind=kind,
             inputs=tuple(int(i) for i in op.inputs if i >= 0),
             outputs=tuple(map(int, op.outputs)),
-            options=vars(op.builtinOptions) if op.builtinOptions else {},
+            options=_options(op),
             delegated=index in taken,
         )
+
+
+def _options(op: Any) -> Mapping[str, Any]:  # noqa: ANN401 - generated code has no types
+    """Return an operator's options; those of a custom operator are only bytes."""
+    if op.builtinOptions:
+        return dict(vars(op.builtinOptions))
+    if op.customOptions is None:
+        return {}
+    return {"custom": bytes(op.customOptions).hex()}
 
 
 def _all(tensors: Any) -> Any:  # noqa: ANN401 - generated code has no types

@@ -8,6 +8,7 @@ that nothing else reads belongs to its convolution.
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,9 +29,45 @@ _ONNX: Final = {
     "MAX_POOL_2D": "MaxPool",
     "MEAN": "ReduceMean",
     "REDUCE_MAX": "ReduceMax",
+    "REDUCE_MIN": "ReduceMin",
+    "REDUCE_PROD": "ReduceProd",
+    "SUM": "ReduceSum",
+    "ARG_MAX": "ArgMax",
+    "ARG_MIN": "ArgMin",
     "ADD": "Add",
     "SUB": "Sub",
     "MUL": "Mul",
+    "DIV": "Div",
+    "POW": "Pow",
+    "MAXIMUM": "Max",
+    "MINIMUM": "Min",
+    "SQUARED_DIFFERENCE": "SquaredDifference",
+    "EQUAL": "Equal",
+    "GREATER": "Greater",
+    "GREATER_EQUAL": "GreaterOrEqual",
+    "LESS": "Less",
+    "LESS_EQUAL": "LessOrEqual",
+    "LOGICAL_AND": "And",
+    "LOGICAL_OR": "Or",
+    "LOGICAL_NOT": "Not",
+    "SELECT": "Where",
+    "SELECT_V2": "Where",
+    "ABS": "Abs",
+    "CEIL": "Ceil",
+    "COS": "Cos",
+    "EXP": "Exp",
+    "FLOOR": "Floor",
+    "LOG": "Log",
+    "NEG": "Neg",
+    "ROUND": "Round",
+    "RSQRT": "Rsqrt",
+    "SIGN": "Sign",
+    "SIN": "Sin",
+    "SQRT": "Sqrt",
+    "SQUARE": "Square",
+    "CAST": "Cast",
+    "QUANTIZE": "QuantizeLinear",
+    "DEQUANTIZE": "DequantizeLinear",
     "RELU": "Relu",
     "RELU6": "Clip",
     "RELU_N1_TO_1": "Clip",
@@ -54,12 +91,27 @@ _ONNX: Final = {
     "STRIDED_SLICE": "StridedSlice",
     "SPLIT": "Split",
     "SPLIT_V": "Split",
+    "PACK": "Concat",
+    "UNPACK": "Split",
+    "BROADCAST_TO": "Expand",
     "GATHER": "Gather",
+    "GATHER_ND": "GatherND",
+    "EMBEDDING_LOOKUP": "Gather",
     "TILE": "Tile",
     "DEPTH_TO_SPACE": "DepthToSpace",
     "SPACE_TO_DEPTH": "SpaceToDepth",
 }
 _VIEWS: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
+#: Operators with axes as their second input.
+_REDUCTIONS: Final = frozenset(
+    {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "ARG_MAX", "ARG_MIN"}
+)
+#: Operators with weights as their second input.
+_WEIGHTED: Final = frozenset(
+    {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"}
+)
+#: Constants of integers up to this size, such as axes and pads, determine the work.
+_SMALL: Final = 16
 #: Number of an ActivationFunctionType -> ONNX operator.
 _FUSED: Final = {0: "", 1: "Relu", 2: "Clip", 3: "Clip", 4: "Tanh"}
 
@@ -153,6 +205,24 @@ class _Merger:
             return None
         return float(np.asarray(data, np.uint8).view(np.float32)[0])
 
+    def integers(self, value: int) -> list[int]:
+        """Return a stored tensor of integers."""
+        raw = np.asarray(self.file.values[value], np.uint8)
+        return [int(number) for number in raw.view(self.file.types[value])]
+
+    def detail(self, op: PlanOp) -> tuple[str, ...]:
+        """Return the options, operands, results and small integers of an operator."""
+        lines = [f"{op.kind} {sorted((name, str(value)) for name, value in op.options.items())}"]
+        for value in (*op.inputs, *op.outputs):
+            line = f"{self.file.types[value]} {self.file.shapes[value]}"
+            if value in self.constants:
+                line += " stored"
+            integers = "int" in self.file.types[value] and value in self.file.values
+            if integers and op.kind not in _WEIGHTED and prod(self.file.shapes[value]) <= _SMALL:
+                line += f" {self.integers(value)}"
+            lines.append(line)
+        return tuple(lines)
+
     def call(self, op: PlanOp) -> Call:
         """Describe one operator."""
         file, options = self.file, op.options
@@ -176,10 +246,9 @@ class _Merger:
             attributes["mode"] = "linear"
         if op.kind == "DEPTHWISE_CONV_2D" and x:
             attributes["group"] = x[3]
-        if op.kind in ("MEAN", "REDUCE_MAX") and stored:
-            raw = np.asarray(file.values[stored[0]], np.uint8).view(np.int32)
-            attributes["axes"] = raw.tolist()
-        types = [file.types[i] for i in (*computed[:1], *op.outputs[:1])]
+        if op.kind in _REDUCTIONS and stored and stored[0] in file.values:
+            attributes["axes"] = self.integers(stored[0])
+        weighted = op.kind in _WEIGHTED and bool(stored)
         return Call(
             kind=_ONNX.get(op.kind, op.kind),
             inputs=tuple(file.shapes[i] for i in computed),
@@ -187,9 +256,13 @@ class _Merger:
             batch=file.batch,
             nhwc=True,
             attributes=attributes,
-            weight=weight if op.kind not in ("ADD", "MUL", "SUB") else None,
+            weight=weight,
+            weights=file.types[stored[0]] if weighted else "",
             act=_FUSED.get(options.get("fusedActivationFunction", 0), "an unknown activation"),
-            dtype=next((name for name in types if name != "float32"), "float32"),
+            dtype=file.types[computed[0] if computed else op.outputs[0]],
+            out_dtype=file.types[op.outputs[0]],
+            label=op.kind.replace("_", "-"),
+            detail=self.detail(op),
         )
 
 
