@@ -1,0 +1,154 @@
+"""Traces of models that nobody here wrote: names, types, layouts and operators of any kind."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from hwnat.targets.base import get_target
+from hwnat.targets.openvino.graph import parts_of
+
+RNG = np.random.default_rng(0)
+#: What every model returns; shapes are inferred.
+SHAPE = (1, 3, 16, 16)
+
+
+def weights(name, *shape, dtype=np.float32):
+    return numpy_helper.from_array(RNG.standard_normal(shape).astype(dtype), name)
+
+
+def saved(path, nodes, stored=(), *, opset=17, shape=SHAPE, outputs=("y",)):
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+    graph = helper.make_graph(nodes, "g", [image], results, list(stored))
+    imports = [helper.make_opsetid("", opset)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=10), path)
+    return path
+
+
+def conv(source, result, channels, name, size=3):
+    node = helper.make_node(
+        "Conv", [source, f"w_{name}"], [result], name, pads=[size // 2] * 4
+    )  # fmt: skip
+    return node, weights(f"w_{name}", *channels, size, size)
+
+
+def keys(trace):
+    return [kernel.op.key for kernel in trace.ops]
+
+
+def assert_whole(trace):
+    """Every kernel has a time and each node of the file belongs to one kernel at most."""
+    names = [name for kernel in trace.ops for name in kernel.nodes]
+    assert len(set(names)) == len(names)
+    assert all(kernel.profile_ns is not None for kernel in trace.ops)
+
+
+FUNCTIONS = {
+    "HardSwish": (14, {}, "act|in=1x16x16x16|act=hswish|float32"),
+    "Mish": (18, {}, "act|in=1x16x16x16|act=mish|float32"),
+    "GroupNormalization": (21, {"num_groups": 4}, "norm|in=1x16x16x16|op=group|float32"),
+}
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_an_operator_that_the_runtime_expands_is_one_kernel_with_its_name(kind, tmp_path):
+    opset, attributes, key = FUNCTIONS[kind]
+    first, w1 = conv("x", "a", (16, 3), "one")
+    extra = ["s", "b"] if kind == "GroupNormalization" else []
+    function = helper.make_node(kind, ["a", *extra], ["f"], "the_function", **attributes)
+    last, w2 = conv("f", "y", (16, 16), "two")
+    stored = [w1, w2, *(weights(name, 16) for name in extra)]
+    path = saved(tmp_path / "net.onnx", [first, function, last], stored, opset=opset)
+    trace = get_target("onnx").trace(path)
+    assert_whole(trace)
+    (kernel,) = [kernel for kernel in trace.ops if "the_function" in kernel.nodes]
+    assert kernel.op.key == key
+    assert kernel.nodes == ("the_function",)
+    assert " + " in kernel.kernel
+
+
+@pytest.mark.parametrize(("kind", "operands"), [("Add", 2), ("Mul", 2), ("Sum", 3)])
+def test_channels_are_those_of_the_file_where_the_runtime_pads_them(kind, operands, tmp_path):
+    stem, w0 = conv("x", "s", (24, 3), "stem")
+    nodes, stored = [stem, helper.make_node("Relu", ["s"], ["sr"], "act_s")], [w0]
+    for name in "abc"[:operands]:
+        node, w = conv("sr", name, (24, 24), name)
+        nodes += [node, helper.make_node("Sigmoid", [name], [name + "r"], "act_" + name)]
+        stored.append(w)
+    joined = [name + "r" for name in "abc"[:operands]]
+    last, w = conv("j", "y", (24, 24), "last")
+    nodes += [helper.make_node(kind, joined, ["j"], "join"), last]
+    trace = get_target("onnx").trace(saved(tmp_path / "net.onnx", nodes, [*stored, w]))
+    assert_whole(trace)
+    name = "mul" if kind == "Mul" else "add"
+    assert f"{name}|in=1x16x16x24|act=none|n={operands}|float32" in keys(trace)
+    assert keys(trace).count("conv|in=1x16x16x24|out=24|k=3|s=1|act=none|float32") == 1
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_each_kind_of_operator_has_a_key(name, tmp_path):
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], "conv", strides=[2, 1], pads=[1, 1, 1, 1]),
+        node("ReduceSum", ["a", "axes"], ["r"], "reduce", keepdims=1),
+        node("Div", ["a", "r"], ["d"], "div"),
+        node("Resize", ["d", "", "", "sizes"], ["z"], "resize", mode="linear"),
+        node("Erf", ["z"], ["e"], "erf"),
+        node("Cast", ["e"], ["i"], "cast", to=TensorProto.INT32),
+        node("Cast", ["i"], ["y"], "back", to=TensorProto.FLOAT),
+        node("MaxPool", ["e"], ["y2"], "pool", kernel_shape=[3, 2], strides=[1, 2]),
+    ]
+    stored = [
+        weights("w", 8, 3, 3, 3),
+        numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        numpy_helper.from_array(np.array([1, 8, 24, 24], np.int64), "sizes"),
+    ]
+    path = saved(tmp_path / "net.onnx", nodes, stored, outputs=("y", "y2"))
+    trace = get_target(name).trace(path)
+    assert_whole(trace)
+    assert not trace.unknown
+    for key in (
+        "conv|in=1x16x16x3|out=8|k=3|s=2|act=none|sw=1|float32",
+        "reduce|in=1x8x16x8|op=sum|out=1|float32",
+        "resize|in=1x8x16x8|o=24x24|op=linear|float32",
+    ):
+        assert key in keys(trace)
+    assert any(key.startswith("pool|in=1x24x24x8|k=3|s=1|op=max|kw=2") for key in keys(trace))
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_an_unknown_operator_is_opaque_and_its_key_is_that_of_its_work(name, tmp_path):
+    def traced(size, label):
+        node = helper.make_node("LRN", ["x"], ["y"], label, size=size)
+        (kernel,) = get_target(name).trace(saved(tmp_path / "net.onnx", [node])).unknown
+        assert kernel.nodes == (label,)
+        assert "LRN" in kernel.reason
+        return kernel.op.key
+
+    assert traced(5, "one") == traced(5, "another")
+    assert traced(5, "one") != traced(3, "one")
+    assert traced(5, "one").startswith("opaque|in=1x3x16x16|f=")
+
+
+def test_weights_stored_in_half_precision_do_not_change_the_type_of_the_work(tmp_path):
+    import openvino
+
+    node, w = conv("x", "y", (8, 3), "conv")
+    model = openvino.convert_model(saved(tmp_path / "net.onnx", [node], [w]))
+    found = []
+    for half in (True, False):
+        path = tmp_path / f"net{half}.xml"
+        openvino.save_model(model, path, compress_to_fp16=half)
+        trace = get_target("openvino").trace(path)
+        assert_whole(trace)
+        found.append(keys(trace))
+    assert found[0] == found[1]
+    assert any(key.startswith("conv|in=1x16x16x3|out=8") for key in found[0])
+
+
+def test_a_layer_name_with_a_comma_is_one_layer():
+    known = {"conv,a/b": None, "relu": None, "a,b,c": None}
+    assert parts_of("conv,a/b,relu", known) == ("conv,a/b", "relu")
+    assert parts_of("a,b,c,made,relu", known) == ("a,b,c", "made", "relu")
+    assert parts_of("", known) == ()
