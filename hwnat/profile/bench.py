@@ -283,9 +283,8 @@ def _costs(trace: Trace) -> tuple[Cost, ...]:
     count: Counter[str] = Counter()
     spent: Counter[str] = Counter()
     for kernel in trace.ops:
-        kind = kernel.op.kind
-        if kind == "opaque":  # the runtime's name says more
-            kind = kernel.op.form.partition(".")[0]
+        # The runtime's name says more than the kind of an opaque operation.
+        kind = kernel.op.form.partition(".")[0] or kernel.op.kind
         count[kind] += 1
         spent[kind] += round(kernel.profile_ns or 0)
     total = spent.total()
