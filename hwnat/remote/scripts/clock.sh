@@ -1,4 +1,4 @@
-# clock sets `up`, the seconds since the device was switched on, and `boot`, the name of that run.
+# clock sets `up`, the seconds since the device booted, and `boot`, the identifier of that boot.
 # shellcheck disable=SC2034 # the scripts that include this one read them
 clock() {
   up=; boot=

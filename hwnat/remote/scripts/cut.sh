@@ -1,5 +1,5 @@
-# Cut a file into others and print their hashes, by the program `hash`. Further words are the path
-# and size in bytes of each, in order.
+# Cut a file into several files and print their hashes with the program `hash`. Further arguments
+# are the path and the size in bytes of each of these files, in order.
 whole=$1 hash=$2
 shift 2
 at=1

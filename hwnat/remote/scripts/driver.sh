@@ -1,8 +1,8 @@
-# Make the visits of a block; it survives a lost link and the host's death. Its plan is lines of the
-# words `visit`, `part` and `keep`. A command is started by a shell that prints how it ended, because
-# `timeout` does not report that reliably. The state after a visit is that before the next one, which
-# begins at once. A process that prints more than `most_bytes` has failed; `ulimit` counts blocks of
-# 512 bytes and keeps it from filling the disk.
+# Make the visits of a block. The driver survives a lost link and the end of the host. The lines of
+# its plan call `visit`, `part` and `keep`. A shell starts each command and prints how it ended,
+# because `timeout` does not report that reliably. The state after a visit also counts as the state
+# before the next visit, which begins at once. A process that prints more than `most_bytes` has
+# failed; `ulimit`, which counts blocks of 512 bytes, keeps it from filling the disk.
 # shellcheck disable=SC2317 # the plan calls these functions
 dir=$1 token=$2 most_s=$3
 . ../../device/scripts/state.sh

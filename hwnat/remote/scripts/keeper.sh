@@ -1,5 +1,5 @@
-# A process on the device that puts the settings back when the host is gone and no block runs. It
-# gives up after a while if the device does not let it; the journal stays for the next command.
+# Restore the settings once the host is gone and no block is running. This process gives up after a
+# while if settings cannot be restored; the journal then stays for the next command.
 folder=$1 token=$2 step_s=$3
 . lease.sh
 . ../../device/scripts/settings.sh

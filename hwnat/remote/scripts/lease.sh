@@ -1,7 +1,7 @@
-# What the scripts of a lease share; they set `folder` and `token`. `age` sets `old`, the seconds
-# since the owner was heard of, and `most`, after how many it is given up; a device that was
-# restarted has forgotten it. Of several that take over from an owner, the one that makes a folder
-# named after it does: `claim`.
+# Functions for the scripts of a lease, which set `folder` and `token`. `age` sets `old`, the
+# seconds since the last call of the owner, and `most`, the seconds after which the owner counts as
+# gone; it is gone at once if the device has restarted. If several commands take over from an owner,
+# `claim` succeeds for one: the command that creates the folder named after the owner.
 # shellcheck disable=SC2034,SC2154 # see above
 LEASE=$folder/lease JOURNAL=$folder/lease/journal
 . clock.sh

@@ -1,5 +1,5 @@
-# Put the settings back and give the device up. A block that goes on keeps its settings; the keeper
-# puts them back when it has ended.
+# Restore the settings and release the device. While a block is running, its settings are kept; the
+# keeper restores them after the block has ended.
 folder=$1 token=$2
 . lease.sh
 . ../../device/scripts/settings.sh

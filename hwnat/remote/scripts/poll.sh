@@ -1,7 +1,7 @@
-# Print how a block is, and its results between marks. `mark` is drawn for this call; further words
-# are names of results that the host has, which are removed. The driver is looked for before the
-# results are listed: if it has ended, they are all there. A result that is too large to be one is
-# named only.
+# Print the state of a block, and its results between marks. `mark` is random. Further arguments are
+# names of results that the host has stored; they are deleted. The driver is checked before the
+# results are listed, so that the list is complete if the driver has ended. Of a file that is too
+# large for a result, only the name is printed.
 dir=$1 mark=$2 token=$3
 . alive.sh
 . clock.sh

@@ -1,4 +1,4 @@
-# Change settings. The block of an earlier command is measured with those it began with.
+# Change settings, but not while a block of an earlier command is running.
 folder=$1 token=$2 fixed=$3 saver_off=$4 screen_off=$5 governor=$6
 . lease.sh
 require_owner

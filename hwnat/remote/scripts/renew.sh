@@ -1,4 +1,4 @@
-# Say that this host is there.
+# Record a call from this host.
 folder=$1 token=$2 lease_s=$3
 . lease.sh
 require_owner

@@ -1,5 +1,5 @@
-# Start a block, once, however often this is asked; print `started`, or `busy` while another block
-# runs, be it of another setup.
+# Start a block unless it was started before, and print `started`. Print `busy` instead while
+# another block is running, with this setup or another one.
 dir=$1 token=$2 most_s=$3
 . alive.sh
 . away.sh

@@ -1,5 +1,4 @@
-# End a block. The visit under way may end by itself within `wait_s`; after that nothing is kept of
-# it.
+# Stop a block. Its current visit may end by itself within `wait_s`; after that it is discarded.
 dir=$1 token=$2 wait_s=$3
 . alive.sh
 here=$dir/block-$token

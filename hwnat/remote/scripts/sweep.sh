@@ -1,3 +1,3 @@
-# Remove the folders of setups whose visits no store keeps; they have a dash in their names.
+# Delete the folders of setups whose visits no store keeps. Their names contain a dash.
 jobs=$1
 rm -rf "$jobs"/*-*

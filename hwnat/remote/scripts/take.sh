@@ -1,5 +1,5 @@
-# Take the device. `known` holds tokens of commands of this host that have ended; `how` is take, or
-# look if nothing is to be taken where there is no lease; `keeper` is the text of keeper.sh.
+# Take the device. `known` holds tokens of commands of this host that have ended. `how` is `take`,
+# or `look` to take nothing unless there is a lease. `keeper` is the text of keeper.sh.
 folder=$1 token=$2 host_name=$3 lease_s=$4 known=$5 how=$6 keeper=$7 step_s=$8
 . lease.sh
 . away.sh

@@ -1,5 +1,5 @@
-# Whether a file is there already (exit 40), and a folder for it. Parts that an interrupted push
-# left an hour ago are removed.
+# Exit with 40 if the device has the file already; create its folder otherwise. Parts that an
+# interrupted push left over an hour ago are deleted.
 target=$1 folder=$2 mode=$3 sha256=$4 md5=$5
 . same.sh
 [ -d "$target" ] && exit 41

@@ -1,4 +1,4 @@
-# Run a command under a time limit, between marks on both streams. $0 is the token of the call.
+# Run a command with a time limit and print marks around its output. $0 is the token of the call.
 limit_s=$1 reads=$2 inner=$3
 . knows_kill.sh
 shift 3

@@ -1,3 +1,3 @@
-# Whether `timeout` knows -k, as BusyBox's does since 1.34. Its exit status proves nothing, so what
-# it prints is compared.
+# Check whether `timeout` supports -k, as that of BusyBox does since 1.34. Its exit status proves
+# nothing, so its output is compared.
 knows_kill() { [ "$(timeout -k 1 5 sh -c 'echo k' 2>/dev/null </dev/null)" = k ]; }

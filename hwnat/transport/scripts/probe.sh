@@ -1,6 +1,6 @@
-# Make the working folder, mark it as ours, and print what can be done there. A folder that holds
-# files and no mark belongs to somebody else (exit 46). Only a kernel that refuses to start a file
-# ends with 126.
+# Create the working folder, mark it as hwnat's, and print what it allows. A folder that holds files
+# but no mark belongs to somebody else; exit with 46. The status 126 means that the kernel refused
+# to start a file.
 folder=$1 word=$2
 . knows_kill.sh
 mkdir -p "$folder" || exit 42

@@ -1,3 +1,3 @@
-# Write what is sent into a file.
+# Write stdin into a file.
 target=$1
 cat >"$target"
