@@ -45,7 +45,6 @@ def assert_whole(trace):
 
 
 FUNCTIONS = {
-    "HardSwish": (14, {}, "act|in=1x16x16x16|act=hswish|float32"),
     "Mish": (18, {}, "act|in=1x16x16x16|act=mish|float32"),
     "GroupNormalization": (21, {"num_groups": 4}, "norm|in=1x16x16x16|op=group|float32"),
 }
@@ -66,6 +65,23 @@ def test_an_operator_that_the_runtime_expands_is_one_kernel_with_its_name(kind, 
     assert kernel.op.key == key
     assert kernel.nodes == ("the_function",)
     assert " + " in kernel.kernel
+
+
+def test_both_kernels_of_a_hard_swish_are_one_activation(tmp_path):
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["a"], "one"),
+        helper.make_node("HardSwish", ["a"], ["h"], "act"),
+        helper.make_node("Gemm", ["h", "v"], ["y"], "two"),
+    ]
+    stored = [weights("w", 16, 32), weights("v", 32, 4)]
+    path = saved(tmp_path / "net.onnx", nodes, stored, shape=(1, 16))
+    trace = get_target("onnx").trace(path)
+    assert_whole(trace)
+    assert [(kernel.op.key, kernel.nodes) for kernel in trace.ops] == [
+        ("linear|in=1x1x1x16|out=32|float32", ("one",)),
+        ("act|in=1x1x1x32|act=hswish|float32", ("act",)),
+        ("linear|in=1x1x1x32|out=4|float32", ("two",)),
+    ]
 
 
 @pytest.mark.parametrize(("kind", "operands"), [("Add", 2), ("Mul", 2), ("Sum", 3)])

@@ -14,6 +14,8 @@ from hwnat.targets.trace import Node
 
 #: Tensors up to this many elements keep their values, which shapes may depend on.
 _KEPT_ELEMENTS: Final = 4096
+#: Part of ONNX's message about an operator that reads a value of unknown type.
+_UNTYPED: Final = "expected to have type but instead is null"
 #: Weights up to this size are stored in the file itself, which may not exceed 2 GiB.
 _INLINE_BYTES: Final = 1 << 30
 #: Operator -> input of indices, and the input or attribute that has the indexed axis.
@@ -215,6 +217,8 @@ def inferred(model: Any, path: Path) -> Any:  # noqa: ANN401
         try:
             return onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
         except onnx.shape_inference.InferenceError as error:
+            if _UNTYPED in str(error):  # behind an operator whose result ONNX cannot infer
+                return onnx.shape_inference.infer_shapes(light, data_prop=True)
             reason = str(error).strip().partition("\n")[0]
             msg = f"{path}: its shapes do not fit together ({reason}); export it again."
             raise DataError(msg) from error
