@@ -9,13 +9,12 @@ import numpy as np
 from hwnat.errors import DataError
 from hwnat.records.device import Precision
 from hwnat.targets.base import Floats, Session, eval_copy
+from hwnat.targets.difference import LIMIT, difference
 
 if TYPE_CHECKING:
     from torch import nn
 
-#: Largest allowed difference from PyTorch, as a share of the range of PyTorch's output.
-LIMIT: Final = 1e-4
-#: The same for INT8, whose rounding is no mistake, and the least share of equal top-1 answers.
+#: `LIMIT` for INT8, whose rounding is no mistake, and the least share of equal top-1 answers.
 #: Networks of mbv3-nano with the shipped weights differ by 0.09 to 0.15 and agree on 98.7 %.
 INT8_LIMIT: Final = 0.25
 INT8_AGREEMENT: Final = 0.95
@@ -107,13 +106,13 @@ def compare(wanted: Floats, returned: Floats) -> Parity:
         raise DataError(msg)
     classes = wanted.ndim == 2
     agree = np.mean(wanted.argmax(axis=-1) == returned.argmax(axis=-1)) if classes else None
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN, which fails as it should
-        return Parity(
-            rows=len(wanted),
-            max_abs_diff=float(np.max(np.abs(wanted - returned))),
-            output_range=float(np.ptp(wanted)),
-            top1_agreement=None if agree is None else float(agree),
-        )
+    most, spread = difference(wanted, returned)
+    return Parity(
+        rows=len(wanted),
+        max_abs_diff=most,
+        output_range=spread,
+        top1_agreement=None if agree is None else float(agree),
+    )
 
 
 def _chunks(x: Floats, size: int) -> Iterator[Floats]:

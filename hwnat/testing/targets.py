@@ -71,6 +71,8 @@ def randomise(module: "nn.Module", seed: int = 0) -> "nn.Module":
             if part.affine:
                 part.weight.data.uniform_(0.5, 2, generator=draw)
                 part.bias.data.normal_(0, 0.3, generator=draw)
+            if part.running_mean is None:
+                continue
             part.get_buffer("running_mean").normal_(0, 0.3, generator=draw)
             part.get_buffer("running_var").uniform_(0.3, 2, generator=draw)
     return module

@@ -60,6 +60,9 @@ def _edges(
     edges = list(zip(given[:half], given[half:], strict=True))
     edges = [(0, 0), *edges] if flat else edges
     if auto in ("SAME_UPPER", "SAME_LOWER"):
+        if max(window[2]) > 1:
+            why = f"auto_pad {auto} with dilations, on which runtimes disagree"
+            raise Refused(why)
         edges = []
         for size, kernel, stride, dilation in zip(sizes, *window, strict=True):
             reach = (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1

@@ -298,7 +298,7 @@ def _resize_matrices(
         scales = r.stored(2)
         r.stored(3)
     crops = said.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-    if crops or policy != "stretch" or len(r._node.input) > 4:
+    if crops or policy != "stretch" or r.inputs > 4:
         why = "crops or keeps the aspect ratio"
         raise Refused(why)
     given: dict[int, float] | None = None

@@ -5,15 +5,12 @@ rule has to list what it does not support.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import fx, nn
-
-if TYPE_CHECKING:
-    from hwnat.targets.onnx.builder import ModuleBuilder
 
 #: Types of computed tensors; other formats lack half floats and doubles, or compute them otherwise.
 DTYPES: Final = {
@@ -30,6 +27,49 @@ class Refused(Exception):
     """The reason why one node cannot be imported."""
 
 
+class Importing(Protocol):
+    """The import that a node belongs to; see `hwnat.targets.onnx.builder.ModuleBuilder`."""
+
+    opset: int
+    values: dict[str, npt.NDArray[Any]]
+
+    def tensor(self, name: str) -> fx.Node:
+        """Return the module node of a value."""
+        ...
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a value."""
+        ...
+
+    def dtype(self, name: str) -> str:
+        """Return the NumPy name of a value's type."""
+        ...
+
+    def is_read(self, name: str) -> bool:
+        """Whether anything reads a value."""
+        ...
+
+    def lone(self, name: str) -> "Reader | None":
+        """Return the node that computes a value, if just one node reads it."""
+        ...
+
+    def defaults(self, node: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the defaults of a node's attributes."""
+        ...
+
+    def call(self, place: str, module: nn.Module, x: fx.Node, *, mark: str = "") -> fx.Node:
+        """Append a module."""
+        ...
+
+    def function(self, place: str, function: Any, arguments: tuple[Any, ...]) -> fx.Node:  # noqa: ANN401
+        """Append a function."""
+        ...
+
+    def constant(self, values: npt.NDArray[Any]) -> fx.Node:
+        """Store a tensor."""
+        ...
+
+
 class Reader:
     """One node: its attributes, inputs and outputs.
 
@@ -39,7 +79,7 @@ class Reader:
         opset: version of the operator set.
     """
 
-    def __init__(self, builder: "ModuleBuilder", node: Any) -> None:  # noqa: ANN401 - no types
+    def __init__(self, builder: Importing, node: Any) -> None:  # noqa: ANN401 - no types
         import onnx
 
         self._builder, self._node = builder, node

@@ -3,13 +3,15 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hwnat.errors import UsageError
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import Piece, Session, Target, eval_copy, installed, require_file
-from hwnat.targets.onnx.session import OnnxSession
+from hwnat.targets.difference import Arrays, check_export
+from hwnat.targets.limits import reading
+from hwnat.targets.onnx.session import OnnxSession, open_session, session_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +33,13 @@ class OnnxTarget:
         """Write `module`; see `Target.export`."""
         with staged(path) as draft:
             counts = write_onnx(module, input_shape, draft)
+            session = open_session(draft, session_options(1))
+
+            def run(feed: Arrays) -> list[Any]:
+                with reading(draft, "ONNX Runtime"):
+                    return list(session.run(None, dict(feed)))
+
+            check_export(module, input_shape, run, what=str(path))
         return describe(
             path, target=self.name, layout=self.layout, nchw=input_shape, details=counts
         )
@@ -85,6 +94,13 @@ def write_onnx(module: "nn.Module", input_shape: Shape, path: Path) -> dict[str,
     import onnx
     import torch
 
+    for name, part in module.named_modules():
+        if getattr(part, "divisor_override", None) is not None:
+            msg = (
+                f"No ONNX form: {type(part).__name__} at '{name}' divides by a number of its own, "
+                "which PyTorch's exporter drops. Multiply the mean by a constant instead."
+            )
+            raise UsageError(msg)
     with warnings.catch_warnings():
         for warning in ("You are using the legacy TorchScript", "The feature will be removed"):
             warnings.filterwarnings("ignore", warning, DeprecationWarning)

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnat.records.artifact import Artifact, Layout, Shape, describe, staged
 from hwnat.records.device import Precision
 from hwnat.targets.base import Piece, Session, Target, installed, require_file
+from hwnat.targets.difference import Arrays, check_export
 from hwnat.targets.inputs import named_shapes
 from hwnat.targets.limits import reading
+from hwnat.targets.onnx.conversion import check_conversion
 from hwnat.targets.onnx.target import write_onnx
 from hwnat.targets.openvino.graph import input_name, input_sizes, require_fixed
-from hwnat.targets.openvino.session import OpenvinoSession, core
+from hwnat.targets.openvino.session import OpenvinoSession, core, cpu_config
 from hwnat.targets.runtimes import load_openvino
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class OpenvinoTarget:
         """Write `module` as path (.xml) and its weights beside it (.bin); see `Target.export`."""
         with staged(path) as draft:
             kinds = _convert(module, input_shape, draft)
+            check_export(module, input_shape, lambda feed: _run(draft, feed), what=str(path))
         return describe(
             path,
             target=self.name,
@@ -51,6 +54,8 @@ class OpenvinoTarget:
         open_onnx(onnx, weights=False)
         with staged(path) as draft:
             _write_ir(onnx, draft)
+            remedy = "Use target onnx, or export the network again for another opset."
+            check_conversion(onnx, lambda feed: _run(draft, feed), remedy=remedy)
 
     def fixed(self, path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
         """Write a copy with fixed input shapes; see `Reshaping.fixed`."""
@@ -128,3 +133,17 @@ def _write_ir(onnx: Path, path: Path) -> list[str]:
     kinds = [node.get_type_name() for node in nodes]
     del model, nodes, node  # they map the ONNX file
     return kinds
+
+
+def _run(path: Path, feed: Arrays) -> list[Any]:
+    """Run a file once on named inputs and return its outputs in order.
+
+    Raises:
+        DataError: OpenVINO refuses the file.
+    """
+    with reading(path, "OpenVINO"):
+        model = core().read_model(path)
+        require_fixed(model, path)
+        compiled = core().compile_model(model, "CPU", cpu_config(1))
+        results = compiled(dict(feed))
+        return [results[output].copy() for output in compiled.outputs]

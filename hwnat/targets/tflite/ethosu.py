@@ -60,13 +60,10 @@ class EthosuTarget:
 
     def convert(self, onnx: Path, path: Path) -> None:
         """Convert an ONNX file whose operators the writer supports; see `Target.convert`."""
-        from hwnat.targets.onnx.graph import open_onnx
+        from hwnat.targets.tflite.convert import convert_onnx
 
-        source = open_onnx(onnx)
-        from hwnat.targets.onnx.module import import_onnx
-
-        imported = import_onnx(source, onnx)
         with staged(path) as draft:
+            imported, _ = convert_onnx(onnx, draft, split_depthwise=False)
             self._write(imported.module, imported.input_shape, draft)
 
     def _write(self, module: "nn.Module", shape: Shape, path: Path) -> dict[str, int]:

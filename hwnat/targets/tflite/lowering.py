@@ -20,6 +20,8 @@ from hwnat.targets.tflite.window import Window, split
 
 _SAME, _VALID = 0, 1
 _FULL: Final = 2
+#: Operators that no runtime knows in version 1.
+_VERSIONS: Final = {"BROADCAST_TO": 2}
 _TYPES: Final = {
     torch.float32: "float32",
     torch.int8: "int8",
@@ -43,7 +45,7 @@ class Lowering:
         self.traced = traced
         self._rules = rules
         self.split = split
-        self.file = FileBuilder()
+        self.file = FileBuilder(_VERSIONS)
         self.last: set[fx.Node] = set()
         self.places: list[list[str]] = []
         #: Maps that a linear layer reads without a reshape -> the shape they have in the module.

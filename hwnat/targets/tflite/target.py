@@ -104,23 +104,12 @@ class TfliteTarget:
 
     def convert(self, onnx: Path, path: Path) -> None:
         """Convert an ONNX file whose operators the writer supports; see `Target.convert`."""
-        from hwnat.targets.onnx.graph import open_onnx
+        from hwnat.targets.tflite.convert import convert_onnx
 
-        source = open_onnx(onnx)
-        from hwnat.targets.onnx.module import import_onnx
-        from hwnat.targets.tflite.writer import write_tflite
-
-        imported = import_onnx(source, onnx)
         with staged(path) as draft:
+            imported, _ = convert_onnx(onnx, draft, split_depthwise=self._split_depthwise)
             if self.precision == "int8":
                 self._quantise(imported.module, imported.input_shape, draft)
-                return
-            write_tflite(
-                imported.module,
-                imported.examples,
-                draft,
-                split_depthwise=self._split_depthwise,
-            )
 
     def fixed(self, path: Path, shapes: Mapping[str, tuple[int, ...]], out: Path) -> None:
         """Write a copy with fixed input shapes; see `Reshaping.fixed`."""

@@ -147,21 +147,15 @@ def trace_onnx_as_tflite(path: Path, *, split: bool, runtime: str) -> Trace:
         DataError: see `Target.trace`.
         UsageError: some operators have no TFLite form; the message names the first ones.
     """
-    from hwnat.targets.onnx.graph import open_onnx
+    from hwnat.targets.tflite.convert import convert_onnx
 
-    source = open_onnx(path)
-    from hwnat.targets.onnx.module import import_onnx
-    from hwnat.targets.tflite.writer import lower
-
-    imported = import_onnx(source, path)
-    content, origins = lower(imported.module, imported.examples, split_depthwise=split)
-    names = {
-        index: tuple(imported.node(place) for place in places)
-        for index, (_, places) in enumerate(origins)
-    }
     with tempfile.TemporaryDirectory(prefix="hwnat-trace-") as folder:
         file = Path(folder, path.stem + ".tflite")
-        file.write_bytes(content)
+        imported, origins = convert_onnx(path, file, split_depthwise=split)
+        names = {
+            index: tuple(imported.node(place) for place in places)
+            for index, (_, places) in enumerate(origins)
+        }
         traced = trace_tflite(file, runtime=runtime, places=names)
     # Batch norms were folded before anything was written.
     groups = imported.graph.group({i: op.nodes for i, op in enumerate(traced.ops)})

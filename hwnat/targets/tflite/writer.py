@@ -89,7 +89,7 @@ def _trace(module: nn.Module, examples: Shape | Sequence[torch.Tensor]) -> fx.Gr
             if type(conv) is not nn.Conv2d or not alone or part.running_mean is None:
                 continue  # its own rule writes or refuses it
             traced.set_submodule(source.target, fuse_conv_bn_eval(conv, part))
-        elif not isinstance(part, nn.Identity | nn.Dropout):
+        elif not isinstance(part, nn.Identity | nn.modules.dropout._DropoutNd):
             continue
         node.replace_all_uses_with(node.args[0])
         traced.graph.erase_node(node)
