@@ -34,9 +34,13 @@ def difference(wanted: npt.NDArray[Any], returned: npt.NDArray[Any]) -> tuple[fl
 
 
 def why_different(
-    wanted: npt.NDArray[Any], returned: npt.NDArray[Any], source: str = "ONNX Runtime"
+    wanted: npt.NDArray[Any],
+    returned: npt.NDArray[Any],
+    source: str = "ONNX Runtime",
+    *,
+    limit: float = LIMIT,
 ) -> str:
-    """Return in words how two outputs differ; empty if they agree.
+    """Return in words how two outputs differ by more than `limit` of the range; else nothing.
 
     Values that are not finite must be the same on both sides.
     """
@@ -57,10 +61,10 @@ def why_different(
         return ""
     most, spread = difference(wanted[known], returned[known])
     scale = max(spread, _FLAT * float(np.max(np.abs(wanted[known]))))
-    if most <= LIMIT * scale:  # written so that NaN differs
+    if most <= limit * scale:  # written so that NaN differs
         return ""
     share = most / scale if scale else np.inf
-    return f"differs from {source} by {most:.2e}, {share:.1e} of its range (limit {LIMIT:.0e})"
+    return f"differs from {source} by {most:.2e}, {share:.1e} of its range (limit {limit:.0e})"
 
 
 def check_export(module: "nn.Module", input_shape: Shape, run: Run, *, what: str) -> None:

@@ -51,7 +51,8 @@ def outcome(model, folder, seed=7):
     names = [output.name for output in session.get_outputs()]
     wanted = session.run(names, feed)
     for name, one, other in zip(names, wanted, run_tflite(path, feed), strict=True):
-        assert why_different(one, other) == "", name
+        # Some graphs magnify the rounding of some inputs; a wrong operator differs far more.
+        assert why_different(one, other, limit=1e-3) == "", name
     return "converted"
 
 
@@ -118,6 +119,8 @@ RIGHT = {
     "two heads in the other order": make(TWO_HEADS, outputs=("z", "y")),
     "a head that another reads": make(TWO_HEADS, outputs=("r", "y", "z")),
     "an input returned": make(ONE, outputs=("y", "x")),
+    "relu of a join": make([
+        ("Concat", ["x", "x"], ["c"], {"axis": 1}), ("Relu", ["c"], ["y"], {})]),
     "a constant returned": make(
         [*ONE, ("Identity", ["c"], ["z"], {})], stored={"c": F([1, 2])}, outputs=("y", "z")
     ),
@@ -306,7 +309,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "tflite"])
-@pytest.mark.parametrize("module", ODD, ids=lambda m: f"{type(m).__name__}{id(m) % 97}")
+@pytest.mark.parametrize("module", ODD, ids=[f"{type(m).__name__}-{i}" for i, m in enumerate(ODD)])
 def test_odd_arguments_of_modules_are_kept_or_refused(name, module, randomised, tmp_path):
     target = get_target(name)
     whole = randomised(nn.Sequential(nn.Conv2d(4, 4, 1), module)).eval()

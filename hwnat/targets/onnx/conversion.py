@@ -1,30 +1,23 @@
 """The comparison with ONNX Runtime that every conversion of an ONNX file passes."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnat.errors import DataError, UsageError
 from hwnat.targets.base import installed
 from hwnat.targets.difference import Run, why_different
-from hwnat.targets.onnx.session import open_session, session_options
+from hwnat.targets.inputs import random_feed
+from hwnat.targets.onnx.session import open_session, session_options, signature_of
 
 _SEED: Final = 0
-_TYPES: Final = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(bool)": "bool",
-}
 
 
 def check_conversion(onnx: Path, run: Run, *, remedy: str) -> None:
     """Compare a converted file with ONNX Runtime on one set of seeded random inputs.
 
-    Floats are standard normal; integers are bytes of any value, or 0 and 1, which index any table
-    of two rows.
+    Floats are standard normal; integers lie in the bounds that the file gives them.
 
     Args:
         onnx: the file that was converted.
@@ -38,8 +31,9 @@ def check_conversion(onnx: Path, run: Run, *, remedy: str) -> None:
     """
     installed("onnxruntime", extra="onnx")
     session = open_session(onnx, session_options(1))
-    rng = np.random.default_rng(_SEED)
-    feed = {given.name: _drawn(given, rng) for given in session.get_inputs()}
+    signature = signature_of(session, onnx)
+    drawn = random_feed(signature, np.random.default_rng(_SEED))
+    feed = {spec.name: values for spec, values in zip(signature, drawn, strict=True)}
     names = [output.name for output in session.get_outputs()]
     try:
         wanted = session.run(names, feed)
@@ -56,13 +50,3 @@ def check_conversion(onnx: Path, run: Run, *, remedy: str) -> None:
         if why := why_different(np.asarray(one), np.asarray(other)):
             msg = f"{onnx} was not converted: output '{name:.80}' {why} on random inputs. {remedy}"
             raise UsageError(msg)
-
-
-def _drawn(given: Any, rng: np.random.Generator) -> npt.NDArray[Any]:  # noqa: ANN401
-    dtype = np.dtype(_TYPES.get(given.type, given.type.removeprefix("tensor(").removesuffix(")")))
-    if dtype.kind == "f":
-        return np.asarray(rng.standard_normal(given.shape), dtype)
-    if dtype.kind in "iu" and dtype.itemsize == 1:
-        limits = np.iinfo(dtype)
-        return np.asarray(rng.integers(limits.min, limits.max + 1, given.shape), dtype)
-    return np.asarray(rng.integers(0, 2, given.shape), dtype)

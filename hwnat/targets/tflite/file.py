@@ -17,6 +17,14 @@ _TYPES: Final = {
     "bool": schema.TensorType.BOOL,
 }
 
+#: Operators that apply an activation to their results.
+_FUSING: Final = frozenset(
+    {
+        *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "DIV"),
+        *("AVERAGE_POOL_2D", "MAX_POOL_2D"),
+    }
+)
+
 
 class FileBuilder:
     """Collects one graph; `kinds` lists its operators in the order they run.
@@ -110,7 +118,14 @@ class FileBuilder:
         return output
 
     def fuse(self, tensor: int, activation: str) -> bool:
-        """Fuse RELU or RELU6 into the operator that computes `tensor`; return whether it can."""
+        """Fuse RELU or RELU6 into the operator that computes `tensor`; return whether it can.
+
+        XNNPACK ignores an activation that is fused into an operator of another kind.
+        """
+        if getattr(self._producers.get(tensor), "opcodeIndex", None) not in {
+            index for index, kind in enumerate(self._codes) if kind in _FUSING
+        }:
+            return False
         options: Any = getattr(self._producers.get(tensor), "builtinOptions", None)
         if getattr(options, "fusedActivationFunction", None) != 0:
             return False
