@@ -62,6 +62,19 @@ def test_an_onnx_file_is_fixed_and_a_named_size_holds_for_every_input(name, exte
     assert session.outputs()[0].shape == (2, 256, 12, 20)
 
 
+def test_sizes_without_a_proper_name_are_independent(tmp_path):
+    path = dynamic(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.dim_value:
+                dim.dim_param = "?"
+    onnx.save(model, path)
+    shapes = SHAPES | {"mask": (2, 1, 1, 1)}
+    (copy,) = fixed_copies(get_target("onnx"), [path], shapes, tmp_path / "fixed")
+    assert get_target("onnx").trace(copy).batch == 2
+
+
 def test_an_ir_file_is_reshaped(tmp_path):
     import openvino as ov
 

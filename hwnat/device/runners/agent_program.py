@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Exit codes if a package is missing; every other failure exits with 1.
 NO_NUMPY = 61
 NO_RUNTIME = 62
+#: Types of inputs that can be drawn.
+DRAWN = {f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)} | {"bool"}
+DRAWN |= {"float16", "float32", "float64"}
 #: Attempts per requested run to get enough that no other program disturbs.
 PATIENCE = 3
 
@@ -37,7 +40,7 @@ def stop_telemetry() -> None:
 
 
 class Onnx:
-    """An ONNX file in ONNX Runtime on the CPU; input and output are bound once."""
+    """An ONNX file in ONNX Runtime on the CPU; inputs and outputs are bound once."""
 
     suffix, packages = ".onnx", ("onnxruntime",)
 
@@ -47,12 +50,23 @@ class Onnx:
 
         options, providers = self.options(threads), ["CPUExecutionProvider"]
         self._session = ort.InferenceSession(path, options, providers=providers)
-        given, wanted = single(self._session.get_inputs()), single(self._session.get_outputs())
-        self.shape, self.dtype = tuple(given.shape), "float32"
         self._binding, self._make = self._session.io_binding(), ort.OrtValue
-        self._name = given.name
-        self._output = ort.OrtValue.ortvalue_from_shape_and_type(wanted.shape, "float32")
-        self._binding.bind_ortvalue_output(wanted.name, self._output)
+        self._names = [given.name for given in self._session.get_inputs()]
+        self.inputs = [(self.dtype(given), given.shape) for given in self._session.get_inputs()]
+        for wanted in self._session.get_outputs():
+            dtype = self.dtype(wanted)
+            sized = all(isinstance(size, int) and size > 0 for size in wanted.shape)
+            if sized and dtype in DRAWN:
+                room = ort.OrtValue.ortvalue_from_shape_and_type(wanted.shape, dtype)
+                self._binding.bind_ortvalue_output(wanted.name, room)
+            else:
+                self._binding.bind_output(wanted.name)
+
+    @staticmethod
+    def dtype(value: Any) -> str:  # noqa: ANN401
+        """Return NumPy's name of the type of an input or output."""
+        word = str(value.type)[len("tensor(") : -1]
+        return {"float": "float32", "double": "float64"}.get(word, word)
 
     @staticmethod
     def options(threads: int) -> Any:  # noqa: ANN401 - the runtimes have no types
@@ -67,19 +81,19 @@ class Onnx:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options
 
-    def give(self, x: NDArray[Any]) -> None:
-        """Bind an input and keep it, because the binding points into its memory."""
-        self._input = x, self._make.ortvalue_from_numpy(x)
-        self._binding.bind_ortvalue_input(self._name, self._input[1])
+    def give(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Bind the inputs and keep them, because the binding points into their memory."""
+        self._inputs = [(array, self._make.ortvalue_from_numpy(array)) for array in arrays]
+        for name, (_, value) in zip(self._names, self._inputs):  # noqa: B905 - not in Python 3.8
+            self._binding.bind_ortvalue_input(name, value)
 
     def run(self) -> None:
         """Run once; the output is complete on return."""
         self._session.run_with_iobinding(self._binding)
 
-    def answer(self) -> NDArray[Any]:
-        """Return the last run's output."""
-        output: NDArray[Any] = self._output.numpy()
-        return output
+    def answer(self) -> list[NDArray[Any]]:
+        """Return the last run's outputs."""
+        return [value.numpy() for value in self._binding.get_outputs()]
 
 
 class Openvino:
@@ -92,8 +106,8 @@ class Openvino:
         import openvino as ov
 
         model = ov.Core().compile_model(path, "CPU", self.settings(threads))
-        single(model.outputs)
-        self.shape, self.dtype = tuple(single(model.inputs).shape), "float32"
+        self._outputs = len(model.outputs)
+        self.inputs = [(value.element_type.to_dtype().name, value.shape) for value in model.inputs]
         self._request = model.create_infer_request()
 
     @staticmethod
@@ -107,18 +121,18 @@ class Openvino:
             "INFERENCE_PRECISION_HINT": "f32",
         }
 
-    def give(self, x: NDArray[Any]) -> None:
-        """Bind an input."""
-        self._request.get_input_tensor().data[:] = x
+    def give(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Bind the inputs."""
+        for index, array in enumerate(arrays):
+            self._request.get_input_tensor(index).data[...] = array
 
     def run(self) -> None:
         """Run once; the output is complete on return."""
         self._request.infer(share_outputs=True)
 
-    def answer(self) -> NDArray[Any]:
-        """Return the last run's output."""
-        output: NDArray[Any] = self._request.get_output_tensor().data
-        return output
+    def answer(self) -> list[NDArray[Any]]:
+        """Return the last run's outputs."""
+        return [self._request.get_output_tensor(at).data for at in range(self._outputs)]
 
 
 class Tflite:
@@ -131,34 +145,26 @@ class Tflite:
         interpreter = import_module(f"{package}.interpreter").Interpreter
         self._interpreter = interpreter(model_path=path, num_threads=threads)
         self._interpreter.allocate_tensors()
-        given = single(self._interpreter.get_input_details())
-        self._output = single(self._interpreter.get_output_details())["index"]
-        self._input = given["index"]
-        self.shape, self.dtype = tuple(map(int, given["shape"])), str(given["dtype"].__name__)
+        self._given = self._interpreter.get_input_details()
+        self._wanted = self._interpreter.get_output_details()
+        self.inputs = [(given["dtype"].__name__, given["shape"]) for given in self._given]
 
-    def give(self, x: NDArray[Any]) -> None:
-        """Bind an input."""
-        self._interpreter.set_tensor(self._input, x)
+    def give(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Bind the inputs."""
+        for given, array in zip(self._given, arrays):  # noqa: B905 - not in Python 3.8
+            self._interpreter.set_tensor(given["index"], array)
 
     def run(self) -> None:
         """Run once; the output is complete on return."""
         self._interpreter.invoke()
 
-    def answer(self) -> NDArray[Any]:
-        """Return the last run's output."""
-        output: NDArray[Any] = self._interpreter.get_tensor(self._output)
-        return output
+    def answer(self) -> list[NDArray[Any]]:
+        """Return the last run's outputs."""
+        return [self._interpreter.get_tensor(wanted["index"]) for wanted in self._wanted]
 
 
 #: Target in a device file -> its runtime.
 RUNTIMES: dict[str, Any] = {"onnx": Onnx, "openvino": Openvino, "tflite": Tflite}
-
-
-def single(tensors: Sequence[Any]) -> Any:  # noqa: ANN401 - the runtimes have no types
-    """Return the model's only input or output."""
-    if len(tensors) != 1:
-        fail(f"the model has {len(tensors)} inputs or outputs where it should have one")
-    return tensors[0]
 
 
 def fail(words: str, status: int = 1) -> NoReturn:
@@ -197,19 +203,34 @@ def kind_of(path: str) -> Any:  # noqa: ANN401 - one of RUNTIMES
     return fail(f"{path}: its name should end in {', '.join(k.suffix for k in RUNTIMES.values())}")
 
 
-def noise(model: Any) -> NDArray[Any]:  # noqa: ANN401 - one of RUNTIMES
-    """Return a random input: floats are standard normal, integers span their whole range."""
+def noise(model: Any) -> list[NDArray[Any]]:  # noqa: ANN401 - one of RUNTIMES
+    """Return random inputs.
+
+    Floats are standard normal, and bytes span their whole range. Longer integers may be indices, so
+    they are 0 or 1.
+    """
     import numpy as np
 
     rng = np.random.default_rng(0)
-    x: NDArray[Any]
-    if model.dtype == "float32":
-        x = rng.standard_normal(model.shape, dtype=np.float32)
-    elif model.dtype in {"int8", "uint8"}:
-        x = rng.integers(0, 256, model.shape, dtype=np.uint8).view(model.dtype)
-    else:
-        fail(f"the model takes {model.dtype}, not float32, int8 or uint8")
-    return x
+    arrays: list[NDArray[Any]] = []
+    for dtype, sizes in model.inputs:
+        shape = fixed(sizes, dtype)
+        if dtype.startswith("float"):
+            arrays.append(np.asarray(rng.standard_normal(shape), dtype=dtype))
+        elif dtype in {"int8", "uint8"}:
+            arrays.append(np.asarray(rng.integers(0, 256, shape, dtype=np.uint8)).view(dtype))
+        else:
+            arrays.append(np.asarray(rng.integers(0, 2, shape), dtype=dtype))
+    return arrays
+
+
+def fixed(sizes: Sequence[Any], dtype: str) -> tuple[int, ...]:
+    """Return the shape of an input whose type can be drawn."""
+    if dtype not in DRAWN:
+        fail(f"the model takes {dtype}, not one of {', '.join(sorted(DRAWN))}")
+    if not all(isinstance(size, int) or hasattr(size, "__index__") for size in sizes):
+        fail(f"the model has an input without a fixed shape, {list(sizes)}")
+    return tuple(map(int, sizes))
 
 
 def alternate(
@@ -257,16 +278,23 @@ def timed(words: argparse.Namespace) -> list[str]:
 
 
 def answered(words: argparse.Namespace) -> list[str]:
-    """Run a model on a raw tensor and write the raw output."""
+    """Run a model on raw inputs, one after the other in a file, and write the raw outputs."""
     import numpy as np
 
     model = kind_of(words.model)(words.model, words.threads)
-    raw = np.fromfile(words.given, dtype=model.dtype)
-    if raw.size != int(np.prod(model.shape)) or raw.nbytes != os.path.getsize(words.given):  # noqa: PTH202
-        fail(f"{words.given}: the input of {words.model} is {model.shape} of {model.dtype}")
-    model.give(raw.reshape(model.shape))
+    shapes = [(dtype, fixed(sizes, dtype)) for dtype, sizes in model.inputs]
+    counts = [int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype, shape in shapes]
+    raw = np.fromfile(words.given, dtype=np.uint8)
+    if raw.size != sum(counts):
+        fail(f"{words.given}: the inputs of {words.model} are {sum(counts)} bytes, {shapes}")
+    arrays, start = [], 0
+    for count, (dtype, shape) in zip(counts, shapes):  # noqa: B905 - not in Python 3.8
+        arrays.append(raw[start : start + count].copy().view(dtype).reshape(shape))
+        start += count
+    model.give(arrays)
     model.run()
-    np.ascontiguousarray(model.answer()).tofile(words.wanted)
+    with open(words.wanted, "wb") as file:  # noqa: PTH123
+        file.writelines(np.ascontiguousarray(answer).tobytes() for answer in model.answer())
     return ["end 0 0"]
 
 

@@ -105,12 +105,13 @@ class Runner(Protocol):
 
 @runtime_checkable
 class Answering(Protocol):
-    """A runner that can also return the output of a model."""
+    """A runner that can also return the outputs of a model."""
 
     def answer(self, *, folder: str, model: str, given: str, answer: str) -> list[str]:
-        """Return the command that runs `model` on the raw tensor in file `given`.
+        """Return the command that runs `model` on the raw inputs in file `given`.
 
-        It writes the raw output tensor to file `answer`. Both files have the model's types.
+        It writes the raw outputs to file `answer`. Both files hold all tensors in the order and
+        with the types of the model, one after the other.
         """
         ...
 

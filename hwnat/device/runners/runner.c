@@ -92,18 +92,21 @@ static void alternate(FILE *out, Model *models, size_t n, long runs, long warmup
 
 /* ---- answer ---- */
 
+/* `given` has the raw inputs in the file's order, one after the other; `wanted` gets the outputs. */
 static void answer(const char *path, int threads, const char *given, const char *wanted) {
     Model m = load(path, threads);
-    unsigned char *in = allocate(m.in_bytes + 1), *out = allocate(m.out_bytes);
+    size_t total = 0;
+    for (size_t i = 0; i < m.inputs; i++) total += m.in[i].bytes;
+    unsigned char *in = allocate(total + 1, 1), *at = in;
     FILE *file = fopen(given, "rb");
-    if (file == NULL || fread(in, 1, m.in_bytes + 1, file) != m.in_bytes)
-        fail("%s: the input of %s is %zu bytes, this file is not", given, path, m.in_bytes);
+    if (file == NULL || fread(in, 1, total + 1, file) != total)
+        fail("%s: the inputs of %s are %zu bytes, this file is not", given, path, total);
     fclose(file);
-    give(&m, in);
-    run(&m, out);
+    for (size_t i = 0; i < m.inputs; at += m.in[i++].bytes) give(&m, &m.in[i], at);
     file = fopen(wanted, "wb");
-    if (file == NULL || fwrite(out, 1, m.out_bytes, file) != m.out_bytes || fclose(file))
-        fail("%s: cannot be written", wanted);
+    if (file == NULL) fail("%s: cannot be written", wanted);
+    run(&m, file);
+    if (fclose(file)) fail("%s: cannot be written", wanted);
 }
 
 /* ---- command line ---- */

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FLOAT32 = 1, UINT8 = 3, INT8 = 9 }; /* the same in both APIs */
+/* The same in both APIs. */
+enum { FLOAT32 = 1, INT32, UINT8, INT64, BOOL = 6, INT16, INT8 = 9, FLOAT16, FLOAT64,
+       UINT64 = 13, UINT32 = 16, UINT16 };
 enum { CPU = 1, LOCK_READ = 0, LOCK_WRITE = 1 };
 
 static void fail(const char *format, ...) {
@@ -129,39 +131,79 @@ static void open_library(const char *program, const char *named) {
     }
 }
 
-/* ---- a loaded model: one input, one output ---- */
+/* ---- a loaded model ---- */
+
+typedef struct { Handle handle; int type; size_t bytes; } Tensor; /* a buffer or a tensor */
 
 typedef struct {
     const char *path;
-    Handle runs, in, out; /* compiled model or interpreter, its buffers or tensors */
-    int type;
-    size_t in_bytes, out_bytes;
+    Handle runs;              /* compiled model or interpreter */
+    size_t inputs, outputs;
+    Tensor *in, *out;         /* in the file's order */
+    Handle *given, *returned; /* buffers of LiteRT, in the signature's order */
 } Model;
 
 static void check(const Model *model, int bad, const char *what) {
     if (bad) fail("%s: %s (%d)", model->path, what, bad);
 }
 
-static Handle litert_buffer(Model *m, Handle signature, int is_input, size_t *bytes) {
+static void *allocate(size_t count, size_t bytes) {
+    void *memory = calloc(count ? count : 1, bytes ? bytes : 1);
+    if (memory == NULL) fail("out of memory");
+    return memory;
+}
+
+static Tensor litert_buffer(Model *m, Handle tensor, size_t index, int is_input) {
     TensorType type;
-    Handle tensor, needs, buffer;
+    Handle needs;
+    Tensor made;
     memset(&type, 0, sizeof type);
-    check(m, is_input ? LiteRtGetSignatureInputTensorByIndex(signature, 0, &tensor)
-                      : LiteRtGetSignatureOutputTensorByIndex(signature, 0, &tensor), "no tensor");
     check(m, LiteRtGetRankedTensorType(tensor, &type), "a tensor has no fixed shape");
-    check(m, is_input ? LiteRtGetCompiledModelInputBufferRequirements(m->runs, 0, 0, &needs)
-                      : LiteRtGetCompiledModelOutputBufferRequirements(m->runs, 0, 0, &needs),
-          "no buffer is known for a tensor");
-    check(m, LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, needs, &buffer),
+    check(m, is_input ? LiteRtGetCompiledModelInputBufferRequirements(m->runs, 0, index, &needs)
+                      : LiteRtGetCompiledModelOutputBufferRequirements(m->runs, 0, index, &needs),
+          "no buffer is known for a tensor; its size may depend on the values");
+    check(m, LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, needs,
+                                                             &made.handle),
           "no memory for a tensor");
-    check(m, LiteRtGetTensorBufferPackedSize(buffer, bytes), "a tensor has no size");
-    if (is_input) m->type = type.type;
-    return buffer;
+    check(m, LiteRtGetTensorBufferPackedSize(made.handle, &made.bytes), "a tensor has no size");
+    made.type = type.type;
+    return made;
+}
+
+/* A signature may list tensors in another order than the file. Returns the place in the file. */
+static size_t place(Model *m, Handle signature, Handle wanted, size_t count, int is_input) {
+    int (*whole)(Handle, Handle *), (*one)(Handle, size_t, Handle *);
+    Handle graph, tensor;
+    if (count == 1) return 0;
+    find("LiteRtGetSignatureSubgraph", &whole);
+    find(is_input ? "LiteRtGetSubgraphInput" : "LiteRtGetSubgraphOutput", &one);
+    check(m, whole(signature, &graph), "no graph");
+    for (size_t i = 0; i < count; i++) {
+        check(m, one(graph, i, &tensor), "no tensor");
+        if (tensor == wanted) return i;
+    }
+    fail("%s: its signature has other tensors than its graph", m->path);
+    return 0;
+}
+
+static void litert_tensors(Model *m, Handle signature, int is_input) {
+    size_t count = is_input ? m->inputs : m->outputs;
+    Tensor *tensors = allocate(count, sizeof *tensors);
+    Handle *buffers = allocate(count, sizeof *buffers), tensor;
+    for (size_t i = 0; i < count; i++) {
+        check(m, is_input ? LiteRtGetSignatureInputTensorByIndex(signature, i, &tensor)
+                          : LiteRtGetSignatureOutputTensorByIndex(signature, i, &tensor),
+              "no tensor");
+        Tensor made = litert_buffer(m, tensor, i, is_input);
+        buffers[i] = made.handle;
+        tensors[place(m, signature, tensor, count, is_input)] = made;
+    }
+    *(is_input ? &m->in : &m->out) = tensors;
+    *(is_input ? &m->given : &m->returned) = buffers;
 }
 
 static void litert_open(Model *m, int threads) {
     Handle model, signature, options, cpu;
-    size_t inputs = 0, outputs = 0;
     char *words = malloc(32);
     if (words == NULL) fail("out of memory");
     snprintf(words, 32, "num_threads = %d\n", threads);
@@ -172,11 +214,10 @@ static void litert_open(Model *m, int threads) {
     check(m, LiteRtAddOpaqueOptions(options, cpu), "CPU options are refused");
     check(m, LiteRtCreateCompiledModel(environment, model, options, &m->runs), "does not compile");
     check(m, LiteRtGetModelSignature(model, 0, &signature), "no signature");
-    check(m, LiteRtGetNumSignatureInputs(signature, &inputs), "no inputs");
-    check(m, LiteRtGetNumSignatureOutputs(signature, &outputs), "no outputs");
-    if (inputs != 1 || outputs != 1) fail("%s: has not one input and one output", m->path);
-    m->in = litert_buffer(m, signature, 1, &m->in_bytes);
-    m->out = litert_buffer(m, signature, 0, &m->out_bytes);
+    check(m, LiteRtGetNumSignatureInputs(signature, &m->inputs), "no inputs");
+    check(m, LiteRtGetNumSignatureOutputs(signature, &m->outputs), "no outputs");
+    litert_tensors(m, signature, 1);
+    litert_tensors(m, signature, 0);
 }
 
 static void classic_open(Model *m, int threads) {
@@ -189,41 +230,43 @@ static void classic_open(Model *m, int threads) {
     m->runs = TfLiteInterpreterCreate(model, options);
     check(m, m->runs == NULL, "no interpreter");
     check(m, TfLiteInterpreterAllocateTensors(m->runs), "no memory for its tensors");
-    if (TfLiteInterpreterGetInputTensorCount(m->runs) != 1 ||
-        TfLiteInterpreterGetOutputTensorCount(m->runs) != 1)
-        fail("%s: has not one input and one output", m->path);
-    m->in = TfLiteInterpreterGetInputTensor(m->runs, 0);
-    m->out = TfLiteInterpreterGetOutputTensor(m->runs, 0);
-    m->type = TfLiteTensorType(m->in);
-    m->in_bytes = TfLiteTensorByteSize(m->in);
-    m->out_bytes = TfLiteTensorByteSize(m->out);
-}
-
-/* Runs once and waits for the output; copies it to `answer` unless that is NULL. */
-static void run(Model *m, void *answer) {
-    void *data = NULL;
-    if (!is_litert) {
-        check(m, TfLiteInterpreterInvoke(m->runs), "a run failed");
-        if (answer != NULL) memcpy(answer, TfLiteTensorData(m->out), m->out_bytes);
-        return;
+    m->inputs = (size_t)TfLiteInterpreterGetInputTensorCount(m->runs);
+    m->outputs = (size_t)TfLiteInterpreterGetOutputTensorCount(m->runs);
+    m->in = allocate(m->inputs, sizeof *m->in);
+    m->out = allocate(m->outputs, sizeof *m->out);
+    for (size_t i = 0; i < m->inputs; i++) {
+        m->in[i].handle = TfLiteInterpreterGetInputTensor(m->runs, (int32_t)i);
+        m->in[i].type = TfLiteTensorType(m->in[i].handle);
+        m->in[i].bytes = TfLiteTensorByteSize(m->in[i].handle);
     }
-    check(m, LiteRtRunCompiledModel(m->runs, 0, 1, &m->in, 1, &m->out), "a run failed");
-    check(m, LiteRtLockTensorBuffer(m->out, &data, LOCK_READ), "no output");
-    if (answer != NULL) memcpy(answer, data, m->out_bytes);
-    check(m, LiteRtUnlockTensorBuffer(m->out), "no output");
+    for (size_t i = 0; i < m->outputs; i++)
+        m->out[i].handle = TfLiteInterpreterGetOutputTensor(m->runs, (int32_t)i);
 }
 
-static void give(Model *m, const void *given) {
+/* Runs once and waits for the outputs; writes them to `answer` unless that is NULL. */
+static void run(Model *m, FILE *answer) {
+    if (!is_litert) check(m, TfLiteInterpreterInvoke(m->runs), "a run failed");
+    else check(m, LiteRtRunCompiledModel(m->runs, 0, m->inputs, m->given, m->outputs, m->returned),
+               "a run failed");
+    for (size_t i = 0; i < m->outputs; i++) {
+        Tensor *out = &m->out[i];
+        void *data = NULL;
+        if (is_litert) check(m, LiteRtLockTensorBuffer(out->handle, &data, LOCK_READ), "no output");
+        if (answer != NULL) {
+            /* The older library knows the size of some outputs only after a run. */
+            size_t bytes = is_litert ? out->bytes : TfLiteTensorByteSize(out->handle);
+            if (!is_litert) data = TfLiteTensorData(out->handle);
+            if (fwrite(data, 1, bytes, answer) != bytes) fail("the outputs cannot be written");
+        }
+        if (is_litert) check(m, LiteRtUnlockTensorBuffer(out->handle), "no output");
+    }
+}
+
+static void give(Model *m, Tensor *in, const void *given) {
     void *data = NULL;
-    if (is_litert) check(m, LiteRtLockTensorBuffer(m->in, &data, LOCK_WRITE), "no input");
-    memcpy(is_litert ? data : TfLiteTensorData(m->in), given, m->in_bytes);
-    if (is_litert) check(m, LiteRtUnlockTensorBuffer(m->in), "no input");
-}
-
-static void *allocate(size_t bytes) {
-    void *memory = malloc(bytes ? bytes : 1);
-    if (memory == NULL) fail("out of memory");
-    return memory;
+    if (is_litert) check(m, LiteRtLockTensorBuffer(in->handle, &data, LOCK_WRITE), "no input");
+    memcpy(is_litert ? data : TfLiteTensorData(in->handle), given, in->bytes);
+    if (is_litert) check(m, LiteRtUnlockTensorBuffer(in->handle), "no input");
 }
 
 static uint32_t draw(void) {
@@ -234,22 +277,60 @@ static uint32_t draw(void) {
     return (uint32_t)(state >> 32);
 }
 
-/* Integers span their whole range; floats, sums of 12 uniform ones, are about standard normal. */
-static void give_noise(Model *m) {
-    unsigned char *bytes = allocate(m->in_bytes);
-    if (m->type == INT8 || m->type == UINT8) {
-        for (size_t i = 0; i < m->in_bytes; i++) bytes[i] = (unsigned char)(draw() >> 24);
-    } else if (m->type == FLOAT32) {
-        for (size_t i = 0; i + sizeof(float) <= m->in_bytes; i += sizeof(float)) {
-            float sum = -6;
-            for (int k = 0; k < 12; k++) sum += (float)(draw() >> 8) / 16777216.0f;
-            memcpy(bytes + i, &sum, sizeof sum);
-        }
-    } else {
-        fail("%s: takes type %d, not float32, int8 or uint8", m->path, m->type);
+/* A sum of 12 uniform numbers, which is about standard normal. */
+static float draw_normal(void) {
+    float sum = -6;
+    for (int k = 0; k < 12; k++) sum += (float)(draw() >> 8) / 16777216.0f;
+    return sum;
+}
+
+static uint16_t half(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    int exponent = (int)(bits >> 23 & 255) - 112;
+    uint32_t sign = bits >> 16 & 0x8000u;
+    if (exponent < 1) return (uint16_t)sign;
+    return (uint16_t)(sign | (uint32_t)exponent << 10 | (bits >> 13 & 0x3ffu));
+}
+
+static size_t width(const Model *m, int type) {
+    switch (type) {
+        case BOOL: case INT8: case UINT8: return 1;
+        case FLOAT16: case INT16: case UINT16: return 2;
+        case FLOAT32: case INT32: case UINT32: return 4;
+        case FLOAT64: case INT64: case UINT64: return 8;
     }
-    give(m, bytes);
-    free(bytes);
+    fail("%s: takes type %d, which cannot be drawn at random", m->path, type);
+    return 0;
+}
+
+/* Floats are normal, bytes span their whole range, and longer integers, which may be indices, are
+   0 or 1. */
+static void draw_value(int type, unsigned char *into, size_t bytes) {
+    float normal = draw_normal();
+    double wide = (double)normal;
+    uint16_t narrow = half(normal);
+    if (type == FLOAT32) memcpy(into, &normal, bytes);
+    else if (type == FLOAT64) memcpy(into, &wide, bytes);
+    else if (type == FLOAT16) memcpy(into, &narrow, bytes);
+    else if (type == INT8 || type == UINT8) *into = (unsigned char)(draw() >> 24);
+    else { /* the other bytes are 0 */
+        const uint16_t one = 1;
+        int little = *(const unsigned char *)&one;
+        into[little ? 0 : bytes - 1] = (unsigned char)(draw() >> 31);
+    }
+}
+
+static void give_noise(Model *m) {
+    for (size_t i = 0; i < m->inputs; i++) {
+        Tensor *in = &m->in[i];
+        size_t step = width(m, in->type);
+        unsigned char *bytes = allocate(in->bytes, 1);
+        for (size_t at = 0; at + step <= in->bytes; at += step)
+            draw_value(in->type, bytes + at, step);
+        give(m, in, bytes);
+        free(bytes);
+    }
 }
 
 static Model load(const char *path, int threads) {

@@ -148,7 +148,7 @@ def _set_sizes(
     known: dict[str, int] = {}
     for name, shape in shapes.items():
         for dim, size in zip(inputs[name].type.tensor_type.shape.dim, shape, strict=True):
-            symbol = dim.dim_param
+            symbol = dim.dim_param if _is_name(dim.dim_param) else ""
             if symbol and known.setdefault(symbol, size) != size:
                 msg = (
                     f"{path}: size {symbol:.80} of its inputs cannot be both {known[symbol]} and "
@@ -158,8 +158,13 @@ def _set_sizes(
             dim.dim_value = size
     for value in inputs.values():
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param in known:
+            if _is_name(dim.dim_param) and dim.dim_param in known:
                 dim.dim_value = known[dim.dim_param]
+
+
+def _is_name(symbol: str) -> bool:
+    """Whether a symbol names one size; some exporters write ? for every unknown size."""
+    return any(letter.isalnum() for letter in symbol)
 
 
 def _states_all(value: Any) -> bool:  # noqa: ANN401
