@@ -102,6 +102,8 @@ def predict(request: PredictRequest) -> None:
     prediction, trace = predict_model(
         request.model, table, shapes=parse_shapes(request.shapes), partial=request.partial
     )
+    for doubt in table.doubts:
+        echo(f"Doubt about table {table.name}: {doubt}.", err=True)
     measured_with = f"{table.setup.runtime} {table.setup.runtime_version}"
     if trace.runtime != measured_with:
         echo(
@@ -113,8 +115,9 @@ def predict(request: PredictRequest) -> None:
     if prediction.missing:
         msg = (
             f"{len(prediction.missing)} of {len(trace.ops)} operators are missing from the sum. "
-            f"Measure them with: hwnat profile --device {table.setup.device} "
-            f"--model {request.model}{''.join(f' --shape {word}' for word in request.shapes)}"
+            f"Measure this model with: hwnat profile --device {table.setup.device} "
+            f"--model {request.model}{''.join(f' --shape {word}' for word in request.shapes)} "
+            "--out TABLE.json"
         )
         raise DataError(msg)
 
@@ -161,6 +164,7 @@ def _facts(table: "LatencyTable", prediction: "Prediction") -> dict[str, object]
     return {
         "table": table.name,
         "table_id": prediction.table_id,
+        "doubts": table.doubts,
         "latency_ns": prediction.latency_ns,
         "interval_ns": prediction.interval_ns,
         "overhead_ns": prediction.overhead_ns,

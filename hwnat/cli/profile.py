@@ -82,7 +82,7 @@ class ProfileRequest:
     "models",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Time the operators of this model file instead of a space. Repeatable.",
+    help="Time this model file and its operators instead of a space. Repeatable.",
 )
 @shape_option
 @click.option(
@@ -289,12 +289,19 @@ def _profile_models(device: "DeviceSpec", request: ProfileRequest) -> None:
     table = result.table
     path = _save(table, request)
     if request.as_json:
-        print_json({**_summary(table, path), "left_out": result.left_out})
+        print_json({**_summary(table, path), "left_out": result.left_out, "doubts": table.doubts})
         return
     reference = milliseconds(table.timed_as()[1])
     _print(table, path, f"{count(len(table.entries), 'operator')}, reference {reference} ms")
-    for key, reason in result.left_out.items():
-        echo(f"Left out: {key}: {reason}.", err=True)
+    if result.left_out:
+        echo(
+            f"{count(len(result.left_out), 'operator')} could not be timed alone; their latency "
+            "is a share of the rest, in proportion to their work. `hwnat table show` lists them "
+            "as estimated.",
+            err=True,
+        )
+    for doubt in table.doubts:
+        echo(f"Doubt: {doubt}.", err=True)
 
 
 def _save(table: "LatencyTable", request: ProfileRequest) -> Path:

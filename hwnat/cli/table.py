@@ -127,6 +127,7 @@ def _summary(table: "LatencyTable") -> list[tuple[str, object]]:
             f"+ {fit.constant_ns:.0f} ns",
         ),
         ("validation", quality),
+        *(("doubt", doubt) for doubt in table.doubts),
         ("created", f"{table.created} by hwnat {table.hwnat}"),
     ]
 

@@ -18,7 +18,7 @@ from hwnat.predict.choice import Sample as Sample
 from hwnat.predict.choice import arrays, choose, fit_pair, predict_pair
 from hwnat.predict.features import EXTENT, NAMES, model_kind, row, work
 from hwnat.records.op import OpSpec
-from hwnat.table.entry import MAX_NS, FittedModel
+from hwnat.table.entry import MAX_NS, TIMED, FittedModel
 from hwnat.table.lookup import LatencyTable
 from hwnat.table.nearest import nearest_keys
 
@@ -178,6 +178,6 @@ def fit_models(table: LatencyTable, *, seed: int = 0) -> OperatorModels:
     samples = [
         Sample(op=OpSpec.from_key(key), latency_ns=entry.p50_ns)
         for key, entry in table.entries.items()
-        if entry.provenance in ("measured", "imported")
+        if entry.provenance in (*TIMED, "imported")
     ]
     return fit_samples(samples, seed=seed, name=table.name, chosen=table.models)

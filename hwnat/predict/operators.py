@@ -1,5 +1,6 @@
 """Predict any network from a table of operators and a trace of what the runtime executes."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -11,9 +12,12 @@ import numpy.typing as npt
 from hwnat.errors import DataError, TableMismatchError
 from hwnat.predict.base import Missing, Part, Prediction
 from hwnat.records.op import OpSpec
+from hwnat.table.entry import TIMED
 from hwnat.table.lookup import LatencyTable
 from hwnat.targets.trace import Trace, TracedOp
 
+#: Number of missing operators that a message names.
+_SHOWN: Final = 8
 _OUT_OF_RANGE: Final = "outside the sizes its model was trained on"
 
 
@@ -88,12 +92,15 @@ class OperatorPredictor:
         self.table, self._fit = table, fit
         self._models: Fallback | None = None
 
-    def predict(self, trace: Trace, *, partial: bool = False) -> Prediction:
+    def predict(
+        self, trace: Trace, *, partial: bool = False, model: Sequence[str] = ("FILE",)
+    ) -> Prediction:
         """Predict a traced network.
 
         Args:
             trace: the network's trace for the table's target.
             partial: leave out operators that cannot be predicted, and list them in the prediction.
+            model: the network's file and its options, for the command that measures it.
 
         Raises:
             DataError: operators cannot be predicted; the message names all of them.
@@ -115,7 +122,7 @@ class OperatorPredictor:
                     reason = f"no entry, and only a measurement can give one: {traced.reason}"
                 missing.append(Missing(key=traced.op.key, reason=reason, nodes=_place(traced)))
         if missing and not partial:
-            raise DataError(self._unpredictable(missing, len(trace.ops)))
+            raise DataError(self._unpredictable(missing, len(trace.ops), model))
         return self._total(parts, missing)
 
     def _check(self, trace: Trace) -> None:
@@ -197,18 +204,23 @@ class OperatorPredictor:
             missing=tuple(missing),
         )
 
-    def _unpredictable(self, missing: Sequence[Missing], ops: int) -> str:
-        """Name every missing operator once, with its nodes."""
+    def _unpredictable(self, missing: Sequence[Missing], ops: int, model: Sequence[str]) -> str:
+        """Name the missing operators once, with their nodes, and the command to measure them."""
         places: dict[str, list[str]] = {}
         for op in missing:
             opaque = op.key.startswith("opaque|")
             what = f"{op.key} ({op.reason})" if opaque else op.key
             places.setdefault(what, []).append(" + ".join(op.nodes))
         named = [f"{what} at {', '.join(nodes)}" for what, nodes in places.items()]
+        more = len(named) - _SHOWN
+        command = ["hwnat", "profile", "--device", self.table.setup.device, "--model", *model]
+        command += ["--out", "TABLE.json"]
+        listed = "; ".join(named[:_SHOWN]) + (f"; and {more} more kinds" if more > 0 else "")
         return (
-            f"{len(missing)} of {ops} operators cannot be predicted from table "
-            f"{self.table.name}: {'; '.join(named)}. Measure them with: hwnat profile --device "
-            f"{self.table.setup.device} --model FILE, or add --partial to see the others."
+            f"{len(missing)} of {ops} operators ({len(missing) / ops:.0%}) cannot be predicted "
+            f"from table {self.table.name}, because no model that it was made from has them: "
+            f"{listed}. Measure this model with: {shlex.join(command)}, or add --partial to see "
+            "the others."
         )
 
 
@@ -225,7 +237,7 @@ def _spread(parts: Sequence[Part]) -> tuple[float, float]:
     below: dict[str, float] = {}
     above: dict[str, float] = {}
     for part in parts:
-        if part.provenance != "measured" and part.interval_ns is not None:
+        if part.provenance not in TIMED and part.interval_ns is not None:
             kind = part.key.partition("|")[0]
             below[kind] = below.get(kind, 0.0) + part.latency_ns - part.interval_ns[0]
             above[kind] = above.get(kind, 0.0) + part.interval_ns[1] - part.latency_ns

@@ -85,4 +85,7 @@ def predict_model(
     target = get_target(table.setup.target)
     with tempfile.TemporaryDirectory(prefix="hwnat-") as folder:
         trace = target.trace(fixed_copies(target, [path], shapes or {}, Path(folder))[0])
-    return predictor.predict(trace, partial=partial), trace
+    words = [str(path)]
+    for name, shape in (shapes or {}).items():
+        words += ["--shape", f"{name}={'x'.join(map(str, shape))}"]
+    return predictor.predict(trace, partial=partial, model=words), trace

@@ -32,7 +32,17 @@ _SETTINGS: Final[Mapping[str, tuple[float, float]]] = {
 #: No interval reaches further than all latencies that there are.
 MAX_HALF_WIDTH: Final = float(MAX_NS)
 
-Provenance = Literal["measured", "interpolated", "transferred", "imported", "estimated"]
+Provenance = Literal[
+    "measured",
+    "measured in place",
+    "share of profile",
+    "interpolated",
+    "transferred",
+    "imported",
+    "estimated",
+]
+#: What was timed on the device itself.
+TIMED: Final[tuple[Provenance, ...]] = ("measured", "measured in place", "share of profile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +57,10 @@ class Entry:
         low_ns: lower end of the 90 % interval of the latency; `high_ns` is the upper end.
         n: number of runs, or of measurements that the entry was derived from.
         spread: interquartile range of the visits' ratios over their median.
-        provenance: measured on the device, interpolated from other shapes on it, transferred
-            from other devices, imported from a file, or estimated by a model of operators or
-            hardware.
+        provenance: measured on the device; measured in place, as a piece of a network that was
+            timed whole; a share of such a network in the runtime's own profile; interpolated from
+            other shapes on it, transferred from other devices, imported from a file, or estimated
+            by a model of operators or hardware.
     """
 
     p10_ns: int

@@ -50,6 +50,7 @@ class LatencyTable:
         sources: ids of the tables that entries were transferred from.
         models: regressors for operations without an entry.
         effort: timings of a table that was not timed in full; None for other tables.
+        doubts: reasons not to trust it, such as a fit that misses its own networks.
     """
 
     setup: Setup
@@ -70,6 +71,7 @@ class LatencyTable:
     sources: tuple[str, ...] = ()
     models: tuple[FittedModel, ...] = ()
     effort: Effort | None = None
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for wrong, what in self._problems():
@@ -143,8 +145,14 @@ class LatencyTable:
 
     @property
     def half_width(self) -> float | None:
-        """Relative half-width of a network's 90 % interval; None from fewer than nine networks."""
-        return self.calibration.half_width(unseen=self.validation)
+        """Relative half-width of a network's 90 % interval.
+
+        None from fewer than nine networks, and for operators of any network, from none.
+        """
+        half = self.calibration.half_width(unseen=self.validation)
+        if half is None and self.granularity == "operator":
+            half = self.calibration.few_half_width(unseen=self.validation)
+        return half
 
     def lookup(self, key: str) -> Entry:
         """Return the entry of an operation.

@@ -2,7 +2,7 @@
 
 An operator with several operands gets one input; the other operands are stored tensors of the full
 size. No runtime can fold those, no other operator computes them, and they are read from memory like
-computed ones. For timing, see `hwnat.targets.modules.bench`.
+computed ones.
 """
 
 from collections.abc import Callable, Sequence
