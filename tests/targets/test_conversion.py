@@ -220,6 +220,25 @@ def test_what_is_not_read_is_refused_with_its_operator_and_node(model, said, tmp
         assert not (tmp_path / "net.tflite").exists()
 
 
+def test_weights_of_over_two_gigabytes_are_refused_before_they_are_read(tmp_path):
+    model = make([("MatMul", ["x", "w"], ["y"], {})], (1, 1024), stored={"w": F([[0]])})
+    weights = model.graph.initializer[0]
+    weights.ClearField("raw_data")
+    del weights.dims[:]
+    weights.dims.extend([1024, 1 << 19])
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="net.data")
+    weights.external_data.add(key="length", value=str(1 << 31))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 1 << 19)))
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with (tmp_path / "net.data").open("wb") as data:
+        data.truncate(1 << 31)  # a sparse file
+    for run in (get_target("tflite").trace, lambda p: get_target("tflite").convert(p, p)):
+        with pytest.raises(UsageError, match=r"has 2\.15 GB of weights.*Use a table of onnx"):
+            run(tmp_path / "net.onnx")
+
+
 def test_outputs_keep_their_names_and_order(tmp_path):
     onnx.save(RIGHT["two heads in the other order"], tmp_path / "net.onnx")
     get_target("tflite").convert(tmp_path / "net.onnx", tmp_path / "net.tflite")

@@ -1,11 +1,13 @@
 """A TFLite file from an ONNX file: imported, written, and compared with ONNX Runtime."""
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnat.errors import UsageError
 from hwnat.targets.difference import Arrays
 from hwnat.targets.limits import reading
 from hwnat.targets.onnx.conversion import check_conversion
@@ -20,6 +22,9 @@ REMEDY: Final = (
 )
 _FROM_LAST: Final = (0, 3, 1, 2)
 _TO_LAST: Final = (0, 2, 3, 1)
+
+#: Weights of a file; its offsets have 31 bits.
+_MOST_BYTES: Final = (1 << 31) - (1 << 24)
 
 Origins = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -40,8 +45,12 @@ def convert_onnx(onnx: Path, path: Path, *, split_depthwise: bool) -> "tuple[Imp
         UsageError: an operator has no TFLite form, or the file computes something else.
     """
     from hwnat.targets.onnx.graph import open_onnx
+    from hwnat.targets.onnx.shapes import is_outside
 
-    source = open_onnx(onnx)
+    source = open_onnx(onnx, weights=False)
+    _check_size(source.model, onnx)
+    if any(map(is_outside, source.model.graph.initializer)):
+        source = open_onnx(onnx)
     from hwnat.targets.onnx.module import import_onnx
     from hwnat.targets.tflite.writer import lower
 
@@ -50,6 +59,26 @@ def convert_onnx(onnx: Path, path: Path, *, split_depthwise: bool) -> "tuple[Imp
     path.write_bytes(content)
     check_conversion(onnx, lambda feed: run_tflite(path, feed), remedy=REMEDY)
     return imported, origins
+
+
+def _check_size(model: Any, path: Path) -> None:  # noqa: ANN401 - onnx has no types
+    """Refuse a model whose weights do not fit into one flatbuffer, before they are read.
+
+    Raises:
+        UsageError: they take over `_MOST_BYTES`.
+    """
+    import onnx
+
+    stored = sum(
+        prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for tensor in model.graph.initializer
+    )
+    if stored > _MOST_BYTES:
+        msg = (
+            f"{path} has {stored / 1e9:.2f} GB of weights; a TFLite file of this writer holds up "
+            f"to {_MOST_BYTES / 1e9:.2f} GB. Use a table of onnx or openvino."
+        )
+        raise UsageError(msg)
 
 
 def run_tflite(path: Path, feed: Arrays) -> list[npt.NDArray[Any]]:
