@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -114,40 +114,50 @@ def print_table(
         columns: a plain string is a column of numbers.
         rows: cells in the order of `columns`; text from files is made safe to show.
     """
-    from rich.markup import escape
-    from rich.table import Table
-    from rich.text import Text
-
     out = console()
     cols = [Column(column) if isinstance(column, str) else column for column in columns]
     cells = [[_clean(cell) for cell in row] for row in rows]
-    layout = _layout(cols, cells, out.width if out.is_terminal else None)
+    width = out.width if out.is_terminal else None
+    layout = _layout(cols, cells, width)
     if title:
         print_line(title)
     if layout is None:
-        _print_records(cols, cells)
+        _print_all(_record_lines(cols, cells, width))
         return
-    style = "" if out.no_color else "bold"
-    grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style=style)
+    bold = "{}" if out.no_color or out.color_system is None else "\x1b[1m{}\x1b[0m"
+    headers = [bold.format(line) for line in _header_lines(cols, layout)]
+    _print_all([*headers, *(_row_line(row, cols, layout) for row in cells)])
+
+
+def _print_all(lines: Iterable[str]) -> None:
+    """Print lines that hold no control characters but those of this file."""
+    click.echo("\n".join(lines), color=True)  # noqa: TID251 - with a bold header
+
+
+def _header_lines(columns: Sequence[Column], layout: dict[int, int]) -> list[str]:
+    """Return the lines of the header; names of fewer lines stand at the bottom."""
+    names = [
+        [columns[index].name] if columns[index].text else _broken(columns[index].name, width)
+        for index, width in layout.items()
+    ]
+    height = max(map(len, names), default=1)
+    padded = [[""] * (height - len(name)) + name for name in names]
+    return [
+        _row_line(dict(zip(layout, line, strict=True)), columns, layout)
+        for line in zip(*padded, strict=True)
+    ]
+
+
+def _row_line(
+    row: Sequence[str] | Mapping[int, str], columns: Sequence[Column], layout: dict[int, int]
+) -> str:
+    """Return one line of a table: every column cut and padded to its width."""
+    parts = []
     for index, width in layout.items():
-        column = cols[index]
-        header = column.name if column.text else "\n".join(_broken(column.name, width))
-        grid.add_column(
-            escape(header),
-            justify="left" if column.text else "right",
-            no_wrap=True,
-            width=width,
-        )
-    for row in cells:
-        grid.add_row(
-            *(Text(_cut(row[index], width, cols[index])) for index, width in layout.items())
-        )
-    out.width = max(out.width, sum(layout.values()) + _GAP * len(layout))
-    with out.capture() as capture:
-        out.print(grid, crop=False)
-    click.echo(  # noqa: TID251 - with the colors of rich
-        "\n".join(line.rstrip() for line in capture.get().splitlines()), color=True
-    )
+        cell = _cut(row[index], width, columns[index])
+        padding = " " * (width - _wide(cell))
+        parts.append(cell + padding if columns[index].text else padding + cell)
+    return (" " * _GAP).join(parts).rstrip()
 
 
 def _layout(
@@ -205,7 +215,12 @@ def _total(widths: dict[int, int]) -> int:
 
 
 def _wide(text: str) -> int:
-    """Return the number of terminal cells that a text takes."""
+    """Return the number of terminal cells that a text takes.
+
+    ASCII takes one cell a character; only other text is looked up, which takes far longer.
+    """
+    if text.isascii():
+        return len(text)
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -217,10 +232,10 @@ def _broken(header: str, width: int) -> list[str]:
 
 def _cut(text: str, width: int, column: Column) -> str:
     """Cut a text that is too wide and mark the place."""
-    from rich.cells import set_cell_size
-
     if not column.text or _wide(text) <= width:
         return text
+    from rich.cells import set_cell_size
+
     tail = (width - 1) // 2 if column.key else 0
     head = set_cell_size(text, width - 1 - tail).rstrip()
     return f"{head}…{text[len(text) - tail :].lstrip()}"
@@ -231,16 +246,17 @@ def _clean(value: object) -> str:
     return visible(str(value), lines=False)
 
 
-def _print_records(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
-    """Print each row as a list of facts, with a blank line between two rows."""
+def _record_lines(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int | None
+) -> Iterator[str]:
+    """Yield each row as a list of facts, with a blank line between two rows."""
     names = max(_wide(column.name) for column in columns) + _GAP
     for position, row in enumerate(cells):
         if position:
-            echo()
-        print_facts(
-            ((column.name, cell) for column, cell in zip(columns, row, strict=True) if cell),
-            width=names,
-        )
+            yield ""
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                yield from _broken_line(f"{column.name:<{names}}{cell}", width, indent=names)
 
 
 def print_facts(facts: Iterable[tuple[str, object]], *, width: int = _NAMES) -> None:
@@ -252,18 +268,24 @@ def print_facts(facts: Iterable[tuple[str, object]], *, width: int = _NAMES) -> 
 def print_line(line: str, *, indent: int = 0) -> None:
     """Print a line, broken at spaces if the terminal is too narrow for it."""
     out = console()
+    for part in _broken_line(line, out.width if out.is_terminal else None, indent=indent):
+        echo(part)
+
+
+def _broken_line(line: str, width: int | None, *, indent: int) -> list[str]:
+    """Return the lines of a line that is broken at spaces; `width` None breaks none."""
     words = line[:indent] + _clean(line[indent:])
-    if not out.is_terminal or _wide(words) <= out.width:
-        echo(words.rstrip())
-        return
+    if width is None or _wide(words) <= width:
+        return [words.rstrip()]
     lines = textwrap.wrap(
         words[indent:],
-        max(_NARROW, out.width - indent),
+        max(_NARROW, width - indent),
         break_long_words=False,
         break_on_hyphens=False,
     )
-    for position, part in enumerate(lines):
-        echo((" " * indent if position else words[:indent]) + part)
+    return [
+        (" " * indent if position else words[:indent]) + part for position, part in enumerate(lines)
+    ]
 
 
 def shown(value: object) -> str:

@@ -19,9 +19,10 @@ def visible(text: str, *, lines: bool = True) -> str:
     >>> print(visible("\x1b[31mred\x07\u202e"), visible("a\nb", lines=False))
     \x1b[31mred\x07\u202e a\nb
     """
-    if text.isprintable():
-        return text
     kept = "\n\t" if lines else ""
+    # Nearly all text ends here; the look at each character takes a hundred times as long.
+    if text.translate({ord(char): None for char in kept}).isprintable():
+        return text
     return "".join(
         char if char in kept or unicodedata.category(char) not in _INTERPRETED else _escape(char)
         for char in text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich import cells
 
 from hwnat.cli import output
 from hwnat.cli.output import Column, key, print_table, text
@@ -198,12 +199,13 @@ def test_no_width_cuts_a_number(rows, width):
         patch.setattr(output.click, "echo", lambda line="", **_: lines.append(line))
         columns = (text("first name"), "some number", "another", text("about", rank=1))
         print_table("", columns, rows)
-    words = "\n".join(lines).split()
+    lines = "\n".join(lines).splitlines()
+    words = " ".join(lines).split()
     for row in rows:
         for number in row[1:3]:
             assert number in words
     records = any(line.startswith("some number ") for line in lines)
-    assert records or all(len(line) <= width for line in "\n".join(lines).splitlines())
+    assert records or all(len(line) <= width for line in lines)
 
 
 def test_a_cut_is_marked_and_keeps_both_ends(terminal, capsys):
@@ -214,6 +216,40 @@ def test_a_cut_is_marked_and_keeps_both_ends(terminal, capsys):
     assert line.startswith("mbconv|in=1x14")
     assert "…" in line
     assert "se=120" in line
+
+
+@pytest.mark.parametrize("width", [25, 60, 200, None])
+def test_a_table_of_ascii_never_looks_up_the_width_of_a_character(
+    terminal, monkeypatch, capsys, width
+):
+    terminal(width)
+    looked_up = []
+    monkeypatch.setattr(cells, "cell_len", lambda text: looked_up.append(text) or len(text))
+    rows = [(f"conv|in=1x8x8x{number}|out=4", f"{number}.000", "measured") for number in range(999)]
+    rows += [("漢字", "1.000", "measured")]
+    print_table("", (key("operation"), "p50 ms", text("provenance", rank=1)), rows)
+    assert "998.000" in capsys.readouterr().out
+    # Cutting and padding look at a cell again; a cell of 1,000 stays one cell.
+    assert set(looked_up) <= {"漢字", f"{'operation':<12}漢字"}
+    assert 1 <= len(looked_up) <= 4
+
+
+def test_a_list_of_facts_asks_for_the_width_of_the_terminal_once(terminal, monkeypatch, capsys):
+    terminal(25)
+    asked = []
+    real = output.console
+    monkeypatch.setattr(output, "console", lambda **options: asked.append(1) or real(**options))
+    print_table("", (key("operation"), "p50 ms"), [("k" * 30, "1.000")] * 100)
+    assert capsys.readouterr().out.count("1.000") == 100
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_wide_characters_keep_the_columns_straight(terminal, capsys, width):
+    terminal(width)
+    print_table("", (text("name"), "ms"), [("漢字" * 3, "1.000"), ("ascii", "2.000")])
+    lines = capsys.readouterr().out.splitlines()
+    assert {cells.cell_len(line) for line in lines} == {12 + 2 + 5}
 
 
 def test_text_from_files_cannot_reach_the_terminal_raw(terminal, capsys):
