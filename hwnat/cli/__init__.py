@@ -1,4 +1,4 @@
 """The command line: each command parses, calls one function and prints.
 
-Nothing here computes. Data goes to stdout, words to stderr.
+Nothing here computes. Results go to stdout, messages to stderr.
 """

@@ -26,7 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "profile": ("profile:profile", "Measure a device and write its latency table."),
     "table": ("table:table", "Show, import, check and compare latency tables."),
     "predict": ("predict:predict", "Predict the latency of a network."),
-    "supernet": ("supernet:supernet", "Train a supernet, or describe one."),
+    "supernet": ("supernet:supernet", "Train a supernet or describe its weights."),
     "search": ("search:search", "Search for accurate and fast networks."),
     "export": ("export:export", "Write a network of a search as checked model files."),
 }
@@ -94,8 +94,8 @@ class LazyGroup(click.Group):
 def app() -> None:
     """From a device to verified, deployable networks.
 
-    Measure a device, predict latencies, search for networks, export and check them. Data goes
-    to stdout and words to stderr. Exit codes: 0 ok, 1 gate failed, 2 usage, 3 bad data,
+    Measure a device, predict latencies, search for networks, export and check them. Results
+    go to stdout, messages to stderr. Exit codes: 0 ok, 1 check failed, 2 usage, 3 bad data,
     4 device, 5 inconclusive, 130 interrupted.
     """
 

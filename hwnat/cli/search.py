@@ -81,7 +81,7 @@ class SearchRequest:
     "--limit",
     "limits",
     multiple=True,
-    help="What every network must keep, such as 'latency@TABLE<=2ms'. Repeatable.",
+    help="Limit that every network must meet, such as 'latency@TABLE<=2ms'. Repeatable.",
 )
 @click.option(
     "--resolution",

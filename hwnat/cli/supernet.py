@@ -29,7 +29,7 @@ class TrainRequest:
 
 @click.group()
 def supernet() -> None:
-    """Train a supernet, or describe one."""
+    """Train a supernet or describe its weights."""
 
 
 @supernet.command()

@@ -32,7 +32,7 @@ _KEYS: Final = 3
     "--fail-over",
     type=click.FloatRange(min=0, min_open=True),
     metavar="PERCENT",
-    help="Exit with 1 if an entry that moved, or the median network, is this much slower.",
+    help="Exit with 1 if a changed entry or the median network got slower by more than this.",
 )
 @click.option(
     "--force", is_flag=True, help="Compare tables of different precisions, batches or spaces."
@@ -74,7 +74,7 @@ def _print(change: "TableDiff") -> None:
     for what, before, after in change.setup:
         echo(f"  {what}: {before} -> {after}")
     common = count(len(change.moved) + change.steady, "entry", "entries")
-    print_line(f"{len(change.moved)} of {common} moved beyond both intervals")
+    print_line(f"{len(change.moved)} of {common} have intervals that do not overlap")
     if change.median_ratio is not None:
         print_line(
             f"median ratio {change.median_ratio:.3f}, median change {change.median_change:.1%}, "

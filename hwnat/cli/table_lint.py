@@ -46,7 +46,7 @@ class LintRequest:
     "--device",
     "devices",
     multiple=True,
-    help="Device to read from all files together. Repeatable. Default: one device a file.",
+    help="Device to read from all files together. Repeatable. Default: one device per file.",
 )
 @unit_option
 @format_options
@@ -62,7 +62,7 @@ class LintRequest:
 def lint(request: LintRequest) -> None:
     """Find entries that make a table misleading. Exits with 1 if there are errors.
 
-    Reads tables of hwnat, or files that others published with --format. Give the tables of several
+    Reads tables of hwnat or, with --format, files that others published. Give the tables of several
     devices to find entries that were copied from one to another. Warnings do not change the exit
     code.
     """
