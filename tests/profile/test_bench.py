@@ -9,8 +9,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnat.errors import DataError, UsageError
-from hwnat.profile.bench import bench
+from hwnat.profile.bench import _Model, _summary, bench
 from hwnat.records.device import DeviceSpec, TimingProtocol, load_device
+from hwnat.records.measurement import Measurement
+from hwnat.targets.base import get_target
 
 QUICK = TimingProtocol(rounds=1, runs=3, warmup=0, visit_ms=0.0)
 
@@ -65,6 +67,28 @@ def test_a_baseline_is_named_and_a_file_can_be_compared_with_itself(stub, tmp_pa
     assert second.ratio == pytest.approx(2, rel=1e-3)
     _, same = bench([base, base], device=stub, rounds=2)
     assert same.ratio == pytest.approx(1, rel=1e-3)
+
+
+def test_the_interval_of_a_ratio_reaches_from_slow_visits_to_fast_ones(stub, tmp_path):
+    visits = [
+        Measurement(
+            job=str(number),
+            setup="s",
+            subject="a",
+            round=number,
+            samples_ns=(2000 + 100 * number,) * 3,
+            reference_ns=(1000,) * 3,
+            disturbed=0,
+            started="",
+            ended="",
+        )
+        for number in range(5)
+    ]
+    path = stub_file(tmp_path, "a", 20)
+    model = _Model(key="a", file=path, path=path, target=get_target(stub.target))
+    record = _summary(model, visits, visits, reference_ns=1000, footprint=None)
+    assert record.ratio == pytest.approx(2.2)
+    assert 2.0 <= record.ratio_low < record.ratio < record.ratio_high <= 2.4
 
 
 def test_a_file_that_cannot_be_traced_is_timed_and_says_why(stub, tmp_path):

@@ -7,13 +7,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hwnat.errors import DataError, UsageError
 from hwnat.profile.measure import profile
+from hwnat.profile.paired import shuffled_rounds
 from hwnat.profile.plan import make_plan
 from hwnat.records.device import DeviceSpec, TimingProtocol, load_device
 from hwnat.records.space import MBV3_NANO
+from hwnat.records.store import Store
 from hwnat.table.lookup import load_table
 
 DEVICE = DeviceSpec(
@@ -63,7 +66,13 @@ def test_a_profile_measures_all_of_its_plan_and_returns_the_table(stub):
     assert [done for stage, done, _ in told if stage == "measure"] == list(range(1, 2 * models + 1))
     files = models + (plan.reference not in plan.calibration)
     assert len(list((stub["cache"] / "stub").glob("*.stub"))) == files
-    assert len(jobs(stub["store"])) == 2 * models
+    # The order depends on the setup alone, so that a resumed profile repeats it.
+    with Store(stub["store"]) as store:
+        (run,) = store.runs()
+    order = shuffled_rounds(run.subjects, 2, rng=np.random.default_rng(int(run.setup.id, 16)))
+    expected = [run.setup.job(subject, round_) for round_, subject in order]
+    assert [job for job, _ in jobs(stub["store"])] == expected
+    assert len(expected) == 2 * models
 
 
 def test_a_second_profile_measures_only_what_is_new(stub):
@@ -173,6 +182,8 @@ def test_a_budget_times_some_operations_and_predicts_the_rest(stub):
     again = profile(DEVICE, budget_plan(), **stub)
     assert len(jobs(stub["store"])) == 2 * (30 + 1 + 3 + 2)
     assert replace(again, effort=table.effort) == table
+    # The first points of the curve must not profit from the entries of the first profile.
+    assert np.array(again.effort.curve) == pytest.approx(np.array(table.effort.curve), rel=0.01)
 
 
 def test_timing_stops_once_the_error_is_small_enough(stub):
