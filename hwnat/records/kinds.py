@@ -169,7 +169,7 @@ SAYS: Final[dict[str, tuple[str, str]]] = {
     "reduce": ("op", "act out o t"),
     "gather": ("", ""),
     "cast": ("w", ""),
-    "sdpa": ("mid out", ""),
+    "sdpa": ("mid out", "t"),
     "lstm": ("out n", "w"),
     "gru": ("out n", "w"),
     "opaque": ("f", ""),

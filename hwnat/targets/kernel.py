@@ -418,7 +418,7 @@ def _sdpa(call: Call) -> OpSpec | str:
     if {len(shape) for shape in (query, key, value)} != {4}:
         return f"{call.kind} of {query}, {key} and {value} has no known layout"
     x: Nhwc = (query[0], query[1], query[2], query[3])
-    return _op(call, "sdpa", x, mid_channels=key[2], out_channels=value[3])
+    return _op(call, "sdpa", x, mid_channels=value[2], out_channels=value[3])
 
 
 def _recurrent(call: Call) -> OpSpec | str:

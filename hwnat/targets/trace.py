@@ -200,7 +200,7 @@ class Graph:
             for name in names:
                 owner.setdefault(name, kernel)  # the kernel that computes it, not a later move
         for node in reversed(self.nodes):
-            if node.name in owner or self._folded(node) is not None:
+            if node.name in owner or self.folded(node) is not None:
                 continue
             owners = {owner.get(reader.name) for reader in self.followers(node)}
             returned = any(value in self.results for value in node.outputs)
@@ -212,7 +212,7 @@ class Graph:
                 groups[owner[node.name]].append(node.name)
         return {kernel: tuple(names) for kernel, names in groups.items()}
 
-    def _folded(self, node: Node) -> str | None:
+    def folded(self, node: Node) -> str | None:
         """Return why a node cannot be part of any kernel; None if it can."""
         if node.name not in self._live:
             return "nothing reads its output"
@@ -227,5 +227,5 @@ class Graph:
         for node in self.nodes:
             alias = node.kind == "Identity" and all(v in self.constants for v in node.outputs)
             if not (node.name in executed or node.kind in ("Constant", "Const") or alias):
-                why = self._folded(node) or "the runtime's optimiser did away with it"
+                why = self.folded(node) or "the runtime's optimiser did away with it"
                 yield Removed(node=node.name, kind=node.kind, why=why)

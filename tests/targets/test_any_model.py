@@ -168,3 +168,83 @@ def test_a_layer_name_with_a_comma_is_one_layer():
     assert parts_of("conv,a/b,relu", known) == ("conv,a/b", "relu")
     assert parts_of("a,b,c,made,relu", known) == ("a,b,c", "made", "relu")
     assert parts_of("", known) == ()
+
+
+def _quantised(path):
+    """Write a convolution between quantised tensors, as quantisers of ONNX models do."""
+    node = helper.make_node
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["xq"], "q1"),
+        node("DequantizeLinear", ["xq", "s", "z"], ["xd"], "dq1"),
+        node("DequantizeLinear", ["w", "s", "zw"], ["wd"], "dqw"),
+        node("Conv", ["xd", "wd"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        node("QuantizeLinear", ["c", "s", "z"], ["cq"], "q2"),
+        node("DequantizeLinear", ["cq", "s", "z"], ["y"], "dq2"),
+    ]
+    stored = [
+        numpy_helper.from_array(RNG.integers(-9, 9, (8, 3, 3, 3)).astype(np.int8), "w"),
+        numpy_helper.from_array(np.array(0.1, np.float32), "s"),
+        numpy_helper.from_array(np.array(3, np.uint8), "z"),
+        numpy_helper.from_array(np.array(0, np.int8), "zw"),
+    ]
+    return saved(path, nodes, stored)
+
+
+def test_a_quantised_network_has_keys_with_both_types(tmp_path):
+    trace = get_target("onnx").trace(_quantised(tmp_path / "net.onnx"))
+    assert_whole(trace)
+    assert not trace.unknown
+    kernels = {kernel.op.key: kernel.nodes for kernel in trace.ops}
+    assert "cast|in=1x16x16x3|w=uint8|float32" in kernels
+    nodes = kernels["conv|in=1x16x16x3|out=8|k=3|s=1|act=none|w=int8|uint8"]
+    assert {"dq1", "conv", "q2"} <= {*nodes}
+
+
+def test_fused_attention_and_recurrent_layers_have_keys(tmp_path):
+    node = helper.make_node
+    nodes = [
+        node("Transpose", ["x"], ["k"], "keys", perm=[0, 1, 3, 2]),
+        node("MatMul", ["x", "k"], ["s"], "scores"),
+        node("Softmax", ["s"], ["p"], "softmax"),
+        node("MatMul", ["p", "x"], ["a"], "values"),
+        node("Reshape", ["a", "shape"], ["r"], "flat"),
+        node("LSTM", ["r", "w", "u"], ["y"], "lstm", hidden_size=32),
+    ]
+    stored = [
+        numpy_helper.from_array(np.array([40, 1, 64], np.int64), "shape"),
+        weights("w", 1, 128, 64),
+        weights("u", 1, 128, 32),
+    ]
+    path = saved(tmp_path / "net.onnx", nodes, stored, shape=(1, 4, 40, 16))
+    for name in ("onnx", "openvino"):
+        trace = get_target(name).trace(path)
+        assert_whole(trace)
+        assert not trace.unknown
+        assert "lstm|in=1x1x40x64|out=32|n=1|float32" in keys(trace)
+    unfused = keys(get_target("onnx").trace(path))
+    assert "matmul|in=1x4x40x40|out=16|float32" in unfused
+    assert "softmax|in=1x4x40x40|float32" in unfused
+
+
+def test_weights_of_another_type_than_the_activations_are_in_the_key(tmp_path):
+    from hwnat.targets.tflite.file import FileBuilder
+
+    found = []
+    for dtype in ("float32", "int8"):
+        builder = FileBuilder({"CONV_2D": 5})
+        image = builder.tensor((1, 8, 8, 4), "x")
+        w = builder.constant(RNG.integers(-9, 9, (8, 3, 3, 4)).astype(dtype))
+        if dtype == "int8":
+            builder.quantise(w, np.full(8, 0.1))
+        bias = builder.constant(np.zeros(8, np.float32))
+        y = builder.add(
+            "CONV_2D", [image, w, bias], (1, 8, 8, 8), "Conv2DOptions", strideH=1, strideW=1,
+            dilationHFactor=1, dilationWFactor=1,
+        )  # fmt: skip
+        path = tmp_path / f"{dtype}.tflite"
+        path.write_bytes(builder.finish([image], [y]))
+        found += keys(get_target("tflite").trace(path))
+    assert found == [
+        "conv|in=1x8x8x4|out=8|k=3|s=1|act=none|float32",
+        "conv|in=1x8x8x4|out=8|k=3|s=1|act=none|w=int8|float32",
+    ]

@@ -45,11 +45,9 @@ class OnnxModel:
     renamed: bool
 
     def is_function(self, node: Any) -> bool:  # noqa: ANN401
-        """Whether a runtime may replace a node with the nodes of a function."""
+        """Whether ONNX defines a node's operator as a function, which a runtime may expand."""
         import onnx
 
-        if any((f.domain, f.name) == (node.domain, node.op_type) for f in self.model.functions):
-            return True
         if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
             return False
         schema: Any = onnx.defs.get_schema(node.op_type)

@@ -23,7 +23,7 @@ from hwnat.targets.onnx.graph import OnnxModel, open_onnx
 from hwnat.targets.onnx.session import open_session, session_options
 from hwnat.targets.onnx.shapes import save_beside_data
 from hwnat.targets.profiled import Runs, profiled_ns
-from hwnat.targets.trace import Removed, Trace, TracedOp
+from hwnat.targets.trace import Node, Removed, Trace, TracedOp
 
 #: ONNX Runtime's operator -> ONNX operator, where the names differ.
 _SAME: Final = {"FusedConv": "Conv"} | QUANTISED
@@ -32,6 +32,8 @@ _DTYPES: Final = {"float": "float32", "double": "float64"}
 #: Position of the weights among the inputs, where it is not 1.
 _WEIGHT_AT: Final = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
 _SUFFIX: Final = "_nchwc"
+#: Suffix of a node that the runtime moved to another layout.
+_TOKEN: Final = re.compile(r"_token_\d+$")
 _CONVS: Final = frozenset({"Conv", "FusedConv"})
 #: Suffix that the optimiser appends to a node's name -> operators that it fused into the node.
 _JOINED: Final = {"MatMulAddFusion": {"Add"}, "MatMulScaleFusion": {"Mul", "Div"}}
@@ -144,6 +146,8 @@ class _Reading:
         self.stored = {name: tuple(tensor.dims) for name, tensor in self.tensors.items()}
         #: Values whose channels are in blocks, with the last block padded.
         self.blocked: set[str] = set()
+        #: Values that the runtime keeps with their channels last, unlike the file.
+        self.channels_last: set[str] = set()
         self.shapes: dict[str, tuple[int, ...]] = {
             name: shape for name, (_, shape) in source.inputs.items()
         }
@@ -258,18 +262,19 @@ class _Reading:
         activation or a sum that was fused later appears only in its attributes and inputs.
         """
         graph = self.source.graph
-        stem, _, done = node.name.rstrip("/").rpartition("/")
-        main = graph.by_name.get(node.name) or graph.by_name.get(stem)
+        name = _TOKEN.sub("", node.name)
+        stem, _, done = name.rstrip("/").rpartition("/")
+        main = graph.by_name.get(name) or graph.by_name.get(stem)
         inserted = node.op_type in VIEWS or node.op_type in _INSERTED
         made = [] if inserted else [graph.producer[v] for v in node.output if v in graph.producer]
         if node.op_type in _OFTEN_INSERTED:
             made = [member for member in made if member.kind == node.op_type]
-        main = main or graph.producer.get(node.name.removesuffix(_SUFFIX))
+        main = main or graph.producer.get(name.removesuffix(_SUFFIX))
         main = main or next(iter(made), None)
         if main is None:
             return []
         if node.op_type in QUANTISED:  # the file's operator and the quantisation of its result
-            return [member.name for member in dict.fromkeys((main, *made))]
+            return [member.name for member in dict.fromkeys((main, *made, *self._rounded(main)))]
         nodes, wanted = [main], []
         if node.op_type in _CONVS and len(node.input) > 3 and main.kind != "Add":
             wanted.append({"Add", "Sum"})
@@ -291,6 +296,19 @@ class _Reading:
             for attribute in node.attribute
         }
 
+    def _rounded(self, main: Node) -> list[Node]:
+        """Return the activation and the quantisation that follow a node which was quantised."""
+        nodes: list[Node] = []
+        graph = self.source.graph
+        while main.kind not in QUANTISED and main.kind != "QuantizeLinear":
+            kinds = {"QuantizeLinear", *([] if nodes else ACTIVATIONS)}
+            following = graph.followers(main)
+            if len(following) != 1 or following[0].kind not in kinds:
+                break
+            (main,) = following
+            nodes.append(main)
+        return nodes
+
     def _note_shapes(self, index: int, node: Any, arguments: Mapping[str, Any]) -> None:  # noqa: ANN401
         """Record the shapes of a node's outputs, without the padding of blocked channels."""
         group = [self.source.graph.by_name[name] for name in self.groups[index]]
@@ -311,6 +329,20 @@ class _Reading:
                 shape = self.shapes.get(node.input[0], shape)
             if shape is not None:
                 self.shapes[value] = shape
+            if value not in self.source.shapes and self._makes_rows(node):
+                self.channels_last.add(value)
+
+    def _makes_rows(self, node: Any) -> bool:  # noqa: ANN401
+        """Whether a node that the runtime made or moved writes channels last."""
+        attributes = self._attributes(node)
+        if node.op_type == "Transpose":
+            return attributes.get("perm") == [0, 2, 3, 1]
+        return self._reads_rows(node, attributes)
+
+    def _reads_rows(self, node: Any, attributes: Mapping[str, Any]) -> bool:  # noqa: ANN401
+        if attributes.get("channels_last") or node.op_type == "NhwcMaxPool":
+            return True
+        return any(value in self.channels_last for value in node.input)
 
     def _is_blocked(self, node: Any) -> bool:  # noqa: ANN401
         """Whether a node writes channels in blocks; sums and products of blocked tensors do too."""
@@ -345,7 +377,7 @@ class _Reading:
             inputs=tuple(inputs[:1] if residual else inputs),
             output=self.shapes.get(node.output[0], ()),
             batch=self.source.batch,
-            nhwc=bool(attributes.get("channels_last")) or node.op_type == "NhwcMaxPool",
+            nhwc=node.op_type != "Transpose" and self._reads_rows(node, attributes),
             attributes=attributes
             | {"kernel": kernel, "heads": attributes.get("num_heads", 0)}
             | self._axes(node, attributes),

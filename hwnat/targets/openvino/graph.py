@@ -58,9 +58,10 @@ LAYERS: Final = {
     "Concatenation": "Concat",
     "Interpolate": "Resize",
     "Reorder": "Reorder",
+    "ScaledDotProductAttention": "ScaledDotProductAttention",
 }
 ELEMENTWISE: Final = frozenset(
-    {"Add", "Mul", "Sub", "Div", "Pow", "Sqrt", "Exp", "Log", "Abs", "Neg", *ACTIVATIONS}
+    {"Add", "Mul", "Sub", "Div", "Pow", "Sqrt", "Exp", "Log", "Abs", "Neg", "Cast", *ACTIVATIONS}
 )
 #: OpenVINO's element type -> data type in a key.
 TYPES: Final = {

@@ -6,6 +6,7 @@ Attributes such as strides come from the model.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -38,6 +39,8 @@ from hwnat.targets.trace import Graph, Removed, Trace, TracedOp
 _IN_PLACE: Final = frozenset({"Reorder", "Split", "Concatenation", "StridedSlice"})
 _VIEWS: Final = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _NAMED_BY_KIND: Final = re.compile(r"([A-Za-z]+)_\d+(?:/.*)?")
+#: Operators that attention has at least: two products and a softmax.
+_ATTENTION: Final = 3
 #: Constants of integers up to this size, such as axes and pads, determine the work.
 _SMALL: Final = 16
 _STEPS: Final = 8
@@ -103,6 +106,12 @@ def _mean_ns(readings: Sequence[Mapping[str, int]]) -> dict[str, float]:
     return means
 
 
+def _attends(kinds: Sequence[str], computed: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a kernel of several operators is attention of queries, keys and values."""
+    known = {"Softmax", "MatMul"} <= {*kinds} <= {"Softmax", "MatMul", "Transpose"}
+    return known and len(computed) >= 3 and all(len(shape) == 4 for shape in computed[:3])
+
+
 class _Reading:
     """Joins the executable graph, the model and the file."""
 
@@ -124,7 +133,7 @@ class _Reading:
         every = [self._layer(node) for node in executable.get_ordered_ops()]
         layers = [layer for layer in every if layer is not None and layer.inputs]
         anchors = {index: self._anchors(layer) for index, layer in enumerate(layers)}
-        groups = self.graph.group(anchors)
+        groups = self.graph.group(self._followed(anchors))
         ops, views = [], []
         for index, layer in enumerate(layers):
             took = self.times.get(layer.name, 0)
@@ -151,6 +160,25 @@ class _Reading:
             ops=tuple(ops),
             removed=(*views, *self.graph.removed(executed)),
         )
+
+    def _followed(self, anchors: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
+        """Add element-wise nodes that no layer names to the layer that computes their operands.
+
+        The plug-in drops their names where it fuses several of them into one activation.
+        """
+        owner = {name: layer for layer, names in reversed(list(anchors.items())) for name in names}
+        groups = {layer: list(names) for layer, names in anchors.items()}
+        for node in self.graph.nodes:
+            computed = [value for value in node.inputs if value not in self.graph.constants]
+            makers = [self.graph.producer.get(value) for value in computed]
+            owners = {owner.get(maker.name) if maker else None for maker in makers}
+            if self.graph.folded(node) is not None:
+                continue
+            loose = node.name not in owner and ONNX.get(node.kind, node.kind) in ELEMENTWISE
+            if loose and len(owners) == 1 and (layer := owners.pop()) is not None:
+                owner[node.name] = layer
+                groups[layer].append(node.name)
+        return groups
 
     def _layer(self, node: Any) -> Layer | None:  # noqa: ANN401
         info = {
@@ -218,19 +246,24 @@ class _Reading:
         loose = [(part, kind) for part, kind in parts if kind in ELEMENTWISE]
         heavy = [(part, kind) for part, kind in parts if kind not in ELEMENTWISE]
         several = len(heavy) > 1
+        computed = [shape for name, shape in layer.inputs if name not in self.constants]
+        attends = several and _attends([kind for _, kind in heavy], computed)
+        if attends:
+            layer = replace(layer, kind="ScaledDotProductAttention")
         kind = LAYERS.get(layer.kind) or (heavy[0][1] if heavy else "")
         if not kind:
             arithmetic = [part for part in loose if part[1] not in ACTIVATIONS]
             main = (arithmetic or loose or [("", layer.kind)])[0]
             loose, kind = [part for part in loose if part != main], main[1]
             heavy = [main]
-        computed = [shape for name, shape in layer.inputs if name not in self.constants]
         stored = [shape for name, shape in layer.inputs[1:2] if name in self.constants]
         rooted = kind in ("Conv", "ConvTranspose", "Gemm") and bool(stored)
         acts = [operator for _, operator in loose if operator in ACTIVATIONS]
         if layer.kind == "MVN" and not self._over_channels(heavy, computed):
             kind = "InstanceNormalization"
         attributes = self._attributes(heavy[0][0] if heavy else "", kind, stored)
+        if kind in ("LSTM", "GRU"):  # the plug-in splits both directions, and the batch comes first
+            attributes = {"hidden_size": layer.output[-1], "layout": 1}
         call = Call(
             kind=kind,
             inputs=tuple(computed[:1] if rooted else computed),
@@ -247,6 +280,8 @@ class _Reading:
             label="-".join(kind for _, kind in parts) or layer.kind,
             detail=self._detail(layer),
         )
+        if attends:
+            return to_op(replace(call, tail=len(parts) - _ATTENTION))
         if several:
             parts_text = ", ".join(layer.parts)
             return opaque(call), f"OpenVINO computes {parts_text} in one kernel, which has no key"
@@ -302,8 +337,6 @@ class _Reading:
             attributes |= {"kernel": weight[2 + spread :], "group": weight[0] if spread else 1}
         elif kind in ("MaxPool", "AveragePool"):
             attributes["kernel"] = attributes.get("kernel", ())
-        elif kind in ("LSTM", "GRU"):
-            attributes["layout"] = 1  # the batch comes first
         elif kind.startswith("Reduce"):
             axes = node.input(1).get_source_output().get_node()
             shape = node.output(0).get_shape()
