@@ -19,6 +19,7 @@ from hwnat.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from hwnat.data.readers import Dataset
     from hwnat.export.subnet import ExportReport
     from hwnat.table.lookup import LatencyTable
 
@@ -35,6 +36,7 @@ class ExportRequest:
     to: str
     out: Path | None
     tables: tuple[Path, ...]
+    data: str | None
     cache: Path
     as_json: bool
 
@@ -91,6 +93,10 @@ class ExportRequest:
     help="Latency table to time and predict with. Repeatable. Default: the search's tables.",
 )
 @click.option(
+    "--data",
+    help="Data of the search, if it was moved. Default: where the search read it.",
+)
+@click.option(
     "--cache",
     type=click.Path(path_type=Path),
     default=RUNS / "models",
@@ -121,6 +127,7 @@ def export(request: ExportRequest) -> None:
         targets=targets,
         out=request.out,
         tables=tables,
+        data=request.data,
         cache=request.cache,
     )
     if request.as_json:
@@ -173,13 +180,14 @@ def _search_tables(folder: Path, targets: Sequence[str]) -> "dict[str, LatencyTa
     return tables
 
 
-def export_pick(
+def export_pick(  # noqa: PLR0913 - one keyword for each thing that a caller may choose
     folder: Path,
     pick: str = "knee",
     *,
     targets: Sequence[str] = ("onnx", "tflite", "openvino"),
     out: Path | None = None,
     tables: "Mapping[str, LatencyTable] | None" = None,
+    data: str | None = None,
     cache: Path = RUNS / "models",
 ) -> "ExportReport":
     """Export a network of a finished search with its adapted weights.
@@ -190,16 +198,17 @@ def export_pick(
         targets: formats to write.
         out: folder to write; None is `export/PICK` in `folder`.
         tables: latency table by target, to time and predict with.
+        data: where the search's data is now; None is where the search read it.
         cache: folder of exported models, for the tables' references.
 
     Raises:
-        UsageError: no finished search, no such network, or an unknown target.
+        UsageError: no finished search, no such network, an unknown target, or data that is not
+            the search's.
         DataError: a file differs from PyTorch; nothing is written.
         TableMismatchError: a table is for other networks or another machine.
     """
     import numpy as np
 
-    from hwnat.data.readers import load_dataset
     from hwnat.export.subnet import export_subnet
     from hwnat.search.run import read_config, read_front, weights_path
     from hwnat.supernet.accuracy import Evaluator
@@ -208,22 +217,38 @@ def export_pick(
 
     front, config = read_front(folder), read_config(folder)
     _, arch = front.pick(pick)
-    data = load_dataset(front.data)
+    dataset = _data_of(folder, data or front.data)
     supernet = Supernet.load(weights_path(folder))
-    seen = data.train.take(np.arange(min(len(data.train), _CALIBRATION_IMAGES)))
-    evaluator = Evaluator(supernet, data, calibration=config.calibration, seed=config.seed)
+    seen = dataset.train.take(np.arange(min(len(dataset.train), _CALIBRATION_IMAGES)))
+    evaluator = Evaluator(supernet, dataset, calibration=config.calibration, seed=config.seed)
     return export_subnet(
         evaluator.subnet(arch),
         arch,
-        classes=data.classes,
-        images=network_inputs(data, data.test, arch.resolution).contiguous().numpy(),
-        labels=data.test.labels,
+        classes=dataset.classes,
+        images=network_inputs(dataset, dataset.test, arch.resolution).contiguous().numpy(),
+        labels=dataset.test.labels,
         targets=targets,
         folder=out or folder / "export" / pick,
         tables=tables,
         cache=cache,
-        calibration=network_inputs(data, seen, arch.resolution).contiguous().numpy(),
+        calibration=network_inputs(dataset, seen, arch.resolution).contiguous().numpy(),
     )
+
+
+def _data_of(folder: Path, name: str) -> "Dataset":
+    """Load the data of the search in `folder`, known by its digest, from wherever it is now."""
+    from hwnat.data.readers import load_dataset
+    from hwnat.errors import UsageError
+    from hwnat.search.run import read_config
+
+    if Path(name).is_absolute() and not Path(name).exists():
+        msg = f"The data of {folder} is not at {name}. Name its new place with --data."
+        raise UsageError(msg)
+    dataset = load_dataset(name)
+    if dataset.digest != dict(read_config(folder).inputs).get("data"):
+        msg = f"{name} is not the data that {folder} was searched with. Name that data with --data."
+        raise UsageError(msg)
+    return dataset
 
 
 def print_report(report: "ExportReport") -> None:

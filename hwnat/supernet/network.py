@@ -170,13 +170,24 @@ class Supernet(nn.Module):
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
     """Write safetensors; readers see either the old file or the whole new one.
 
+    Equal tensors and headers give equal bytes.
+
     Raises:
         DataError: a value is not a finite number; nothing is written.
         UsageError: `path` cannot be written.
     """
     require_finite(tensors, what=f"Did not write {path}", remedy="Train with a lower rate.")
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(whole, header))
+    write_bytes(path, _with_metadata(save(whole), header))
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """Put metadata into the header of safetensors in sorted order; `save` would shuffle them."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(content[8:end])}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[end:]))
 
 
 def weights_path(name: str | Path) -> Path:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hwnat.cli.main import main
+from hwnat.data.readers import load_dataset
 from hwnat.records.space import MBV3_NANO
 from hwnat.records.write import write_text
 from hwnat.search.run import Candidate, Front, SearchConfig
@@ -54,6 +55,7 @@ def run_folder(halves, tmp_path):
         data=str(halves),
         weights="mbv3-nano",
         objectives=objectives,
+        inputs=(("data", load_dataset(str(halves)).digest),),
         calibration=50,
     )
     write_text(folder / "config.json", config.text)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,22 @@ def test_an_export_prints_its_report(hwnat, run_folder, tmp_path):
     assert (code, "not timed" in err) == (0, True)
     assert json.loads(text) == json.loads((out / "report.json").read_text())
     assert [row.file for row in read_report(out / "report.json").files] == ["model.onnx"]
+
+
+def test_pictures_that_were_moved_are_named_anew(hwnat, run_folder, halves, tmp_path):
+    export = ("export", "--run", run_folder, "--to", "onnx")
+    moved = Path(halves).rename(tmp_path / f"moved{Path(halves).suffix}")
+    for args, words in (
+        ((), f"is not at {halves}. Name its new place with --data."),
+        (("--data", "nowhere"), "nowhere"),
+        (("--data", "digits"), "digits is not the data that"),
+    ):
+        code, out, err = hwnat(*export, *args)
+        assert (code, out) == (2, "")
+        assert words in err
+    assert not (run_folder / "export" / "knee").exists()
+    code, out, _ = hwnat(*export, "--data", moved)
+    assert (code, "model.onnx" in out) == (0, True)
 
 
 def test_a_weights_file_is_described(hwnat, run_folder):

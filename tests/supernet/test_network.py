@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +102,26 @@ def test_weights_survive_a_round_trip_through_a_file(scrambled, tmp_path):
     loaded = Supernet.load(path)
     assert all(torch.equal(t, loaded.state_dict()[n]) for n, t in scrambled.state_dict().items())
     assert weights_info(path)["space"] == "mbv3-nano"
+
+
+SAVED = """
+import sys
+from pathlib import Path
+from hwnat.records.space import MBV3_NANO
+from hwnat.supernet.network import Supernet
+for name in sys.argv[1:]:
+    Supernet.fresh(MBV3_NANO, classes=3, seed=0).save(Path(name), details={"b": 1, "a": 2})
+"""
+
+
+def test_equal_weights_give_equal_files_in_every_process(tmp_path):
+    paths = [tmp_path / f"{number}.safetensors" for number in range(6)]
+    for some in (paths[:3], paths[3:]):
+        subprocess.run([sys.executable, "-c", SAVED, *map(str, some)], check=True)
+    assert len({path.read_bytes() for path in paths}) == 1
+    assert weights_info(paths[0])["classes"] == "3"
+    header = paths[0].read_bytes()[8:400].decode()
+    assert header.startswith('{"__metadata__":{"activation":"","classes":"3","details":')
 
 
 def test_mish_weights_come_back_with_mish(tmp_path):
