@@ -105,3 +105,27 @@ def test_a_batch_multiplies_all_work_but_the_weights(kind):
     for name in WORK:
         times = 1 if name in ("launches", "weight_bytes") else 8
         assert eight[name] == times * one[name], name
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("conv|in=1x9x9x4|out=8|k=3|s=2|act=none|sw=1|dw=2|float32", "conv"),
+        ("conv|in=1x9x9x4|out=8|k=3|s=1|act=none|w=int8|float32", "conv-w-int8"),
+        ("conv|in=1x9x9x4|out=8|k=3|s=1|act=none|int8", "conv-int8"),
+        ("div|in=1x7x7x8|act=none|n=2|float32", "div"),
+        ("unary|in=1x7x7x8|op=exp|float32", "unary-exp"),
+        ("binary|in=1x1x50x8|op=pow|n=1|float32", "binary-pow"),
+        ("reduce|in=1x7x7x8|op=sum|o=7x1|int64", "reduce-sum-int64"),
+        ("resize|in=1x7x7x8|o=9x9|op=linear|float32", "resize-linear"),
+        ("gather|in=1x1x12x64|float32", "gather"),
+        ("cast|in=1x1x1x12|w=float32|int64", "cast-w-float32-int64"),
+        ("sdpa|in=1x4x50x16|mid=40|out=8|float32", "sdpa"),
+        ("lstm|in=2x1x20x64|out=32|n=2|float32", "lstm"),
+    ],
+)
+def test_operators_of_any_kind_have_features_and_a_model_of_their_own(key, kind):
+    op = OpSpec.from_key(key)
+    assert np.isfinite(row(op)).all()
+    assert (work(op) >= 0).all()
+    assert model_kind(op) == kind

@@ -119,6 +119,11 @@ def test_nothing_costs_nothing():
         ("linear|in=1x1x7x16|out=8|float32", 16 * 8 + 8, 16 * 8 * 7),
         ("matmul|in=1x4x7x16|out=8|float32", 0, 16 * 8 * 28),
         ("add|in=1x8x8x16|act=none|n=2|float32", 0, 0),
+        ("conv|in=1x8x8x16|out=32|k=3|s=2|act=relu|sw=1|float32", 4608 + 64, 4608 * 32),
+        ("linear|in=1x1x7x16|out=8|w=int8|float32", 16 * 8 + 8, 16 * 8 * 7),
+        ("sdpa|in=1x4x50x16|mid=40|out=8|float32", 0, 4 * 50 * 40 * 24),
+        ("lstm|in=1x1x20x64|out=32|n=2|float32", 2 * 128 * 98, 2 * 128 * 96 * 20),
+        ("gru|in=1x1x20x64|out=32|n=1|float32", 96 * 98, 96 * 96 * 20),
     ],
 )
 def test_an_operator_costs_its_weights_and_products(key, params, macs):
