@@ -194,3 +194,39 @@ def test_buffers_behind_a_tflite_file_are_read(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(DataError, match=r"net\.tflite"):
         read_model(path)
+
+
+def test_shapes_that_the_file_computes_through_casts_and_slices_are_known(tmp_path):
+    """Exporters of PaddlePaddle compute the shape for Reshape like this, twice in a row."""
+    stored = {
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "rest": np.array([-1]),
+        "w": np.ones((24, 5), np.float32),
+    }
+    nodes = []
+    for step, (value, made) in enumerate((("x", "a"), ("a", "b"))):
+        names = [f"{name}{step}" for name in ("shape", "narrow", "batch", "wide", "wanted")]
+        shape, narrow, batch, wide, wanted = names
+        nodes += [
+            helper.make_node("Shape", [value], [shape]),
+            helper.make_node("Cast", [shape], [narrow], to=TensorProto.INT32),
+            helper.make_node("Slice", [narrow, "zero", "one", "zero"], [batch]),
+            helper.make_node("Cast", [batch], [wide], to=TensorProto.INT64),
+            helper.make_node("Concat", [wide, "rest"], [wanted], axis=0),
+            helper.make_node("Reshape", [value, wanted], [made]),
+        ]
+    nodes.append(helper.make_node("MatMul", ["b", "w"], ["y"]))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 6, 2, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in stored.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+    onnx.save(model, tmp_path / "net.onnx")
+    target = get_target("tflite")
+    (copy,) = fixed_copies(target, [tmp_path / "net.onnx"], {"x": (2, 6, 2, 2)}, tmp_path)
+    (linear,) = target.trace(copy).specs
+    assert linear.key == "linear|in=2x1x1x24|out=5|float32"

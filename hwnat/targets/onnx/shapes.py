@@ -1,10 +1,12 @@
 """Shapes, inputs and data files of ONNX models."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path, PurePath
 from typing import Any, Final
+
+import numpy as np
 
 from hwnat.errors import DataError, UsageError
 from hwnat.records.artifact import staged
@@ -14,6 +16,13 @@ from hwnat.targets.trace import Node
 
 #: Tensors up to this many elements keep their values, which shapes may depend on.
 _KEPT_ELEMENTS: Final = 4096
+#: Operators that exporters compute shapes with.
+_SHAPE_ARITHMETIC: Final = frozenset(
+    {"Abs", "Add", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal"}
+    | {"Expand", "Floor", "Gather", "Identity", "Max", "Min", "Mod", "Mul", "Neg", "Range"}
+    | {"ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "Slice", "Split"}
+    | {"Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
+)
 #: Part of ONNX's message about an operator that reads a value of unknown type.
 _UNTYPED: Final = "expected to have type but instead is null"
 #: Weights up to this size are stored in the file itself, which may not exceed 2 GiB.
@@ -215,9 +224,16 @@ def inferred(model: Any, path: Path) -> Any:  # noqa: ANN401
     Raises:
         DataError: the shapes do not fit together.
     """
+    light = without_weights(model)
+    known = _inferred_once(light, path)
+    while _fold_shapes(light, known, path):
+        known = _inferred_once(light, path)
+    return known
+
+
+def _inferred_once(light: Any, path: Path) -> Any:  # noqa: ANN401
     import onnx
 
-    light = without_weights(model)
     with reading(path, "ONNX"):
         try:
             return onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
@@ -227,6 +243,80 @@ def inferred(model: Any, path: Path) -> Any:  # noqa: ANN401
             reason = str(error).strip().partition("\n")[0]
             msg = f"{path}: its shapes do not fit together ({reason}); export it again."
             raise DataError(msg) from error
+
+
+def _fold_shapes(light: Any, known: Any, path: Path) -> bool:  # noqa: ANN401
+    """Store the results of shape arithmetic, which ONNX's own inference follows only in part.
+
+    Args:
+        light: a model without weights; nodes are replaced by their results.
+        known: the same model with its inferred shapes.
+        path: path of the file, for messages.
+
+    Returns:
+        Whether a node was replaced.
+
+    Raises:
+        DataError: ONNX Runtime cannot compute a shape.
+    """
+    import onnx
+
+    shapes = known_shapes(known)
+    stored = {tensor.name: tensor for tensor in light.graph.initializer if not is_outside(tensor)}
+    results: list[Any] = []
+    arithmetic: list[Any] = []
+    kept: list[Any] = []
+    computed: set[str] = set()
+    for node in light.graph.node:
+        if node.op_type == "Shape" and node.input[0] in shapes:
+            bounds = {attribute.name: int(attribute.i) for attribute in node.attribute}
+            sizes = shapes[node.input[0]][bounds.get("start", 0) : bounds.get("end")]
+            results.append(onnx.numpy_helper.from_array(np.array(sizes, np.int64), node.output[0]))
+            computed.add(node.output[0])
+        elif node.op_type in _SHAPE_ARITHMETIC and all(
+            name in stored or name in computed for name in node.input if name
+        ):
+            arithmetic.append(node)
+            computed.update(node.output)
+        else:
+            kept.append(node)
+    if not computed or not any(name in computed for node in kept for name in node.input):
+        return False
+    if arithmetic:
+        with reading(path, "ONNX Runtime"):
+            results += _computed(light, arithmetic, results)
+    del light.graph.node[:]
+    light.graph.node.extend(kept)
+    light.graph.initializer.extend(results)
+    return True
+
+
+def _computed(light: Any, nodes: Sequence[Any], known: Sequence[Any]) -> list[Any]:  # noqa: ANN401
+    """Return the results of nodes that depend on stored values only, as tensors."""
+    import onnx
+
+    from hwnat.targets.runtimes import load_onnxruntime
+
+    wanted = [name for node in nodes for name in node.output if name]
+    part = onnx.ModelProto(ir_version=light.ir_version)
+    part.opset_import.extend(light.opset_import)
+    part.graph.name = "shapes"
+    part.graph.node.extend(nodes)
+    needed = {name for node in nodes for name in node.input}
+    part.graph.initializer.extend(
+        tensor for tensor in (*light.graph.initializer, *known) if tensor.name in needed
+    )
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+    ort = load_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(
+        part.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [
+        onnx.numpy_helper.from_array(np.asarray(result), name)
+        for name, result in zip(wanted, session.run(wanted, {}), strict=True)
+    ]
 
 
 def sizes_of(value: Any) -> list[int | str]:  # noqa: ANN401
