@@ -243,9 +243,12 @@ class _Merger:
         if op.kind in _REDUCTIONS and stored and stored[0] in file.values:
             attributes["axes"] = self.integers(stored[0])
         weighted = op.kind in _WEIGHTED and bool(stored)
+        inputs = [file.shapes[i] for i in computed]
+        if op.kind == "FULLY_CONNECTED" and weight and x and x[-1] != weight[-1]:
+            inputs[0] = (prod(x) // weight[-1], weight[-1])  # it flattens its input itself
         return Call(
             kind=_ONNX.get(op.kind, op.kind),
-            inputs=tuple(file.shapes[i] for i in computed),
+            inputs=tuple(inputs),
             output=y,
             batch=file.batch,
             nhwc=True,
