@@ -180,3 +180,41 @@ def test_options_of_a_space_do_not_go_with_models(hwnat, model):
     code, _, err = hwnat("profile", "--device", "host-onnx", "--model", model, "--batch", 4)
     assert code == 2
     assert "--batch cannot be combined with --model" in err
+
+
+def test_a_model_without_fixed_sizes_is_predicted_with_shape(hwnat, table, model, tmp_path):
+    import onnx
+
+    dynamic = onnx.load(model)
+    for value in (*dynamic.graph.input, *dynamic.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    for dim in list(dynamic.graph.input[0].type.tensor_type.shape.dim)[2:]:
+        dim.dim_param = "side"
+    file = tmp_path / "dynamic.onnx"
+    onnx.save(dynamic, file)
+    asked = ["predict", "--table", table(), "--model"]
+    _, expected, _ = hwnat(*asked, model)
+    code, _, err = hwnat(*asked, file)
+    assert code == 3
+    assert "'input' has the dynamic shape Nx3xsidexside" in err
+    assert "--shape input=1x3x224x224" in err
+    for word in ("input=1x3x32x32", "1x3x32x32"):
+        assert hwnat(*asked, file, "--shape", word) == (0, expected, "")
+    code, _, err = hwnat(*asked, file, "--shape", "image=1x3x32x32")
+    assert code == 2
+    assert "no input 'image'" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_models_of_different_batches_are_refused_before_anything_is_timed(hwnat, model, tmp_path):
+    other = tmp_path / "other.onnx"
+    write_onnx(small_net(), (2, 3, 32, 32), other)
+    store = tmp_path / "store.sqlite"
+    code, _, err = hwnat(
+        *("profile", "--device", "host-onnx", "--model", model, "--model", other),
+        *("--store", store, "--cache", tmp_path / "cache"),
+    )
+    assert code == 2
+    assert "net.onnx has batch 1" in err
+    assert "other.onnx has batch 2" in err
+    assert not store.exists()
