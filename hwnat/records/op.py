@@ -1,9 +1,10 @@
 """A fused operation or block, as a runtime executes it, and its canonical key."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Literal, get_args
 
 from hwnat.errors import DataError
@@ -18,6 +19,9 @@ from hwnat.records.kinds import (
     Mode,
     fields_of,
 )
+
+#: Parsed keys that are kept: those of a large file, and 100 MB of memory at most.
+_KEYS: Final = 1 << 16
 
 _SHAPE: Final = re.compile(r"[1-9]\d{0,5}(?:x[1-9]\d{0,5}){3}")
 _SIZE: Final = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
@@ -157,7 +161,8 @@ class OpSpec:
         yield self.kind == "dwconv" and bool(out % channels), f"out {out} of {channels} channels"
         yield self.out_hw is not None and not self._says_size, f"output size {self.out_hw}"
         yield self.dtype not in get_args(DType), f"dtype {self.dtype!r}"
-        yield self._stray is not None, f"{self._stray} without meaning for this kind"
+        stray = self._stray
+        yield stray is not None, f"{stray} without meaning for this kind"
 
     def _needs(self, field: str) -> bool:
         return field in fields_of(self.kind)[0]
@@ -184,9 +189,7 @@ class OpSpec:
     @property
     def _stray(self) -> str | None:
         """A field that is set but is not part of the key, so that equal keys mean equal work."""
-        always, optional = fields_of(self.kind)
-        silent = _defaults().keys() - {*always, *optional}
-        return next((f for f in sorted(silent) if getattr(self, f) != _defaults()[f]), None)
+        return next((f for f in _silent(self.kind) if getattr(self, f) != _defaults()[f]), None)
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -216,8 +219,9 @@ class OpSpec:
         return "|".join([*parts, self.dtype])
 
     @classmethod
+    @lru_cache(maxsize=_KEYS)
     def from_key(cls, key: str) -> "OpSpec":
-        """Parse a canonical key.
+        """Parse a canonical key; an import parses each of its keys several times.
 
         Raises:
             DataError: the text is not the canonical key of any operation.
@@ -237,6 +241,12 @@ class OpSpec:
             msg = f"Operation key {key[:120]!r} is not canonical; write {spec.key!r}."
             raise DataError(msg)
         return spec
+
+
+@cache
+def _silent(kind: str) -> tuple[str, ...]:
+    """Return the fields that are not part of the keys of a kind."""
+    return tuple(sorted(_defaults().keys() - {*itertools.chain(*fields_of(kind))}))
 
 
 _SHORTENED: Final = {field: short for short, field in SHORT.items()}

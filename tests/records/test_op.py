@@ -135,3 +135,10 @@ def test_an_operator_says_what_leaves_it(op: OpSpec):
 def test_an_operator_adds_a_tensor_of_its_outputs_shape_whatever_its_inputs():
     key = "conv|in=1x8x8x6|out=8|k=3|s=2|act=relu|skip=1|float32"
     assert OpSpec.from_key(key).out_shape == (1, 4, 4, 8)
+
+
+def test_a_key_that_is_read_again_is_parsed_once():
+    key = "conv|in=1x8x8x3|out=16|k=3|s=1|act=relu|float32"
+    before = OpSpec.from_key.cache_info().misses
+    assert len({id(OpSpec.from_key(key)) for _ in range(4)}) == 1
+    assert OpSpec.from_key.cache_info().misses <= before + 1
