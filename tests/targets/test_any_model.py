@@ -86,20 +86,20 @@ def test_both_kernels_of_a_hard_swish_are_one_activation(tmp_path):
 
 @pytest.mark.parametrize(("kind", "operands"), [("Add", 2), ("Mul", 2), ("Sum", 3)])
 def test_channels_are_those_of_the_file_where_the_runtime_pads_them(kind, operands, tmp_path):
-    stem, w0 = conv("x", "s", (24, 3), "stem")
+    stem, w0 = conv("x", "s", (20, 3), "stem")
     nodes, stored = [stem, helper.make_node("Relu", ["s"], ["sr"], "act_s")], [w0]
     for name in "abc"[:operands]:
-        node, w = conv("sr", name, (24, 24), name)
+        node, w = conv("sr", name, (20, 20), name)
         nodes += [node, helper.make_node("Sigmoid", [name], [name + "r"], "act_" + name)]
         stored.append(w)
     joined = [name + "r" for name in "abc"[:operands]]
-    last, w = conv("j", "y", (24, 24), "last")
+    last, w = conv("j", "y", (20, 20), "last")
     nodes += [helper.make_node(kind, joined, ["j"], "join"), last]
     trace = get_target("onnx").trace(saved(tmp_path / "net.onnx", nodes, [*stored, w]))
     assert_whole(trace)
     name = "mul" if kind == "Mul" else "add"
-    assert f"{name}|in=1x16x16x24|act=none|n={operands}|float32" in keys(trace)
-    assert keys(trace).count("conv|in=1x16x16x24|out=24|k=3|s=1|act=none|float32") == 1
+    assert f"{name}|in=1x16x16x20|act=none|n={operands}|float32" in keys(trace)
+    assert keys(trace).count("conv|in=1x16x16x20|out=20|k=3|s=1|act=none|float32") == 1
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
