@@ -122,7 +122,7 @@ def alike(given: Sequence[Network], family: Network) -> bool:
 
 
 def _form(op: OpSpec) -> tuple[object, ...]:
-    return op.kind, op.act, op.stride, op.kernel, op.mode, op.dtype
+    return op.kind, op.act, op.stride, op.kernel_w, op.mode, op.dtype
 
 
 def adopted(file: Path, target: Target, folder: Path) -> Network:
