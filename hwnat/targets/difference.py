@@ -21,6 +21,9 @@ Run = Callable[[Arrays], Sequence[npt.NDArray[Any]]]
 LIMIT: Final = 1e-4
 #: An output that hardly varies is judged by this share of its magnitude, which floats resolve.
 _FLAT: Final = 0.01
+#: Differences up to this are rounding: activations are of the order of 1, and a final sigmoid may
+#: squeeze all of them into a range that is smaller than their rounding.
+_ROUNDING: Final = 1e-6
 _SEED: Final = 0
 
 
@@ -42,7 +45,8 @@ def why_different(
 ) -> str:
     """Return in words how two outputs differ by more than `limit` of the range; else nothing.
 
-    Values that are not finite must be the same on both sides.
+    Differences up to 1e-6 count as rounding. Values that are not finite must be the same on both
+    sides.
     """
     if (wanted.shape, wanted.dtype) != (returned.shape, returned.dtype):
         return (
@@ -61,7 +65,7 @@ def why_different(
         return ""
     most, spread = difference(wanted[known], returned[known])
     scale = max(spread, _FLAT * float(np.max(np.abs(wanted[known]))))
-    if most <= limit * scale:  # written so that NaN differs
+    if most <= max(limit * scale, _ROUNDING):  # written so that NaN differs
         return ""
     share = most / scale if scale else np.inf
     return f"differs from {source} by {most:.2e}, {share:.1e} of its range (limit {limit:.0e})"

@@ -273,6 +273,8 @@ def test_a_converted_file_that_differs_is_refused_by_output(tmp_path):
         (F([0, np.inf, 1]), F([0, -np.inf, 1]), "NaN or infinity in other places"),
         (F([[3]]), F([[3.000001]]), ""),
         (F([[3]]), F([[3.001]]), "differs"),
+        (F([[2e-5]]), F([[2e-5 + 6e-9]]), ""),
+        (F([[2e-5]]), F([[2.5e-5]]), "differs"),
         (F([1, 2]), F([[1, 2]]), r"is float32 \(1, 2\) instead of"),
         (INT([1, 2]), np.int32([1, 2]), "is int32"),
         (INT([1, 2]), INT([1, 3]), "in 1 of 2 values"),
