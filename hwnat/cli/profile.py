@@ -257,6 +257,10 @@ def _profile_space(device: "DeviceSpec", request: ProfileRequest) -> None:
     _print(table, path, f"{count(len(table.entries), 'operation')}, {how}")
     if effort := table.effort:
         echo(_effort(effort), err=True)
+    _print_doubts(doubts)
+
+
+def _print_doubts(doubts: Sequence[str]) -> None:
     if doubts:
         echo(
             f"{count(len(doubts), 'visit')} may be unreliable. The latest: {doubts[-1]}.", err=True
@@ -288,8 +292,10 @@ def _profile_models(device: "DeviceSpec", request: ProfileRequest) -> None:
         )
     table = result.table
     path = _save(table, request)
+    doubts = _doubts(table, request.store)
     if request.as_json:
-        print_json({**_summary(table, path), "left_out": result.left_out, "doubts": table.doubts})
+        facts = {"left_out": result.left_out, "doubts": table.doubts}
+        print_json({**_summary(table, path), **facts, "doubtful_visits": len(doubts)})
         return
     reference = milliseconds(table.timed_as()[1])
     _print(table, path, f"{count(len(table.entries), 'operator')}, reference {reference} ms")
@@ -302,6 +308,7 @@ def _profile_models(device: "DeviceSpec", request: ProfileRequest) -> None:
         )
     for doubt in table.doubts:
         echo(f"Doubt: {doubt}.", err=True)
+    _print_doubts(doubts)
 
 
 def _save(table: "LatencyTable", request: ProfileRequest) -> Path:

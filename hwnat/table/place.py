@@ -45,16 +45,22 @@ def save_table(table: LatencyTable, path: Path, *, force: bool = False) -> None:
             lacks, or no table.
     """
     held = check_place(path, kind_of(table), resolutions=table.resolutions, force=force)
-    # A profile replaces its table as a whole. What was imported file by file adds up.
-    if held is not None and table.origin is not None:
-        lost = [key for key in held.entries if key not in table.entries]
-        if lost:
-            msg = (
-                f"{path} holds {len(lost)} entries that this import lacks, such as {lost[0]}. "
-                "Import all files with one command, choose another file with --out, or replace "
-                "the table with --force."
-            )
-            raise UsageError(msg)
+    # The profile of a space replaces its table as a whole. Imported files and models add up.
+    lost = [] if held is None else [key for key in held.entries if key not in table.entries]
+    if lost and table.origin is None and table.granularity == "operator":
+        msg = (
+            f"{path} holds {len(lost)} operators that these models lack, such as {lost[0]}. Name "
+            "all models in one command, choose another file with --out, or replace the table with "
+            "--force. Visits that were made are kept, so nothing is timed again."
+        )
+        raise UsageError(msg)
+    if lost and table.origin is not None:
+        msg = (
+            f"{path} holds {len(lost)} entries that this import lacks, such as {lost[0]}. "
+            "Import all files with one command, choose another file with --out, or replace "
+            "the table with --force."
+        )
+        raise UsageError(msg)
     table.save(path)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from hwnat.errors import UsageError
 from hwnat.records.device import load_device
+from hwnat.table.calibrate import Calibration
 from hwnat.table.entry import Origin
 from hwnat.table.lookup import default_path, load_table
 from hwnat.table.place import check_place, kind_of, planned_path, save_table
@@ -96,3 +97,18 @@ def test_a_planned_path_is_the_path_of_the_table(a_table, a_setup):
     device = load_device("host-onnx")
     table = a_table(setup=a_setup(device=device.name, precision=device.precision))
     assert planned_path(device, "mbv3-nano") == default_path(table)
+
+
+def test_operators_of_other_models_are_not_dropped_silently(a_table, tmp_path):
+    path = tmp_path / "operators.json"
+    whole = a_table()
+    operators = replace(whole, granularity="operator", space=None, classes=None, resolutions=())
+    save_table(operators, path)
+    save_table(operators, path)  # the same models again
+    kept = dict(list(operators.entries.items())[1:])
+    fewer = replace(operators, entries=kept, calibration=Calibration(), validation=())
+    with pytest.raises(UsageError, match=r"holds 1 operators that these models lack.*--out"):
+        save_table(fewer, path)
+    assert load_table(path) == operators
+    save_table(fewer, path, force=True)
+    assert load_table(path) == fewer
