@@ -83,9 +83,16 @@ def test_an_export_prints_its_report(hwnat, run_folder, tmp_path):
     assert [row.file for row in read_report(out / "report.json").files] == ["model.onnx"]
 
 
-def test_pictures_that_were_moved_are_named_anew(hwnat, run_folder, halves, tmp_path):
+@pytest.fixture
+def moved(halves, tmp_path):
+    """Move the pictures of a search to another folder until the test has ended."""
+    path = Path(halves).rename(tmp_path / f"moved{Path(halves).suffix}")
+    yield path
+    path.rename(halves)
+
+
+def test_pictures_that_were_moved_are_named_anew(hwnat, run_folder, halves, moved):
     export = ("export", "--run", run_folder, "--to", "onnx")
-    moved = Path(halves).rename(tmp_path / f"moved{Path(halves).suffix}")
     for args, words in (
         ((), f"is not at {halves}. Name its new place with --data."),
         (("--data", "nowhere"), "nowhere"),
