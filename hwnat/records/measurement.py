@@ -26,6 +26,7 @@ _LATER: Final[Mapping[str, object]] = {
     **dict.fromkeys(("thermal_status", "skin_c", "battery_percent", "battery_c")),
     **dict.fromkeys(("low_power", "awake", "cpu_quota", "stopped_ns")),
     "limits_hz": (),
+    "doubts": (),
     "alternation": "runs",
     "clocks": "free",
 }

@@ -3,6 +3,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -319,3 +320,9 @@ def test_an_overhead_that_eats_most_entries_is_refused(a_table, an_entry):
         a_table(entries={key: one if n < 6 else more for n, key in enumerate(keys[:10])})
     a_table(entries={key: one if n < 5 else more for n, key in enumerate(keys[:10])})
     a_table(entries=dict.fromkeys(keys[:10], an_entry(1, provenance="imported")))
+
+
+def test_shipped_tables_keep_their_ids():
+    """A field that later versions add must not change the id of a table that lacks it."""
+    path = Path(__file__).parents[2] / "latency_tables/host-onnx/onnx-fp32-mbv3-nano.json"
+    assert load_table(path).table_id == json.loads(path.read_text())["table_id"]
