@@ -70,7 +70,7 @@ def waiting(path, x):
         start = time.perf_counter()
         session._model.run_by_index(0, session._inputs, session._outputs)
         handed.append(time.perf_counter() - start)
-        session._outputs[0].read(session._count, session._dtype)
+        session._outputs[0].read(session._read[0].size, session._read[0].dtype)
         start = time.perf_counter()
         session.invoke()
         whole.append(time.perf_counter() - start)
