@@ -16,7 +16,7 @@ _SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from hwnat.device.runners.agent_program import Onnx, Openvino, runtime_of
+from hwnat.device.runners.agent_program import Onnx, Openvino, noise, runtime_of
 from hwnat.targets.base import get_target
 
 path = Path(sys.argv[1])
@@ -24,7 +24,7 @@ if sys.argv[2] == "agent":
     for kind in (Onnx, Openvino):
         runtime_of(kind)
         agent = kind(str(path.with_suffix(kind.suffix)), 1)
-        agent.give(np.zeros(agent.shape, np.float32))
+        agent.give(noise(agent))
         agent.run()
 else:
     onnx, openvino = get_target("onnx"), get_target("openvino")
