@@ -394,7 +394,8 @@ def _doubts(checks: Sequence[NetworkCheck]) -> tuple[str, ...]:
     worst = max(missed, key=lambda check: abs(check.error))
     return (
         f"{len(missed)} of {len(checks)} predictions of its own networks are off by more than "
-        f"{_DOUBT:.0%}; the worst, of {worst.genome}, is off by {worst.error:+.0%}",
+        f"{_DOUBT:.0%}; the worst, of {worst.genome}, is off by {worst.error:+.0%}: stop other "
+        "programs and profile again with more --rounds",
     )
 
 
