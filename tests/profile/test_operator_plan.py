@@ -52,7 +52,7 @@ def test_a_table_that_misses_its_own_networks_says_so():
     assert _doubts([near]) == ()
     assert _doubts([near, far]) == (
         "1 of 2 predictions of its own networks are off by more than 25%; the worst, of far, is "
-        "off by +40%",
+        "off by +40%: stop other programs and profile again with more --rounds",
     )
 
 
